@@ -1,1 +1,5 @@
-//! See the crate description.
+//! The part of the runtime that is in every product: no `std`, no dependencies, no globals.
+
+#![no_std]
+
+pub mod abi;

@@ -1,0 +1,141 @@
+//! Building a region node by node, with types inferred and equal pure nodes merged at insertion.
+
+use crate::dim::Dim;
+use crate::graph::{Def, Epoch, Node, NodeId, Region, RegionId, SpanId, Value, ValueData};
+use crate::ops::broadcast::Broadcast;
+use crate::ops::constant::Constant;
+use crate::ops::{InferError, Op, Types};
+use crate::scalar::{BinaryOp, CompareOp, Literal, UnaryOp};
+use crate::ty::{DType, Type};
+use smallvec::SmallVec;
+use std::collections::HashMap;
+
+/// A region under construction.
+#[derive(Debug)]
+pub struct Builder {
+    region: Region,
+    known: HashMap<(Op, SmallVec<[Value; 3]>, SmallVec<[RegionId; 1]>, Epoch), NodeId>,
+    /// Given to the nodes added from now on.
+    pub span: SpanId,
+    /// Given to the nodes added from now on.
+    pub made_by: &'static str,
+    /// Given to the nodes added from now on.
+    pub epoch: Epoch,
+}
+
+impl Builder {
+    /// An empty region.
+    pub fn new(name: &str) -> Builder {
+        Builder {
+            region: Region { name: name.to_string(), ..Region::default() },
+            known: HashMap::new(),
+            span: SpanId(0),
+            made_by: "",
+            epoch: Epoch::default(),
+        }
+    }
+
+    /// The region so far.
+    pub fn region(&self) -> &Region {
+        &self.region
+    }
+
+    /// The type of a value.
+    pub fn ty(&self, value: Value) -> &Type {
+        self.region.ty(value)
+    }
+
+    /// A new parameter of the region.
+    pub fn param(&mut self, ty: Type) -> Value {
+        let def = Def::Param(self.region.params.len() as u32);
+        let value = self.value(ty, def);
+        self.region.params.push(value);
+        value
+    }
+
+    /// Adds a node of a primitive op, or returns the equal one. The operands must fit: what a user
+    /// can get wrong is to be found before, with [`crate::ops::Primitive::infer`].
+    pub fn add(&mut self, op: impl Into<Op>, args: &[Value]) -> SmallVec<[Value; 2]> {
+        let op = op.into();
+        let types = match self.infer(&op, args) {
+            Ok(types) => types,
+            Err(InferError(text)) => crate::internal_error("builder", &format!("{op:?}: {text}")),
+        };
+        self.add_typed(op, args, &[], types)
+    }
+
+    /// [`Builder::add`] for an op with one result.
+    pub fn add1(&mut self, op: impl Into<Op>, args: &[Value]) -> Value {
+        self.add(op, args)[0]
+    }
+
+    /// The result types that `op` would have.
+    pub fn infer(&self, op: &Op, args: &[Value]) -> Result<Types, InferError> {
+        let types: SmallVec<[&Type; 3]> = args.iter().map(|arg| self.ty(*arg)).collect();
+        match op.primitive() {
+            Some(primitive) => primitive.infer(&types),
+            None => Err(InferError("region ops are added with their types".into())),
+        }
+    }
+
+    /// Adds a node with given result types: for region ops, whose types come from their bodies.
+    pub fn add_typed(&mut self, op: Op, args: &[Value], regions: &[RegionId], types: Types) -> SmallVec<[Value; 2]> {
+        let key = (op, SmallVec::from_slice(args), SmallVec::from_slice(regions), self.epoch);
+        if let Some(node) = self.known.get(&key) {
+            return self.region.nodes[node.index()].results.clone();
+        }
+        let id = NodeId(self.region.nodes.len() as u32);
+        let results: SmallVec<[Value; 2]> =
+            types.into_iter().enumerate().map(|(i, ty)| self.value(ty, Def::Node(id, i as u32))).collect();
+        let (op, args, regions, epoch) = key.clone();
+        self.known.insert(key, id);
+        let (span, made_by) = (self.span, self.made_by);
+        self.region.nodes.push(Node { op, args, results: results.clone(), regions, span, made_by, epoch });
+        results
+    }
+
+    /// Ends the region.
+    pub fn finish(mut self, results: Vec<Value>) -> Region {
+        self.region.results = results;
+        self.region
+    }
+
+    fn value(&mut self, ty: Type, def: Def) -> Value {
+        self.region.values.push(ValueData { ty, def });
+        Value(self.region.values.len() as u32 - 1)
+    }
+
+    /// A number, as a scalar.
+    pub fn literal(&mut self, value: Literal) -> Value {
+        self.add1(Constant { value }, &[])
+    }
+
+    /// A number in every element of a shape.
+    pub fn full(&mut self, dtype: DType, value: f64, shape: &[Dim]) -> Value {
+        let scalar = self.literal(Literal::from_f64(dtype, value));
+        self.broadcast_scalar(scalar, shape)
+    }
+
+    /// A scalar in every element of a shape.
+    pub fn broadcast_scalar(&mut self, scalar: Value, shape: &[Dim]) -> Value {
+        if shape.is_empty() {
+            return scalar;
+        }
+        self.add1(Broadcast { shape: shape.to_vec(), axes: Vec::new() }, &[scalar])
+    }
+
+    /// An elementwise op of one operand.
+    pub fn unary(&mut self, op: UnaryOp, x: Value) -> Value {
+        self.add1(crate::ops::unary::Unary { op }, &[x])
+    }
+
+    /// An elementwise op of two operands of one type.
+    pub fn binary(&mut self, op: BinaryOp, a: Value, b: Value) -> Value {
+        self.add1(crate::ops::binary::Binary { op }, &[a, b])
+    }
+
+    /// A comparison of two operands of one type.
+    pub fn compare(&mut self, op: CompareOp, a: Value, b: Value) -> Value {
+        self.add1(crate::ops::compare::Compare { op }, &[a, b])
+    }
+}

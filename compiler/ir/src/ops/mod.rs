@@ -1,0 +1,184 @@
+//! The primitive ops: one family, one file, one trait without default methods, one table.
+//!
+//! A row of the `ops!` table makes the enum [`Op`], the look-up by name, the reference page and the
+//! conformance tests. The set is closed under [`Primitive::vjp`]: gradients of gradients need no
+//! other op. `Loop` and `Call`, which own regions, stand outside the table (see `region_ops`).
+//!
+//! Shapes are explicit: no op broadcasts but [`broadcast::Broadcast`], no op converts but
+//! [`cast::Cast`].
+
+use crate::autodiff::{Adj, VjpCx};
+use crate::index::Definition;
+use crate::tensor::Tensor;
+use crate::ty::Type;
+use smallvec::SmallVec;
+
+/// What a pass may know of an op. Fusion and memory planning read this, never the name.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum Class {
+    /// No operands: constants, sizes, positions.
+    Source,
+    /// One element from the same element of each operand.
+    Elementwise,
+    /// Elements of one operand (or several, for concat) at other places, or a fill value.
+    View,
+    /// The same elements in row-major order under another shape.
+    Alias,
+    /// Puts values over axes together.
+    Reduce,
+    /// Sums products of two operands over axes.
+    Contraction,
+    /// Looks at a neighbourhood of each place.
+    Window,
+    /// Reads places that data names.
+    Gather,
+    /// Adds into places that data names.
+    Scatter,
+    /// Draws random numbers.
+    Random,
+    /// Owns regions, runs one several times.
+    Loop,
+    /// Owns a region, runs it once.
+    Call,
+}
+
+/// The table's facts about an op.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct OpInfo {
+    /// As dumps write it.
+    pub name: &'static str,
+    /// What passes may know.
+    pub class: Class,
+    /// One sentence, with the formula.
+    pub doc: &'static str,
+    /// Number of operands.
+    pub arity: Arity,
+    /// How far a compiled result may be from the exact one, in units of the last place of the
+    /// largest term; 0: equal bits.
+    pub tolerance_ulp: u32,
+}
+
+/// How many operands an op takes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Arity {
+    /// Just so many.
+    Exactly(u32),
+    /// That many or more.
+    AtLeast(u32),
+}
+
+/// Why operands do not fit an op. Found by the resolver before a node is added; elsewhere a bug.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct InferError(pub String);
+
+/// Types of the results of a node.
+pub type Types = SmallVec<[Type; 2]>;
+
+/// A sample call for the conformance tests. Sizes are numbers.
+#[derive(Clone, Debug)]
+pub struct Case {
+    /// The op with its attributes.
+    pub op: Op,
+    /// Operand types.
+    pub args: Vec<Type>,
+    /// Values for integer and bool operands: `0..bound`; floats are drawn from `low..high`.
+    pub domain: Domain,
+}
+
+/// Where the operands of a [`Case`] are drawn from.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Domain {
+    /// Least float.
+    pub low: f64,
+    /// Greatest float.
+    pub high: f64,
+    /// One past the greatest integer.
+    pub bound: i64,
+}
+
+/// An op family. No method has a default: a new op answers every question.
+pub trait Primitive {
+    /// Name, class, documentation, arity, tolerance.
+    fn info(&self) -> OpInfo;
+    /// Result types from operand types.
+    fn infer(&self, args: &[&Type]) -> Result<Types, InferError>;
+    /// The reference meaning, on concrete tensors; `results` are the inferred types with numbers for sizes.
+    fn eval(&self, args: &[&Tensor], results: &[Type]) -> Vec<Tensor>;
+    /// Adjoints of the operands from adjoints of the results; builds other ops through `cx`.
+    fn vjp(&self, cx: &mut VjpCx<'_>) -> Vec<Adj>;
+    /// One element of the results as an index form.
+    fn lower(&self, args: &[&Type], results: &[&Type]) -> Definition;
+    /// Sample calls, among them the edge cases.
+    fn cases() -> Vec<Case>
+    where
+        Self: Sized;
+}
+
+macro_rules! ops {
+    ($($module:ident :: $name:ident,)*) => {
+        $(pub mod $module;)*
+
+        /// Any op.
+        #[derive(Clone, Debug, PartialEq, Eq, Hash)]
+        pub enum Op {
+            $(#[doc = concat!("See [`", stringify!($module), "::", stringify!($name), "`].")] $name($module::$name),)*
+            /// See [`crate::region_ops::Loop`].
+            Loop(crate::region_ops::Loop),
+            /// See [`crate::region_ops::Call`].
+            Call(crate::region_ops::Call),
+        }
+
+        impl Op {
+            /// The op as its family; region ops have none.
+            pub fn primitive(&self) -> Option<&dyn Primitive> {
+                match self {
+                    $(Op::$name(op) => Some(op),)*
+                    Op::Loop(_) | Op::Call(_) => None,
+                }
+            }
+
+            /// The sample calls of all families, in the table's order.
+            pub fn cases() -> Vec<Case> {
+                let mut cases = Vec::new();
+                $(cases.extend($module::$name::cases());)*
+                cases
+            }
+        }
+
+        $(impl From<$module::$name> for Op {
+            fn from(op: $module::$name) -> Op {
+                Op::$name(op)
+            }
+        })*
+    };
+}
+
+// One family per module; some modules hold a pair of adjoint families.
+ops! {
+    constant::Constant,
+    size::SizeOf,
+    iota::Iota,
+    unary::Unary,
+    binary::Binary,
+    compare::Compare,
+    select::Select,
+    cast::Cast,
+    stop_gradient::StopGradient,
+    broadcast::Broadcast,
+    reshape::Reshape,
+    transpose::Transpose,
+    slice::Slice,
+    pad::Pad,
+    reverse::Reverse,
+    concat::Concat,
+    reduce::Reduce,
+    arg_reduce::ArgReduce,
+    contract::Contract,
+    conv::Conv,
+    window_max::WindowMax,
+    window_pick::WindowPick,
+    window_unpick::WindowUnpick,
+    gather::Gather,
+    scatter_add::ScatterAdd,
+    random::Random,
+}

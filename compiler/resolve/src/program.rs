@@ -1,0 +1,195 @@
+//! What the resolver makes of a source file: a complete graph and the tables around it.
+//! All user errors are found before this exists.
+
+use mlc_ir::graph::{GlobalId, Graph, RegionId};
+use mlc_ir::index::Combine;
+use mlc_ir::ty::Type;
+use mlc_syntax::span::Span;
+
+/// A checked program.
+#[derive(Clone, Debug)]
+pub struct Program {
+    /// All code; entries are referred to by their position in `graph.entries`.
+    pub graph: Graph,
+    /// One for each of `graph.globals`: its name in a weight file (prefixed by the binding where a
+    /// training has several instances).
+    pub file_paths: Vec<String>,
+    /// Exported functions, in source order.
+    pub functions: Vec<Function>,
+    /// Exported functions that are not there because a constructor argument has no default:
+    /// name and the reason, for `info`.
+    pub not_exported: Vec<(String, String)>,
+    /// The entry that writes the initial value of every global, from the seed.
+    pub init: usize,
+    /// Training blocks, in source order.
+    pub trains: Vec<Train>,
+    /// Test blocks, in source order.
+    pub tests: Vec<Test>,
+}
+
+/// An exported function.
+#[derive(Clone, Debug)]
+pub struct Function {
+    /// `forward`, or `BINDING.forward` where two instances with different arguments export it.
+    pub name: String,
+    /// The model's name.
+    pub model: String,
+    /// Its entry. Unnamed results are `out` (one) or `0`, `1`, … (several).
+    pub entry: usize,
+    /// Where it is declared.
+    pub span: Span,
+}
+
+/// A training block.
+#[derive(Clone, Debug)]
+pub struct Train {
+    /// Its name.
+    pub name: String,
+    /// Where it is declared.
+    pub span: Span,
+    /// Of initial values, draws and shuffling; 0 if not given.
+    pub seed: i64,
+    /// If given.
+    pub epochs: Option<i64>,
+    /// If given.
+    pub steps: Option<i64>,
+    /// Rows of one batch of `data`, if there is `data`.
+    pub batch: Option<i64>,
+    /// Every pipeline bound in the block, by its name.
+    pub pipelines: Vec<(String, Pipeline)>,
+    /// The step's columns: names and types, in order.
+    pub columns: Vec<(String, Type)>,
+    /// Entry: columns (and globals) to accumulands and new globals; `training` is true.
+    pub step: usize,
+    /// Entry: columns to accumulands; `training` is false, nothing is written.
+    pub eval: usize,
+    /// Entry: columns to accumulands, then the gradient of each of `trained`, named by its path.
+    pub grads: Option<usize>,
+    /// Entry: accumulated values (f64 scalars) to the metrics (scalars named as in `metrics`).
+    pub finish: usize,
+    /// How each accumuland is put together over batches; sums are kept in f64.
+    pub accumulands: Vec<Combine>,
+    /// `loss` first, then as declared.
+    pub metrics: Vec<String>,
+    /// Parameters that some `minimize` updates.
+    pub trained: Vec<GlobalId>,
+    /// `every` blocks, in source order.
+    pub every: Vec<Every>,
+}
+
+/// A data source and its stages.
+#[derive(Clone, Debug)]
+pub struct Pipeline {
+    /// Source first.
+    pub stages: Vec<Stage>,
+    /// Where it is written.
+    pub span: Span,
+}
+
+/// One stage of a pipeline.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Stage {
+    /// Images and labels in the IDX format.
+    Idx {
+        /// `data/digits/train`
+        prefix: String,
+        /// Whether the label file is read.
+        labels: bool,
+    },
+    /// Column `image` to this height and width.
+    Resize {
+        /// Rows.
+        height: i64,
+        /// Columns.
+        width: i64,
+    },
+    /// Shuffled through a buffer of so many rows, keyed by seed and epoch.
+    Shuffle {
+        /// Rows.
+        buffer: i64,
+    },
+    /// The first rows.
+    Take(i64),
+    /// Without the first rows.
+    Skip(i64),
+    /// Rows of one batch; last.
+    Batch(i64),
+}
+
+/// An `every` block.
+#[derive(Clone, Debug)]
+pub struct Every {
+    /// The period.
+    pub count: i64,
+    /// Its unit.
+    pub in_epochs: bool,
+    /// Entry: metrics (f64 scalars, in order) to the values that actions refer to by position;
+    /// absent if none does.
+    pub entry: Option<usize>,
+    /// In order.
+    pub actions: Vec<Action>,
+}
+
+/// A request to the training driver.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Action {
+    /// Run the step over a pipeline without updates.
+    Evaluate {
+        /// Its name in [`Train::pipelines`].
+        pipeline: String,
+    },
+    /// Write a checkpoint.
+    Save {
+        /// The folder.
+        dir: String,
+        /// How many are kept; all if not given.
+        keep: Option<i64>,
+        /// Position of the value whose highest marks the best.
+        best: Option<usize>,
+    },
+    /// End training when a value has not risen for a while.
+    EarlyStop {
+        /// Position of the value.
+        value: usize,
+        /// So many times.
+        patience: i64,
+    },
+}
+
+/// A `test` block.
+#[derive(Clone, Debug)]
+pub struct Test {
+    /// Its title.
+    pub title: String,
+    /// Where.
+    pub span: Span,
+    /// In order.
+    pub checks: Vec<Check>,
+}
+
+/// One statement of a test.
+#[derive(Clone, Debug)]
+pub enum Check {
+    /// `check_grad`: gradients against central differences, with every f32 read as f64.
+    Grad {
+        /// Parameters: a seed and a step (i64 scalars). Results: a value for each parameter of `function`.
+        values: RegionId,
+        /// The function; its float results are projected on a fixed random direction.
+        function: RegionId,
+        /// Names of the function's parameters, for messages: weights by path, then arguments.
+        names: Vec<String>,
+        /// Relative tolerance.
+        tolerance: f64,
+        /// Where.
+        span: Span,
+    },
+    /// `assert`: a region with parameters seed and step whose result is a bool scalar.
+    Assert {
+        /// The region.
+        condition: RegionId,
+        /// The message.
+        message: String,
+        /// Where.
+        span: Span,
+    },
+}
