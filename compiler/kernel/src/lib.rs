@@ -1,1 +1,5 @@
-//! See the crate description.
+//! From graph regions to kernels: fusion, Nest, Schedule, Tree, Lane, the Lane interpreter, and the
+//! memory plan.
+
+pub mod lane;
+pub mod program;

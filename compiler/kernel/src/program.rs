@@ -1,0 +1,122 @@
+//! The whole program as `mlc-codegen` takes it: kernels in Lane form, and entries as lists of steps
+//! over planned buffers. Nothing here is inferred again; sizes are expressions of the symbols.
+
+use crate::lane::Lane;
+use mlc_ir::dim::Dim;
+use mlc_ir::graph::SizeCheck;
+use mlc_ir::ty::DType;
+
+/// Kernels and entries.
+#[derive(Clone, Debug, Default)]
+pub struct Program {
+    /// Number of size symbols; `Sym(i)` is word `i` of `EntryCx::sizes`.
+    pub symbols: usize,
+    /// No two equal.
+    pub kernels: Vec<Lane>,
+    /// In the graph's order.
+    pub entries: Vec<EntryCode>,
+}
+
+/// An entry point.
+#[derive(Clone, Debug)]
+pub struct EntryCode {
+    /// As in the graph.
+    pub name: String,
+    /// Tested first, in order; the first that fails ends the call with `Status::Size` and its number.
+    pub checks: Vec<SizeCheck>,
+    /// The arena.
+    pub plan: Plan,
+    /// In order.
+    pub steps: Vec<Step>,
+    /// Floating-point operations of one call: `2 ·` multiply-adds of contractions and convolutions.
+    pub flops: Dim,
+}
+
+/// Where a buffer is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum Loc {
+    /// `EntryCx::args[n]`
+    Arg(u32),
+    /// `EntryCx::results[n]`
+    Result(u32),
+    /// `EntryCx::globals[n]`
+    Global(u32),
+    /// `arena + offsets[n]`
+    Arena(u32),
+    /// `&EntryCx::seed`
+    Seed,
+    /// `&EntryCx::step`
+    Step,
+    /// `&EntryCx::epoch`
+    Epoch,
+    /// `&EntryCx::total_steps`
+    TotalSteps,
+}
+
+/// One word of a kernel's frame.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub enum Slot {
+    /// The address of a buffer.
+    Ptr(Loc),
+    /// A size.
+    Size(Dim),
+}
+
+/// One step of an entry.
+#[derive(Clone, Debug)]
+pub enum Step {
+    /// Runs a kernel.
+    Run {
+        /// Position in [`Program::kernels`].
+        kernel: usize,
+        /// The frame's words.
+        frame: Vec<Slot>,
+        /// Number of tiles; none if 0.
+        tiles: Dim,
+        /// Estimated work of all tiles, in vector instructions: from [`PARALLEL_WORK`] up the pool runs it.
+        work: Dim,
+    },
+    /// Ends the call with `Status::Fault` if the i32 at `first_bad` is not `i32::MAX`.
+    Fault {
+        /// Number of the fault in the entry.
+        index: u32,
+        /// The row-major number of the first bad element.
+        first_bad: Loc,
+        /// The index tensor, to report the value.
+        indices: Loc,
+        /// Of the index tensor: i32 or i64.
+        dtype: DType,
+    },
+    /// Copies bytes.
+    Copy {
+        /// From.
+        from: Loc,
+        /// To.
+        to: Loc,
+        /// How many.
+        bytes: Dim,
+    },
+}
+
+/// Work from which a kernel is split over the pool: about 20 µs.
+pub const PARALLEL_WORK: i64 = 40_000;
+
+/// The arena of an entry: `offset(j) = align64(max over i in below(j) of offset(i) + bytes(i))`, 0 if
+/// there is none below; the total is the largest `offset + bytes`, aligned. Valid for all sizes:
+/// any two buffers that live at the same time are ordered.
+#[derive(Clone, Debug, Default)]
+pub struct Plan {
+    /// In an order in which `below` only names earlier ones.
+    pub buffers: Vec<PlanBuffer>,
+}
+
+/// A buffer of the arena.
+#[derive(Clone, Debug)]
+pub struct PlanBuffer {
+    /// For dumps.
+    pub name: String,
+    /// Its size.
+    pub bytes: Dim,
+    /// Buffers that lie below it.
+    pub below: Vec<u32>,
+}
