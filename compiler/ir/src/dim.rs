@@ -191,7 +191,9 @@ impl Dim {
     /// `self / divisor` where it is exact for all values: every term divides, or the divisor is a
     /// single term that every term of `self` contains.
     pub fn exact_div(&self, divisor: &Dim) -> Result<Dim, SizeError> {
-        let [by] = divisor.terms() else { return Err(if self == divisor { return Ok(Dim::one()) } else { SizeError::NotExact }) };
+        let [by] = divisor.terms() else {
+            return Err(if self == divisor { return Ok(Dim::one()) } else { SizeError::NotExact });
+        };
         let mut terms = Vec::with_capacity(self.0.len());
         for term in self.0.iter() {
             if term.coef % by.coef != 0 {
@@ -203,7 +205,8 @@ impl Dim {
         Dim::from_terms(terms)
     }
 
-    /// The larger of two; folded where the facts decide.
+    /// The larger of two; folded where the facts decide. On an owned receiver write `Dim::max(&a, &b)`:
+    /// there `a.max(b)` is [`Ord::max`].
     pub fn max(&self, other: &Dim) -> Result<Dim, SizeError> {
         let difference = self.sub(other)?;
         let (low, high) = difference.range();
@@ -284,7 +287,7 @@ impl Dim {
                 let factor = match atom {
                     Atom::Sym(sym) => with(*sym).unwrap_or_else(|| Dim::from(*sym)),
                     Atom::FloorDiv(a, divisor) => a.substitute(with)?.floor_div(*divisor)?,
-                    Atom::Max(a, b) => a.substitute(with)?.max(&b.substitute(with)?)?,
+                    Atom::Max(a, b) => Dim::max(&a.substitute(with)?, &b.substitute(with)?)?,
                 };
                 for _ in 0..*power {
                     product = product.mul(&factor)?;
@@ -433,8 +436,7 @@ fn quotient(a: &[(Atom, u32)], b: &[(Atom, u32)]) -> Option<Vec<(Atom, u32)>> {
 }
 
 fn interval_product(a: (i128, i128), b: (i128, i128)) -> (i128, i128) {
-    let products =
-        [a.0.saturating_mul(b.0), a.0.saturating_mul(b.1), a.1.saturating_mul(b.0), a.1.saturating_mul(b.1)];
+    let products = [a.0.saturating_mul(b.0), a.0.saturating_mul(b.1), a.1.saturating_mul(b.0), a.1.saturating_mul(b.1)];
     let low = products.iter().copied().fold(i128::MAX, i128::min);
     let high = products.iter().copied().fold(i128::MIN, i128::max);
     (low, high)
@@ -479,7 +481,7 @@ mod tests {
         assert_eq!(b().decide(&twice), Decision::Never);
         assert_eq!(b().decide(&Dim::from(Sym(1))), Decision::Ask);
         assert_eq!(Dim::from(3).decide(&Dim::from(4)), Decision::Never);
-        assert_eq!(twice.max(&b()).unwrap(), twice);
+        assert_eq!(Dim::max(&twice, &b()).unwrap(), twice);
     }
 
     #[test]

@@ -295,10 +295,7 @@ impl Ix {
 impl Cond {
     /// `0 <= ix` and `ix < size`.
     pub fn within(ix: &Ix, size: &Dim) -> [Cond; 2] {
-        [
-            Cond::NotNegative(ix.clone()),
-            Cond::NotNegative(Ix::constant(size.clone()).sub(ix.clone()).plus(-1)),
-        ]
+        [Cond::NotNegative(ix.clone()), Cond::NotNegative(Ix::constant(size.clone()).sub(ix.clone()).plus(-1))]
     }
 
     /// Replaces each axis by an expression.
@@ -343,6 +340,8 @@ pub fn reduced_axes(rank: usize, count: usize) -> Vec<Ix> {
 fn checked(result: Result<Dim, crate::dim::SizeError>) -> Dim {
     match result {
         Ok(dim) => dim,
-        Err(error) => crate::internal_error("index", &format!("a size that shape inference accepted overflows: {error:?}")),
+        Err(error) => {
+            crate::internal_error("index", &format!("a size that shape inference accepted overflows: {error:?}"))
+        }
     }
 }

@@ -8,9 +8,11 @@
 //! [`cast::Cast`].
 
 use crate::autodiff::{Adj, VjpCx};
+use crate::dim::{Dim, SizeError};
 use crate::index::Definition;
+use crate::scalar::Literal;
 use crate::tensor::Tensor;
-use crate::ty::Type;
+use crate::ty::{DType, Type};
 use smallvec::SmallVec;
 
 /// What a pass may know of an op. Fusion and memory planning read this, never the name.
@@ -96,6 +98,61 @@ pub struct Domain {
     pub bound: i64,
 }
 
+/// What [`Primitive::map`] puts for sizes and dtypes.
+pub struct Replace<'a> {
+    /// For each size.
+    pub dim: &'a dyn Fn(&Dim) -> Result<Dim, SizeError>,
+    /// For each dtype, of literals too.
+    pub dtype: &'a dyn Fn(DType) -> DType,
+}
+
+impl Replace<'_> {
+    /// Several sizes.
+    pub fn dims(&self, dims: &[Dim]) -> Result<Vec<Dim>, SizeError> {
+        dims.iter().map(self.dim).collect()
+    }
+
+    /// A literal, under its new dtype.
+    pub fn literal(&self, literal: Literal) -> Literal {
+        let dtype = (self.dtype)(literal.dtype);
+        if dtype == literal.dtype { literal } else { Literal::from_f64(dtype, literal.as_f64()) }
+    }
+}
+
+/// The value of an attribute.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Attribute {
+    /// One size.
+    Dim(Dim),
+    /// Sizes.
+    Dims(Vec<Dim>),
+    /// Numbers.
+    Ints(Vec<i64>),
+    /// Pairs of numbers: padding.
+    Pairs(Vec<(i64, i64)>),
+    /// A literal.
+    Literal(Literal),
+    /// A word.
+    Word(String),
+}
+
+impl Attribute {
+    /// Axes, or other positions.
+    pub fn positions(values: &[usize]) -> Attribute {
+        Attribute::Ints(values.iter().map(|value| *value as i64).collect())
+    }
+}
+
+impl From<SizeError> for InferError {
+    fn from(error: SizeError) -> InferError {
+        InferError(match error {
+            SizeError::Overflow => "a size overflows".into(),
+            SizeError::NotExact => "the sizes do not divide".into(),
+            SizeError::BadDivisor => "a size is divided by zero or less".into(),
+        })
+    }
+}
+
 /// An op family. No method has a default: a new op answers every question.
 pub trait Primitive {
     /// Name, class, documentation, arity, tolerance.
@@ -106,6 +163,10 @@ pub trait Primitive {
     fn eval(&self, args: &[&Tensor], results: &[Type]) -> Vec<Tensor>;
     /// Adjoints of the operands from adjoints of the results; builds other ops through `cx`.
     fn vjp(&self, cx: &mut VjpCx<'_>) -> Vec<Adj>;
+    /// The same op with every size and dtype among its attributes replaced.
+    fn map(&self, with: &Replace<'_>) -> Result<Op, SizeError>;
+    /// The attributes by name, as dumps show them.
+    fn attributes(&self) -> Vec<(&'static str, Attribute)>;
     /// One element of the results as an index form.
     fn lower(&self, args: &[&Type], results: &[&Type]) -> Definition;
     /// Sample calls, among them the edge cases.
@@ -113,6 +174,9 @@ pub trait Primitive {
     where
         Self: Sized;
 }
+
+mod support;
+mod window;
 
 macro_rules! ops {
     ($($module:ident :: $name:ident,)*) => {

@@ -1,0 +1,128 @@
+//! Adding at places that data names.
+
+use super::gather::{Gather, require_ids, scattered, source};
+use super::support::*;
+use super::{Arity, Attribute, Case, Class, InferError, Op, OpInfo, Primitive, Replace, Types};
+use crate::autodiff::{Adj, Reason, VjpCx};
+use crate::dim::{Dim, SizeError};
+use crate::index::{Combine, Definition, Expr, Ix, reduced_axes};
+use crate::scalar::{BinaryOp, CompareOp, Literal};
+use crate::tensor::{Tensor, each_index, extents, round_to};
+use crate::ty::{DType, Type};
+
+/// `(updates, ids) -> updates[..axis] ++ [size] ++ updates[axis + inner..]`, the adjoint of
+/// [`Gather`]: `inner` is the number of axes of `ids` behind the first `batch`.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct ScatterAdd {
+    /// The axis of the result that is indexed.
+    pub axis: usize,
+    /// How many leading axes both operands share.
+    pub batch: usize,
+    /// The extent of that axis.
+    pub size: Dim,
+}
+
+impl Primitive for ScatterAdd {
+    fn info(&self) -> OpInfo {
+        OpInfo {
+            name: "scatter_add",
+            class: Class::Scatter,
+            doc: "`y[b, i, m, k] = Σ over j with ids[b, j] == m of updates[b, i, j, k]`, with ids clamped into range.",
+            arity: Arity::Exactly(2),
+            tolerance_ulp: 8,
+        }
+    }
+
+    fn infer(&self, args: &[&Type]) -> Result<Types, InferError> {
+        let [updates, ids] = operands(args)?;
+        require(updates.dtype.is_float(), "scatter_add takes floats")?;
+        require_ids(ids, self.batch, self.axis)?;
+        let inner = ids.rank() - self.batch;
+        require(self.axis + inner <= updates.rank(), "the updates lack the axes of the indices")?;
+        let places = (0..self.batch).chain(self.axis..self.axis + inner);
+        for (of_ids, of_updates) in places.enumerate() {
+            if ids.shape[of_ids] != updates.shape[of_updates] {
+                return refuse(format!("axis {of_updates} of the updates and axis {of_ids} of the indices differ in size"));
+            }
+        }
+        one(updates.dtype, scattered(updates, self.axis, inner, &self.size))
+    }
+
+    fn eval(&self, args: &[&Tensor], results: &[Type]) -> Vec<Tensor> {
+        let (updates, ids, shape) = (args[0], args[1], extents(&results[0]));
+        let mut result = Tensor::zeros(DType::F64, &shape);
+        for (at, index) in each_index(&updates.shape).enumerate() {
+            let to = result.offset(&source(self.axis, self.batch, shape[self.axis], ids, &index));
+            let sum = result.floats()[to] + updates.floats()[at];
+            result.set(to, Literal::from_f64(DType::F64, sum));
+        }
+        vec![Tensor::floats_of(updates.dtype, &shape, result.floats().iter().map(|sum| round_to(updates.dtype, *sum)))]
+    }
+
+    fn vjp(&self, cx: &mut VjpCx<'_>) -> Vec<Adj> {
+        let updates = cx.give(0, |cx| {
+            let (d, ids) = (cx.adjoint(0), cx.arg(1));
+            cx.node(Gather { axis: self.axis, batch: self.batch }, &[d, ids])
+        });
+        vec![updates, Adj::Zero(Reason::Index)]
+    }
+
+    fn map(&self, with: &Replace<'_>) -> Result<Op, SizeError> {
+        Ok(ScatterAdd { size: (with.dim)(&self.size)?, ..self.clone() }.into())
+    }
+
+    fn attributes(&self) -> Vec<(&'static str, Attribute)> {
+        let mut list = vec![("axis", Attribute::positions(&[self.axis])), ("size", Attribute::Dim(self.size.clone()))];
+        if self.batch > 0 {
+            list.push(("batch", Attribute::positions(&[self.batch])));
+        }
+        list
+    }
+
+    /// A choice where each place has one update at most, else a sum over all updates of which each
+    /// place takes its own: quadratic, but without order. Kernels may know better.
+    fn lower(&self, args: &[&Type], results: &[&Type]) -> Definition {
+        let (updates, ids, rank) = (args[0], args[1], results[0].rank());
+        let inner = ids.rank() - self.batch;
+        let sizes = &ids.shape[self.batch..];
+        let single = sizes.iter().all(|size| size.is(1));
+        let along = if single { vec![Ix::constant(0); inner] } else { reduced_axes(rank, inner) };
+        let id_place = (0..self.batch).map(axis).chain(along.iter().cloned()).collect();
+        let behind = (self.axis + 1..rank).map(axis);
+        let update_place = (0..self.axis).map(axis).chain(along.iter().cloned()).chain(behind).collect();
+        let here = Expr::Compare(
+            CompareOp::Eq,
+            Box::new(Expr::Position(ids.dtype, axis(self.axis))),
+            Box::new(clamped(Expr::operand(1, id_place, ids.dtype), ids.dtype, &self.size)),
+        );
+        let update = Expr::operand(0, update_place, updates.dtype);
+        let zero = Expr::Literal(Literal::zero(updates.dtype));
+        let value = Expr::Select(Box::new(here), Box::new(update), Box::new(zero));
+        if single {
+            return Definition::Map(value);
+        }
+        Definition::Reduce { axes: sizes.to_vec(), combine: Combine::Sum, value }
+    }
+
+    fn cases() -> Vec<Case> {
+        let sample = |axis, batch, size: i64, updates: &[i64], ids: &[i64]| {
+            let op = ScatterAdd { axis, batch, size: Dim::from(size) };
+            case(op, size, &[f32s(updates), typed(DType::I32, ids)])
+        };
+        vec![
+            sample(0, 0, 5, &[3, 2], &[3]),
+            sample(1, 0, 4, &[2, 2, 2, 3], &[2, 2]),
+            sample(1, 1, 4, &[3, 2], &[3, 2]),
+            sample(1, 1, 4, &[3], &[3]),
+            sample(1, 1, 4, &[3, 1, 2], &[3, 1]),
+        ]
+    }
+}
+
+/// `min(max(id, 0), size - 1)`
+fn clamped(id: Expr, dtype: DType, size: &Dim) -> Expr {
+    let zero = Expr::Literal(Literal::zero(dtype));
+    let last = Expr::Position(dtype, Ix::constant(size.clone()).plus(-1));
+    let above = Expr::Binary(BinaryOp::Max, Box::new(id), Box::new(zero));
+    Expr::Binary(BinaryOp::Min, Box::new(above), Box::new(last))
+}
