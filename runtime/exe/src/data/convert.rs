@@ -1,0 +1,60 @@
+//! Conversion of data to the declared type: whole numbers to any whole number that holds them or to
+//! f32 and f64, f64 to f32, nothing else.
+
+use crate::dtype::Dtype;
+use crate::tensor::int_at;
+
+/// May `from` become `to`, and do all elements fit? The error is a phrase.
+pub fn check(from: Dtype, data: &[u8], to: Dtype) -> Result<(), String> {
+    if from == to || (from == Dtype::F64 && to == Dtype::F32) {
+        return Ok(());
+    }
+    let whole = |d| matches!(d, Dtype::U8 | Dtype::I8 | Dtype::I32 | Dtype::I64);
+    if !whole(from) {
+        return Err(format!("{} is not converted to {}", from.name(), to.name()));
+    }
+    let (lo, hi) = match to {
+        Dtype::F32 | Dtype::F64 | Dtype::I64 => return Ok(()),
+        Dtype::U8 => (0, 255),
+        Dtype::I8 => (-128, 127),
+        Dtype::I32 => (i64::from(i32::MIN), i64::from(i32::MAX)),
+        Dtype::Bool | Dtype::F16 | Dtype::Bf16 => {
+            return Err(format!("{} is not converted to {}", from.name(), to.name()));
+        }
+    };
+    let count = data.len() / from.bytes();
+    match (0..count).filter_map(|i| int_at(from, data, i)).find(|v| !(lo..=hi).contains(v)) {
+        Some(value) => Err(format!("{value} doesn't fit into {}", to.name())),
+        None => Ok(()),
+    }
+}
+
+/// Converts elements as [`check`] allowed; both slices have the same number of them.
+pub fn convert(from: Dtype, source: &[u8], to: Dtype, target: &mut [u8]) {
+    match from {
+        _ if from == to => target.copy_from_slice(source),
+        Dtype::U8 => whole(source, to, target, |b: [u8; 1]| i64::from(b[0])),
+        Dtype::I8 => whole(source, to, target, |b: [u8; 1]| i64::from(b[0] as i8)),
+        Dtype::I32 => whole(source, to, target, |b| i64::from(i32::from_le_bytes(b))),
+        Dtype::I64 => whole(source, to, target, i64::from_le_bytes),
+        _ => each(source, target, |b| (f64::from_le_bytes(b) as f32).to_le_bytes()),
+    }
+}
+
+fn whole<const N: usize>(source: &[u8], to: Dtype, target: &mut [u8], read: impl Fn([u8; N]) -> i64) {
+    match to {
+        Dtype::F32 => each(source, target, |b| (read(b) as f32).to_le_bytes()),
+        Dtype::F64 => each(source, target, |b| (read(b) as f64).to_le_bytes()),
+        Dtype::I32 => each(source, target, |b| (read(b) as i32).to_le_bytes()),
+        Dtype::I64 => each(source, target, |b| read(b).to_le_bytes()),
+        _ => each(source, target, |b| [read(b) as u8]),
+    }
+}
+
+fn each<const N: usize, const M: usize>(source: &[u8], target: &mut [u8], change: impl Fn([u8; N]) -> [u8; M]) {
+    let (from, _) = source.as_chunks::<N>();
+    let (to, _) = target.as_chunks_mut::<M>();
+    for (slot, &element) in to.iter_mut().zip(from) {
+        *slot = change(element);
+    }
+}

@@ -1,0 +1,282 @@
+//! A program with memory: weights, arena, scratch and threads. The one place that calls compiled code.
+
+use crate::error::{Failure, INDEX, INPUT, Result};
+use crate::mem::{Aligned, size_text};
+use crate::meta::{Entry, Kind, Meta};
+use mlc_rt_core::abi::{EntryCx, Program, SCRATCH_BYTES, Status};
+use mlc_rt_core::cpu::{self, Level};
+use mlc_rt_core::pool::{self, Pool};
+use std::ffi::c_void;
+use std::ptr;
+
+/// What random draws and schedules of a call depend on.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct At {
+    /// Seed of draws.
+    pub seed: i64,
+    /// Training step, batch number of an evaluation, or number of the call.
+    pub step: i64,
+    /// Epoch.
+    pub epoch: i64,
+    /// Training steps in all.
+    pub total_steps: i64,
+}
+
+/// What a call of an entry point says it can't do.
+#[derive(Clone, Debug)]
+pub struct CallError {
+    /// For the user.
+    pub failure: Failure,
+    /// Row-major number and value of the bad element, if an index was out of range.
+    pub bad_index: Option<(i64, i64)>,
+}
+
+impl From<Failure> for CallError {
+    fn from(failure: Failure) -> Self {
+        Self { failure, bad_index: None }
+    }
+}
+
+impl From<CallError> for Failure {
+    fn from(error: CallError) -> Self {
+        error.failure
+    }
+}
+
+/// A program ready to be called. Dropping it joins its threads.
+#[derive(Debug)]
+pub struct Instance<'p> {
+    program: &'p Program,
+    /// What the program says about itself.
+    pub meta: &'p Meta,
+    globals: Vec<Option<Aligned>>,
+    pointers: Vec<*mut u8>,
+    plans: Vec<Plan>,
+    arena: Aligned,
+    scratch: Aligned,
+    pool: Box<Pool>,
+}
+
+/// Offsets of an entry's buffers for the sizes it was last called with.
+#[derive(Debug, Default)]
+struct Plan {
+    sizes: Vec<i64>,
+    offsets: Vec<i64>,
+    bytes: usize,
+}
+
+impl<'p> Instance<'p> {
+    /// Makes an instance for calls of `entries`: only globals that one of them touches get memory.
+    /// `threads` counts the caller. Fails if the processor lacks what the code needs, or memory runs out.
+    ///
+    /// # Safety
+    ///
+    /// `program` must be a program that `meta` describes.
+    pub unsafe fn new(program: &'p Program, meta: &'p Meta, entries: &[usize], threads: usize) -> Result<Self> {
+        check_level(&meta.level)?;
+        let touched = |g: usize| {
+            meta.globals[g].kind != Kind::Optimizer
+                || entries.iter().map(|&e| &meta.entries[e]).any(|e| {
+                    e.globals_read.contains(&g) || e.globals_written.contains(&g)
+                })
+        };
+        let globals: Result<Vec<Option<Aligned>>> = (0..meta.globals.len())
+            .map(|g| if touched(g) { Aligned::new(global_bytes(meta, g)?).map(Some) } else { Ok(None) })
+            .collect();
+        let globals = globals?;
+        let pointers = globals.iter().map(|g| g.as_ref().map_or(ptr::null_mut(), Aligned::pointer)).collect();
+        let pool = Box::new(Pool::new());
+        // SAFETY: the box keeps the pool in its place, and `drop` closes it.
+        let workers = unsafe { pool.start(threads) };
+        Ok(Self {
+            program,
+            meta,
+            globals,
+            pointers,
+            plans: meta.entries.iter().map(|_| Plan::default()).collect(),
+            arena: Aligned::new(0)?,
+            scratch: Aligned::new(workers * SCRATCH_BYTES)?,
+            pool,
+        })
+    }
+
+    /// Workers that kernels run on.
+    pub fn threads(&self) -> usize {
+        self.pool.workers()
+    }
+
+    /// The bytes of global `g`, if it has memory.
+    pub fn global(&self, g: usize) -> Option<&[u8]> {
+        self.globals.get(g)?.as_deref()
+    }
+
+    /// The same, to be written.
+    pub fn global_mut(&mut self, g: usize) -> Option<&mut [u8]> {
+        self.globals.get_mut(g)?.as_deref_mut()
+    }
+
+    /// Bytes of the arena that entry `e` needs for these sizes.
+    pub fn arena_bytes(&mut self, e: usize, sizes: &[i64]) -> Result<usize> {
+        self.plan(e, sizes)?;
+        Ok(self.plans[e].bytes)
+    }
+
+    /// Gets the memory for calls of entry `e` with these sizes, so that the calls get none.
+    pub fn reserve(&mut self, e: usize, sizes: &[i64]) -> Result<()> {
+        let bytes = self.arena_bytes(e, sizes)?;
+        if bytes > self.arena.len() {
+            // The old one goes first, or both would be held for a moment.
+            self.arena = Aligned::new(0)?;
+            self.arena = Aligned::new(bytes).map_err(|failure| {
+                let entry = &self.meta.entries[e];
+                let sizes = sizes_text(self.meta, entry, sizes);
+                failure.note(format!("`{}` needs {} {sizes}: {}", entry.name, size_text(bytes as u64), entry.arena))
+            })?;
+        }
+        Ok(())
+    }
+
+    fn plan(&mut self, e: usize, sizes: &[i64]) -> Result<()> {
+        let entry = &self.meta.entries[e];
+        let plan = &mut self.plans[e];
+        if plan.sizes == sizes {
+            return Ok(());
+        }
+        let too_big = || {
+            Failure::plain(format!("`{}` needs more memory than can be counted", entry.name))
+                .note(sizes_text(self.meta, entry, sizes))
+        };
+        if sizes.len() != self.meta.symbols.len() || sizes.iter().any(|&s| s < 1) {
+            return Err(Failure::internal(format!("sizes of `{}`", entry.name)));
+        }
+        plan.sizes.clear();
+        plan.offsets.resize(entry.buffers.max(1), 0);
+        // SAFETY: `Meta::of` made sure that there are as many plans as entries.
+        let plan_fn = unsafe { *self.program.plans.add(e) };
+        // SAFETY: one size for each symbol, room for one offset for each buffer.
+        let bytes = unsafe { plan_fn(sizes.as_ptr(), plan.offsets.as_mut_ptr()) };
+        plan.bytes = usize::try_from(bytes).ok().filter(|&b| b <= isize::MAX as usize).ok_or_else(too_big)?;
+        plan.sizes.extend_from_slice(sizes);
+        Ok(())
+    }
+
+    /// Calls entry `e`.
+    ///
+    /// # Safety
+    ///
+    /// `args` and `results` must point to as many elements, of the right types, as the entry's ports
+    /// have for these sizes, and no result may overlap anything else.
+    pub unsafe fn call(
+        &mut self,
+        e: usize,
+        sizes: &[i64],
+        args: &[*const u8],
+        results: &[*mut u8],
+        at: At,
+    ) -> std::result::Result<(), CallError> {
+        self.reserve(e, sizes)?;
+        let entry = &self.meta.entries[e];
+        let touched = entry.globals_read.iter().chain(&entry.globals_written);
+        if args.len() != entry.args.len()
+            || results.len() != entry.results.len()
+            || touched.into_iter().any(|&g| self.pointers[g].is_null())
+        {
+            return Err(Failure::internal(format!("the call of `{}`", entry.name)).into());
+        }
+        let mut cx = EntryCx {
+            sizes: sizes.as_ptr(),
+            args: args.as_ptr(),
+            results: results.as_ptr(),
+            globals: self.pointers.as_ptr(),
+            arena: self.arena.pointer(),
+            offsets: self.plans[e].offsets.as_ptr(),
+            scratch: self.scratch.pointer(),
+            pool: ptr::from_ref(&*self.pool).cast_mut().cast::<c_void>(),
+            parallel_for: pool::parallel_for,
+            seed: at.seed,
+            step: at.step,
+            epoch: at.epoch,
+            total_steps: at.total_steps,
+            fault_index: -1,
+            fault_element: 0,
+            fault_value: 0,
+        };
+        // SAFETY: there are as many entries as the metadata has.
+        let entry_fn = unsafe { *self.program.entries.add(e) };
+        // SAFETY: args and results by the caller; globals that it touches have memory of their size,
+        // the arena that of the plan, scratch that of all workers.
+        let status = unsafe { entry_fn(&mut cx) };
+        if status == Status::Ok as i32 { Ok(()) } else { Err(call_error(self.meta, entry, sizes, status, &cx)) }
+    }
+}
+
+impl Drop for Instance<'_> {
+    fn drop(&mut self) {
+        self.pool.close();
+    }
+}
+
+/// Bytes of global `g`.
+fn global_bytes(meta: &Meta, g: usize) -> Result<usize> {
+    let global = &meta.globals[g];
+    crate::tensor::bytes_of(global.dtype, &global.shape)
+        .ok_or_else(|| Failure::internal(format!("the size of `{}`", global.path)))
+}
+
+fn check_level(needed: &str) -> Result<()> {
+    let here = cpu::detect();
+    match Level::from_name(needed) {
+        Some(level) if level > here => Err(Failure::plain(format!(
+            "this program needs an x86-64-{} processor, this one has {}",
+            level.name(),
+            here.name()
+        ))
+        .help("build it with a lower `--cpu`")),
+        _ => Ok(()),
+    }
+}
+
+/// `for B = 32`
+fn sizes_text(meta: &Meta, entry: &Entry, sizes: &[i64]) -> String {
+    let mut symbols: Vec<usize> = entry.symbols.iter().map(|s| s.symbol).collect();
+    symbols.sort_unstable();
+    symbols.dedup();
+    let parts: Vec<String> = symbols
+        .iter()
+        .filter_map(|&s| Some(format!("{} = {}", meta.symbols.get(s)?, sizes.get(s)?)))
+        .collect();
+    if parts.is_empty() { String::new() } else { format!("for {}", parts.join(", ")) }
+}
+
+fn call_error(meta: &Meta, entry: &Entry, sizes: &[i64], status: i32, cx: &EntryCx) -> CallError {
+    let index = usize::try_from(cx.fault_index).ok();
+    let sized = sizes_text(meta, entry, sizes);
+    if status == Status::Fault as i32 {
+        let failure = fault_failure(index.and_then(|i| entry.faults.get(i)), sizes, cx);
+        return CallError { failure, bad_index: Some((cx.fault_element, cx.fault_value)) };
+    }
+    let failure = if status == Status::Size as i32 {
+        let text = index.and_then(|i| entry.checks.get(i)).map_or("a condition on the sizes", |text| text);
+        let failure = Failure::data(INPUT, format!("sizes don't fit `{}`: {text}", entry.name));
+        if sized.is_empty() { failure } else { failure.note(format!("it was called {sized}")) }
+    } else if status == Status::Level as i32 {
+        Failure::plain("the processor lacks what this program was compiled for")
+    } else if status == Status::Range as i32 {
+        Failure::data(INPUT, format!("a size is out of range for `{}`", entry.name)).note(sized)
+    } else {
+        Failure::internal(format!("`{}` returned status {status}", entry.name))
+    };
+    failure.into()
+}
+
+fn fault_failure(fault: Option<&crate::meta::Fault>, sizes: &[i64], cx: &EntryCx) -> Failure {
+    let Some(fault) = fault else {
+        return Failure::data(INDEX, format!("index {} is out of range", cx.fault_value));
+    };
+    let range = fault.bound.eval(sizes).map_or_else(
+        || format!("must be at least 0 and less than {}", fault.bound.text),
+        |bound| format!("must be from 0 to {}", bound.saturating_sub(1)),
+    );
+    let failure = Failure::data(INDEX, format!("index {} is out of range: {range}", cx.fault_value)).or_at(&fault.place);
+    if fault.text.is_empty() { failure } else { failure.note(fault.text.clone()) }
+}

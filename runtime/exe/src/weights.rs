@@ -1,0 +1,199 @@
+//! Weights and states in safetensors files.
+
+use crate::error::{Failure, Result, WEIGHTS, did_you_mean};
+use crate::files::{self, Pending};
+use crate::instance::Instance;
+use crate::json::{self, Value};
+use crate::meta::{Global, Kind};
+use crate::tensor::type_text;
+use mlc_rt_core::safetensors::{SafeTensors, Tensor};
+use std::path::Path;
+
+/// Which globals a file holds.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Part {
+    /// Parameters and states of layers.
+    Weights,
+    /// States of optimizers.
+    Optimizer,
+}
+
+impl Part {
+    fn holds(self, kind: Kind) -> bool {
+        (kind == Kind::Optimizer) == (self == Self::Optimizer)
+    }
+}
+
+/// Most names that a message lists.
+const LISTED: usize = 8;
+
+/// Fills globals from a file.
+pub fn load_file(instance: &mut Instance<'_>, part: Part, path: &Path) -> Result<()> {
+    let bytes = files::read(path, WEIGHTS)?;
+    load(instance, part, &bytes, &path.display().to_string())
+}
+
+/// Fills globals from the bytes of a file called `name` in messages. All or nothing is loaded.
+pub fn load(instance: &mut Instance<'_>, part: Part, bytes: &[u8], name: &str) -> Result<()> {
+    let file = SafeTensors::parse(bytes)
+        .map_err(|e| Failure::data(WEIGHTS, format!("these aren't usable weights: {}", e.text())).at(name))?;
+    let index = Index::new(&file, name)?;
+    let meta = instance.meta;
+    let wanted: Vec<usize> = (0..meta.globals.len())
+        .filter(|&g| part.holds(meta.globals[g].kind) && instance.global(g).is_some())
+        .collect();
+    let mut used = vec![false; index.tensors.len()];
+    let mut missing = Vec::new();
+    let mut found = Vec::new();
+    for &g in &wanted {
+        match index.source(&meta.globals[g]) {
+            Some(source) => {
+                source.iter().for_each(|&i| used[i] = true);
+                found.push((g, source));
+            }
+            None => missing.push(meta.globals[g].file_path.as_str()),
+        }
+    }
+    let extra: Vec<&str> =
+        index.tensors.iter().zip(&used).filter(|(_, used)| !**used).map(|((name, _), _)| name.as_str()).collect();
+    if !missing.is_empty() || !extra.is_empty() {
+        return Err(differing(&missing, &extra, name));
+    }
+    for (g, source) in &found {
+        index.check(&meta.globals[*g], source, name)?;
+    }
+    for (g, source) in found {
+        let Some(memory) = instance.global_mut(g) else { continue };
+        let mut rest = memory;
+        for data in source.iter().map(|&i| index.tensors[i].1.data) {
+            // `check` made sure that the pieces fill it exactly.
+            let Some((piece, after)) = rest.split_at_mut_checked(data.len()) else { break };
+            piece.copy_from_slice(data);
+            rest = after;
+        }
+    }
+    Ok(())
+}
+
+/// A file's tensors by name.
+struct Index<'a> {
+    tensors: Vec<(String, Tensor<'a>)>,
+}
+
+impl<'a> Index<'a> {
+    fn new(file: &SafeTensors<'a>, name: &str) -> Result<Self> {
+        let mut tensors: Vec<(String, Tensor<'a>)> = file.tensors().map(|t| (json::owned(t.name), t)).collect();
+        tensors.sort_by(|a, b| a.0.cmp(&b.0));
+        if let Some(pair) = tensors.windows(2).find(|pair| pair[0].0 == pair[1].0) {
+            return Err(Failure::data(WEIGHTS, format!("two tensors are called `{}`", pair[0].0)).at(name));
+        }
+        Ok(Self { tensors })
+    }
+
+    fn find(&self, name: &str) -> Option<usize> {
+        self.tensors.binary_search_by(|(n, _)| n.as_str().cmp(name)).ok()
+    }
+
+    /// The tensors that make up a global: its own, or for a stack `blocks.w` those of `blocks.0.w`, `blocks.1.w`, …
+    fn source(&self, global: &Global) -> Option<Vec<usize>> {
+        if let Some(i) = self.find(&global.file_path) {
+            return Some(vec![i]);
+        }
+        let &count = global.shape.first()?;
+        let path = &global.file_path;
+        let cuts = path.match_indices('.').map(|(at, _)| at);
+        cuts.filter(|_| count <= self.tensors.len())
+            .filter_map(|at| (0..count).map(|i| self.find(&format!("{}.{i}{}", &path[..at], &path[at..]))).collect())
+            .next()
+    }
+
+    fn check(&self, global: &Global, source: &[usize], file: &str) -> Result<()> {
+        let shape = if self.find(&global.file_path).is_some() { &global.shape[..] } else { &global.shape[1..] };
+        for &i in source {
+            let (name, tensor) = &self.tensors[i];
+            let dims = tensor.shape.dims();
+            let same_shape = dims.len() == shape.len() && dims.iter().zip(shape).all(|(&a, &b)| a == b as u64);
+            if same_shape && tensor.dtype.is(global.dtype.safetensors()) {
+                continue;
+            }
+            let dims: Vec<String> = dims.iter().map(u64::to_string).collect();
+            return Err(Failure::data(
+                WEIGHTS,
+                format!(
+                    "`{name}` is {}[{}] in this file, the program has {}",
+                    json::owned(tensor.dtype).to_lowercase(),
+                    dims.join(", "),
+                    type_text(global.dtype, shape)
+                ),
+            )
+            .at(file));
+        }
+        Ok(())
+    }
+}
+
+fn differing(missing: &[&str], extra: &[&str], file: &str) -> Failure {
+    let message = match (missing, extra) {
+        ([], _) => "this file has tensors that the program lacks",
+        _ => "this file lacks tensors of the program",
+    };
+    let mut failure = Failure::data(WEIGHTS, message).at(file);
+    for (names, word) in [(missing, "missing"), (extra, "not in the program")] {
+        if names.is_empty() {
+            continue;
+        }
+        let mut text = names.iter().take(LISTED).map(|n| format!("`{n}`")).collect::<Vec<_>>().join(", ");
+        if names.len() > LISTED {
+            text.push_str(&format!(" and {} more", names.len() - LISTED));
+        }
+        failure = failure.note(format!("{word}: {text}"));
+    }
+    let close = missing.first().and_then(|name| did_you_mean(name, extra.iter().copied()));
+    failure.help_opt(close.map(|text| format!("for `{}`, {text}", missing.first().unwrap_or(&""))))
+}
+
+/// Writes globals to a file: header, then tensors in the metadata's order, larger elements first.
+pub fn save(instance: &Instance<'_>, part: Part, to: Pending) -> Result<()> {
+    let meta = instance.meta;
+    let mut tensors: Vec<(&str, &Global, &[u8])> = (0..meta.globals.len())
+        .filter(|&g| part.holds(meta.globals[g].kind))
+        .filter_map(|g| Some((meta.globals[g].file_path.as_str(), &meta.globals[g], instance.global(g)?)))
+        .collect();
+    tensors.sort_by_key(|(_, g, _)| std::cmp::Reverse(g.dtype.bytes()));
+    let items: Vec<Item<'_>> =
+        tensors.iter().map(|&(name, g, data)| Item { name, dtype: g.dtype.safetensors(), shape: &g.shape, data }).collect();
+    write(&items, &[("source", &meta.source), ("source_hash", &meta.source_hash)], to)
+}
+
+/// A tensor to be written.
+#[derive(Clone, Copy, Debug)]
+pub struct Item<'a> {
+    /// Its name.
+    pub name: &'a str,
+    /// The format's word for its type.
+    pub dtype: &'static str,
+    /// Sizes of its axes.
+    pub shape: &'a [usize],
+    /// Its elements.
+    pub data: &'a [u8],
+}
+
+/// Writes tensors in this order, with strings for `__metadata__`.
+pub fn write(items: &[Item<'_>], metadata: &[(&str, &str)], to: Pending) -> Result<()> {
+    let strings = [("format", "mlc"), ("version", "1")].into_iter().chain(metadata.iter().copied());
+    let mut fields = vec![("__metadata__", Value::object(strings.map(|(k, v)| (k, Value::from(v)))))];
+    let mut at = 0;
+    for item in items {
+        let shape = item.shape.iter().map(|&d| Value::from(d)).collect();
+        let range = vec![Value::from(at), Value::from(at + item.data.len())];
+        at += item.data.len();
+        let entry = [("dtype", item.dtype.into()), ("shape", Value::Array(shape)), ("data_offsets", Value::Array(range))];
+        fields.push((item.name, Value::object(entry)));
+    }
+    let mut header = Value::object(fields).line().into_bytes();
+    header.resize(header.len().next_multiple_of(8), b' ');
+    let length = (header.len() as u64).to_le_bytes();
+    let mut parts: Vec<&[u8]> = vec![&length, &header];
+    parts.extend(items.iter().map(|item| item.data));
+    to.commit(&parts)
+}
