@@ -1,10 +1,11 @@
 //! Building a region node by node, with types inferred and equal pure nodes merged at insertion.
 
 use crate::dim::Dim;
-use crate::graph::{Def, Epoch, Node, NodeId, Region, RegionId, SpanId, Value, ValueData};
+use crate::graph::{Def, Epoch, Graph, Node, NodeId, Region, RegionId, SpanId, Value, ValueData};
 use crate::ops::broadcast::Broadcast;
 use crate::ops::constant::Constant;
 use crate::ops::{InferError, Op, Types};
+use crate::region_ops::{Call, Loop};
 use crate::scalar::{BinaryOp, CompareOp, Literal, UnaryOp};
 use crate::ty::{DType, Type};
 use smallvec::SmallVec;
@@ -33,6 +34,16 @@ impl Builder {
             made_by: "",
             epoch: Epoch::default(),
         }
+    }
+
+    /// Goes on with a finished region: its nodes stay, equal ones are still merged.
+    pub fn resume(region: Region) -> Builder {
+        let mut known = HashMap::new();
+        for (at, node) in region.nodes.iter().enumerate() {
+            let key = (node.op.clone(), node.args.clone(), node.regions.clone(), node.epoch);
+            known.entry(key).or_insert(NodeId(at as u32));
+        }
+        Builder { region, known, span: SpanId(0), made_by: "", epoch: Epoch::default() }
     }
 
     /// The region so far.
@@ -92,6 +103,51 @@ impl Builder {
         let (span, made_by) = (self.span, self.made_by);
         self.region.nodes.push(Node { op, args, results: results.clone(), regions, span, made_by, epoch });
         results
+    }
+
+    /// Adds a loop; its types come from its body.
+    pub fn add_loop(&mut self, graph: &Graph, op: Loop, args: &[Value], body: RegionId) -> SmallVec<[Value; 2]> {
+        let types: Vec<&Type> = args.iter().map(|arg| self.ty(*arg)).collect();
+        match op.infer(&types, graph.region(body)) {
+            Ok(types) => self.add_typed(op.into(), args, &[body], types),
+            Err(InferError(text)) => crate::internal_error("builder", &format!("{op:?}: {text}")),
+        }
+    }
+
+    /// Adds a call; its types come from its first region. A second one is its gradient.
+    pub fn add_call(&mut self, graph: &Graph, op: Call, args: &[Value], regions: &[RegionId]) -> SmallVec<[Value; 2]> {
+        let types: Vec<&Type> = args.iter().map(|arg| self.ty(*arg)).collect();
+        let bodies: Vec<_> = regions.iter().map(|id| graph.region(*id)).collect();
+        match op.infer(&types, &bodies) {
+            Ok(types) => self.add_typed(op.into(), args, regions, types),
+            Err(InferError(text)) => crate::internal_error("builder", &format!("{op:?}: {text}")),
+        }
+    }
+
+    /// Adds a copy of a node of another region, with operands of this one; place, maker and epoch
+    /// are the original's.
+    pub fn copy(&mut self, node: &Node, args: &[Value], types: Types) -> SmallVec<[Value; 2]> {
+        let own = (self.span, self.made_by, self.epoch);
+        (self.span, self.made_by, self.epoch) = (node.span, node.made_by, node.epoch);
+        let results = self.add_typed(node.op.clone(), args, &node.regions, types);
+        (self.span, self.made_by, self.epoch) = own;
+        results
+    }
+
+    /// Gives a region op another body with more results, put in at `at`; returns the new ones. The
+    /// node keeps its place and its other results.
+    pub fn widen(&mut self, id: NodeId, op: impl Into<Op>, regions: &[RegionId], at: usize, new: Types) -> Vec<Value> {
+        self.known.retain(|_, node| *node != id);
+        let values: Vec<Value> = new.into_iter().map(|ty| self.value(ty, Def::Node(id, 0))).collect();
+        let node = &mut self.region.nodes[id.index()];
+        (node.op, node.regions) = (op.into(), SmallVec::from_slice(regions));
+        node.results.insert_many(at, values.iter().copied());
+        for (place, value) in node.results.iter().enumerate() {
+            self.region.values[value.index()].def = Def::Node(id, place as u32);
+        }
+        let key = (node.op.clone(), node.args.clone(), node.regions.clone(), node.epoch);
+        self.known.insert(key, id);
+        values
     }
 
     /// Ends the region.

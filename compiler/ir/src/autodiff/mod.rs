@@ -1,10 +1,26 @@
 //! Reverse-mode differentiation of a region, graph to graph.
+//!
+//! [`gradient`] appends the adjoint nodes to a region under construction, from the loss back, with
+//! the place of the node they belong to and `made_by` "autodiff". Which values matter is settled
+//! first, so adjoints nobody asked for are never made. Adjoints of a value are added in the reverse
+//! order of its uses. The set of primitive ops is closed under their gradients, so gradients of
+//! gradients are the same call again.
+//!
+//! Conventions where a function has no derivative: a maximum or minimum of two gives a tie to the
+//! second operand, one over axes or windows to the first place; `|x|` has slope 0 at 0.
 
+mod call;
+mod cut;
 mod cx;
+mod linear;
+mod loops;
 
 pub use cx::VjpCx;
 
-use crate::graph::{SpanId, Value};
+use crate::builder::Builder;
+use crate::graph::{Graph, NodeId, Region, SpanId, Value};
+use crate::ops::Op;
+use crate::scalar::BinaryOp;
 
 /// The adjoint of an operand.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -63,4 +79,124 @@ impl Reason {
 pub struct Cut {
     /// Where the gradient was cut and why; `None`: the loss does not use the value at all.
     pub at: Option<(SpanId, Reason)>,
+}
+
+/// The pass name of adjoint nodes.
+pub const PASS: &str = "autodiff";
+
+/// The gradients of `loss`, a float scalar of the region under construction, by each of `wrt`; a
+/// [`Cut`] where there is none. New bodies of loops and calls are added to `graph`; loops and calls
+/// the gradient passes keep their place in `builder` and get more results.
+pub fn gradient(graph: &mut Graph, builder: &mut Builder, loss: Value, wrt: &[Value]) -> Vec<Result<Value, Cut>> {
+    let forward = builder.region().nodes.len();
+    let ty = builder.ty(loss).clone();
+    let before = (builder.span, builder.made_by);
+    builder.made_by = PASS;
+    let seed = builder.full(ty.dtype, 1.0, &ty.shape);
+    (builder.span, builder.made_by) = before;
+    let adjoints = backprop(graph, builder, &[(loss, seed)], wrt);
+    let explain = |(value, adjoint): (&Value, Option<Value>)| match adjoint {
+        Some(adjoint) => Ok(adjoint),
+        None => Err(cut::explain(graph, builder.region(), forward, loss, *value)),
+    };
+    wrt.iter().zip(adjoints).map(explain).collect()
+}
+
+/// The adjoints of `wrt` from adjoints of other values (a value may occur more than once); `None`
+/// where no differentiable path leads.
+pub fn backprop(
+    graph: &mut Graph,
+    builder: &mut Builder,
+    seeds: &[(Value, Value)],
+    wrt: &[Value],
+) -> Vec<Option<Value>> {
+    let before = (builder.span, builder.made_by, builder.epoch);
+    builder.made_by = PASS;
+    let adjoints = Backprop::run(graph, builder, seeds, wrt);
+    (builder.span, builder.made_by, builder.epoch) = before;
+    adjoints
+}
+
+/// Which values of a region are floats that depend on `starts`.
+pub(crate) fn active(region: &Region, nodes: usize, starts: &[Value]) -> Vec<bool> {
+    let mut active = vec![false; region.values.len()];
+    for start in starts {
+        active[start.index()] = true;
+    }
+    for node in &region.nodes[..nodes] {
+        if node.args.iter().any(|arg| active[arg.index()]) {
+            for result in &node.results {
+                active[result.index()] |= region.ty(*result).dtype.is_float();
+            }
+        }
+    }
+    active
+}
+
+struct Backprop<'a> {
+    graph: &'a mut Graph,
+    b: &'a mut Builder,
+    active: Vec<bool>,
+    adjoints: Vec<Option<Value>>,
+}
+
+impl Backprop<'_> {
+    fn run(graph: &mut Graph, b: &mut Builder, seeds: &[(Value, Value)], wrt: &[Value]) -> Vec<Option<Value>> {
+        let nodes = b.region().nodes.len();
+        let active = active(b.region(), nodes, wrt);
+        let adjoints = vec![None; b.region().values.len()];
+        let mut pass = Backprop { graph, b, active, adjoints };
+        for (value, adjoint) in seeds {
+            pass.b.span = pass.span_of(*value);
+            pass.add(*value, *adjoint);
+        }
+        for at in (0..nodes).rev() {
+            pass.node(NodeId(at as u32));
+        }
+        wrt.iter().map(|value| pass.adjoints[value.index()]).collect()
+    }
+
+    fn span_of(&self, value: Value) -> SpanId {
+        self.b.region().producer(value).map_or(SpanId(0), |node| node.span)
+    }
+
+    fn node(&mut self, id: NodeId) {
+        let node = self.b.region().nodes[id.index()].clone();
+        let adjoints: Vec<Option<Value>> = node.results.iter().map(|result| self.adjoints[result.index()]).collect();
+        let wanted: Vec<bool> = node.args.iter().map(|arg| self.active[arg.index()]).collect();
+        if adjoints.iter().all(Option::is_none) || !wanted.contains(&true) {
+            return;
+        }
+        self.b.span = node.span;
+        let given = match &node.op {
+            Op::Loop(op) => loops::vjp(self.graph, self.b, id, op, &adjoints, &wanted),
+            Op::Call(op) => call::vjp(self.graph, self.b, id, op, &adjoints, &wanted),
+            op => match op.primitive() {
+                Some(op) => op.vjp(&mut VjpCx::new(self.b, &node.args, &node.results, &adjoints, &wanted)),
+                None => crate::internal_error(PASS, "an op that is neither primitive nor a region op"),
+            },
+        };
+        for (arg, adjoint) in node.args.iter().zip(given) {
+            match adjoint {
+                Adj::Value(adjoint) => self.add(*arg, adjoint),
+                Adj::Zero(_) => {}
+            }
+        }
+    }
+
+    /// Adds to the adjoint of a value, if that is wanted.
+    fn add(&mut self, value: Value, adjoint: Value) {
+        if !self.active[value.index()] {
+            return;
+        }
+        if self.b.ty(value) != self.b.ty(adjoint) {
+            let (value, adjoint) = (self.b.ty(value), self.b.ty(adjoint));
+            crate::internal_error(PASS, &format!("an adjoint of type {adjoint:?} for a value of type {value:?}"));
+        }
+        let sum = match self.adjoints[value.index()] {
+            Some(sum) => self.b.binary(BinaryOp::Add, sum, adjoint),
+            None => adjoint,
+        };
+        self.adjoints[value.index()] = Some(sum);
+    }
 }

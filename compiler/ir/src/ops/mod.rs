@@ -201,11 +201,50 @@ macro_rules! ops {
                 }
             }
 
+            /// Name, class, documentation, arity, tolerance.
+            pub fn info(&self) -> OpInfo {
+                match self {
+                    $(Op::$name(op) => op.info(),)*
+                    Op::Loop(op) => op.info(),
+                    Op::Call(op) => op.info(),
+                }
+            }
+
+            /// The same op with every size and dtype among its attributes replaced.
+            pub fn map(&self, with: &Replace<'_>) -> Result<Op, SizeError> {
+                match self {
+                    $(Op::$name(op) => op.map(with),)*
+                    Op::Loop(op) => op.map(with),
+                    Op::Call(op) => Ok(op.clone().into()),
+                }
+            }
+
+            /// The attributes by name, as dumps show them.
+            pub fn attributes(&self) -> Vec<(&'static str, Attribute)> {
+                match self {
+                    $(Op::$name(op) => op.attributes(),)*
+                    Op::Loop(op) => op.attributes(),
+                    Op::Call(op) => op.attributes(),
+                }
+            }
+
             /// The sample calls of all families, in the table's order.
             pub fn cases() -> Vec<Case> {
                 let mut cases = Vec::new();
                 $(cases.extend($module::$name::cases());)*
                 cases
+            }
+        }
+
+        impl From<crate::region_ops::Loop> for Op {
+            fn from(op: crate::region_ops::Loop) -> Op {
+                Op::Loop(op)
+            }
+        }
+
+        impl From<crate::region_ops::Call> for Op {
+            fn from(op: crate::region_ops::Call) -> Op {
+                Op::Call(op)
             }
         }
 

@@ -1,0 +1,134 @@
+//! Why there is no gradient: where the paths from a value to the loss end.
+
+use super::{Adj, Cut, Reason, VjpCx};
+use crate::builder::Builder;
+use crate::graph::{Graph, Node, Region, SpanId, Value};
+use crate::ops::Op;
+use crate::region_ops::Loop;
+
+/// Explains why `loss` has no gradient by `value`, among the first `nodes` nodes of the region: the
+/// first node on a path between them that stops it.
+pub(super) fn explain(graph: &Graph, region: &Region, nodes: usize, loss: Value, value: Value) -> Cut {
+    let walk = Walk { graph, region, nodes };
+    let needed = walk.needed(&[loss]);
+    if !needed[value.index()] {
+        return Cut { at: None };
+    }
+    let (_, stops) = walk.follow(&[value], &needed);
+    Cut { at: stops.first().copied() }
+}
+
+struct Walk<'a> {
+    graph: &'a Graph,
+    region: &'a Region,
+    nodes: usize,
+}
+
+impl Walk<'_> {
+    /// Values that the targets are computed from.
+    fn needed(&self, targets: &[Value]) -> Vec<bool> {
+        let mut needed = vec![false; self.region.values.len()];
+        for target in targets {
+            needed[target.index()] = true;
+        }
+        for node in self.region.nodes[..self.nodes].iter().rev() {
+            if node.results.iter().any(|result| needed[result.index()]) {
+                for arg in &node.args {
+                    needed[arg.index()] = true;
+                }
+            }
+        }
+        needed
+    }
+
+    /// Values that a gradient passes to from `starts`, and where needed paths end.
+    fn follow(&self, starts: &[Value], needed: &[bool]) -> (Vec<bool>, Vec<(SpanId, Reason)>) {
+        let mut passes = vec![false; self.region.values.len()];
+        for start in starts {
+            passes[start.index()] = true;
+        }
+        let mut stops = Vec::new();
+        for node in &self.region.nodes[..self.nodes] {
+            if !node.results.iter().any(|result| needed[result.index()]) {
+                continue;
+            }
+            for (at, arg) in node.args.iter().enumerate() {
+                if !passes[arg.index()] {
+                    continue;
+                }
+                match self.stop(node, at) {
+                    Some(stop) => stops.push(stop),
+                    None => {
+                        for result in &node.results {
+                            passes[result.index()] |= self.region.ty(*result).dtype.is_float();
+                        }
+                    }
+                }
+            }
+        }
+        (passes, stops)
+    }
+
+    /// Why no gradient passes from the results of a node to operand `at`, and where.
+    fn stop(&self, node: &Node, at: usize) -> Option<(SpanId, Reason)> {
+        let param = match &node.op {
+            Op::Call(_) if node.regions.len() > 1 => return None,
+            Op::Call(_) => at,
+            Op::Loop(op) if at < op.carry_args().start => return Some((node.span, Reason::Integer)),
+            Op::Loop(op) => at + 1 - op.carry_args().start,
+            op => return reason(op, self.region, node, at).map(|reason| (node.span, reason)),
+        };
+        let body = self.graph.region(node.regions[0]);
+        let walk = Walk { graph: self.graph, region: body, nodes: body.nodes.len() };
+        walk.through(&node.op, param).map(|stop| stop.unwrap_or((node.span, Reason::NoPath)))
+    }
+
+    /// `None` if a gradient passes from a result to parameter `param`; else where it stops, if anywhere.
+    fn through(&self, op: &Op, param: usize) -> Option<Option<(SpanId, Reason)>> {
+        let needed = self.needed(&self.region.results);
+        let mut starts = vec![self.region.params[param]];
+        loop {
+            let (passes, stops) = self.follow(&starts, &needed);
+            if self.region.results.iter().any(|result| passes[result.index()]) {
+                return None;
+            }
+            let carried = match op {
+                Op::Loop(op) => self.carried(op, &passes, &starts),
+                _ => Vec::new(),
+            };
+            if carried.is_empty() {
+                return Some(stops.first().copied());
+            }
+            starts.extend(carried);
+        }
+    }
+
+    /// Carries whose result is reached but whose parameter is not yet.
+    fn carried(&self, op: &Loop, passes: &[bool], starts: &[Value]) -> Vec<Value> {
+        let pairs = op.carry_params().zip(op.carry_results());
+        let reached = pairs.filter(|(_, result)| passes[self.region.results[*result].index()]);
+        let params = reached.map(|(param, _)| self.region.params[param]);
+        params.filter(|param| !starts.contains(param)).collect()
+    }
+}
+
+/// The answer of a primitive's gradient rule for operand `at`, tried on a region of its own.
+fn reason(op: &Op, region: &Region, node: &Node, at: usize) -> Option<Reason> {
+    let mut b = Builder::new("trial");
+    let args: Vec<Value> = node.args.iter().map(|arg| b.param(region.ty(*arg).clone())).collect();
+    let results = b.add(op.clone(), &args);
+    let floats = results.iter().any(|result| b.ty(*result).dtype.is_float());
+    let adjoints: Vec<Option<Value>> = results
+        .iter()
+        .map(|result| {
+            let ty = b.ty(*result).clone();
+            ty.dtype.is_float().then(|| b.param(ty))
+        })
+        .collect();
+    let wanted = vec![floats; args.len()];
+    let primitive = op.primitive()?;
+    match primitive.vjp(&mut VjpCx::new(&mut b, &args, &results, &adjoints, &wanted)).get(at) {
+        Some(Adj::Zero(reason)) => Some(*reason),
+        Some(Adj::Value(_)) | None => None,
+    }
+}

@@ -1,0 +1,179 @@
+//! The gradient of a whole region, split into what runs forward and what runs backward.
+
+use super::{active, backprop};
+use crate::builder::Builder;
+use crate::graph::{Def, Graph, Region, Value};
+use crate::ops::{Class, Op};
+use crate::rewrite::{needed, part};
+
+/// A region with the adjoint nodes of its results appended.
+pub(super) struct Linear {
+    b: Builder,
+    /// Nodes of the region itself.
+    forward: usize,
+    params: Vec<Value>,
+    results: Vec<Value>,
+    /// For each result that has an adjoint: the parameter that stands for it.
+    pub seeds: Vec<Option<Value>>,
+    /// For each parameter: its adjoint, if it was asked for and there is one.
+    pub adjoints: Vec<Option<Value>>,
+}
+
+/// How values of the forward part reach the backward part.
+pub(super) enum Keep {
+    /// Kept, unless they are cheap to make again.
+    Values,
+    /// All made again from the parameters.
+    Nothing,
+}
+
+impl Linear {
+    /// Appends adjoints: `seeded` says which results have one, `wanted` which parameters need one.
+    pub fn new(graph: &mut Graph, region: &Region, seeded: &[bool], wanted: &[bool]) -> Linear {
+        let mut b = Builder::resume(region.clone());
+        let forward = region.nodes.len();
+        let mut seeds = vec![None; seeded.len()];
+        let mut pairs = Vec::new();
+        for (at, value) in region.results.iter().enumerate() {
+            if seeded[at] {
+                let seed = b.param(region.ty(*value).clone());
+                seeds[at] = Some(seed);
+                pairs.push((*value, seed));
+            }
+        }
+        let wrt: Vec<Value> = chosen(&region.params, wanted);
+        let mut found = backprop(graph, &mut b, &pairs, &wrt).into_iter();
+        let adjoints = wanted.iter().map(|wanted| if *wanted { found.next().flatten() } else { None }).collect();
+        Linear { b, forward, params: region.params.clone(), results: region.results.clone(), seeds, adjoints }
+    }
+
+    /// A zero for a parameter whose adjoint was not found.
+    pub fn zero(&mut self, param: usize) -> Value {
+        let ty = self.b.ty(self.params[param]).clone();
+        self.b.full(ty.dtype, 0.0, &ty.shape)
+    }
+
+    /// The region with all nodes.
+    pub fn region(&self) -> &Region {
+        self.b.region()
+    }
+
+    /// The forward values that the backward part needs for `outputs`, apart from parameters, in
+    /// order; `free` says which parameters are there at no cost, `fixed` which are always the same,
+    /// so that what is made of them alone is not kept.
+    pub fn residuals(&self, outputs: &[Value], keep: &Keep, free: &[bool], fixed: &[bool]) -> Vec<Value> {
+        let region = self.region();
+        let varies: Vec<bool> = varying(region, self.forward, &chosen(&self.params, fixed));
+        let mut residuals = vec![false; region.values.len()];
+        let mut seen = vec![false; region.values.len()];
+        let mut open: Vec<Value> = outputs.to_vec();
+        while let Some(value) = open.pop() {
+            if std::mem::replace(&mut seen[value.index()], true) {
+                continue;
+            }
+            match region.values[value.index()].def {
+                Def::Param(_) if self.seeds.contains(&Some(value)) => {}
+                Def::Param(at) => residuals[value.index()] |= !free[at as usize],
+                Def::Node(id, _) => {
+                    let node = &region.nodes[id.index()];
+                    let again = id.index() >= self.forward
+                        || matches!(keep, Keep::Nothing)
+                        || is_cheap(&node.op)
+                        || !varies[value.index()];
+                    if again {
+                        open.extend(node.args.iter().copied());
+                    } else {
+                        residuals[value.index()] = true;
+                    }
+                }
+            }
+        }
+        (0..region.values.len()).filter(|at| residuals[*at]).map(|at| Value(at as u32)).collect()
+    }
+
+    /// The forward part with more results.
+    pub fn forward(&self, name: &str, results: &[Value]) -> Region {
+        part(self.region(), name, &self.params, results)
+    }
+
+    /// The backward part.
+    pub fn backward(&self, name: &str, params: &[Value], outputs: &[Value]) -> Region {
+        part(self.region(), name, params, outputs)
+    }
+
+    /// Which of `candidates` the nodes for `outputs` read when `given` are there.
+    pub fn read(&self, given: &[Value], outputs: &[Value], candidates: &[Value]) -> Vec<bool> {
+        let region = self.region();
+        let mut used = vec![false; region.values.len()];
+        for value in outputs {
+            used[value.index()] = true;
+        }
+        for id in needed(region, given, outputs) {
+            for arg in &region.nodes[id.index()].args {
+                used[arg.index()] = true;
+            }
+        }
+        candidates.iter().map(|value| used[value.index()]).collect()
+    }
+
+    /// Parameter `at`.
+    pub fn param(&self, at: usize) -> Value {
+        self.params[at]
+    }
+
+    /// The results of the region itself.
+    pub fn results(&self) -> &[Value] {
+        &self.results
+    }
+}
+
+/// The values whose flag is set.
+pub(super) fn chosen(values: &[Value], flags: &[bool]) -> Vec<Value> {
+    values.iter().zip(flags).filter(|(_, flag)| **flag).map(|(value, _)| *value).collect()
+}
+
+/// Values of the forward part that are made of more than `fixed` parameters.
+fn varying(region: &Region, forward: usize, fixed: &[Value]) -> Vec<bool> {
+    let mut varies = vec![false; region.values.len()];
+    for param in &region.params {
+        varies[param.index()] = !fixed.contains(param);
+    }
+    for node in &region.nodes[..forward] {
+        let depends = node.args.iter().any(|arg| varies[arg.index()]);
+        for result in &node.results {
+            varies[result.index()] = depends;
+        }
+    }
+    varies
+}
+
+/// Whether a node is made again rather than kept: no arithmetic, or a draw, which is a pure function.
+fn is_cheap(op: &Op) -> bool {
+    match op.info().class {
+        Class::Source | Class::View | Class::Alias | Class::Random => true,
+        Class::Elementwise => matches!(op, Op::Compare(_) | Op::Cast(_) | Op::StopGradient(_)),
+        Class::Reduce | Class::Contraction | Class::Window | Class::Gather | Class::Scatter => false,
+        Class::Loop | Class::Call => false,
+    }
+}
+
+/// Which values of a region reach one of `results`.
+pub(super) fn reaching(region: &Region, results: &[Value]) -> Vec<bool> {
+    let mut reaches = vec![false; region.values.len()];
+    for value in results {
+        reaches[value.index()] = true;
+    }
+    for node in region.nodes.iter().rev() {
+        if node.results.iter().any(|result| reaches[result.index()]) {
+            for arg in &node.args {
+                reaches[arg.index()] = true;
+            }
+        }
+    }
+    reaches
+}
+
+/// Which values depend on floats of `starts`; for whole regions.
+pub(super) fn depends(region: &Region, starts: &[Value]) -> Vec<bool> {
+    active(region, region.nodes.len(), starts)
+}
