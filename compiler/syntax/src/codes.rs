@@ -42,6 +42,7 @@ codes! {
     E0007 "a word of another language",
     E0008 "arguments are named with `:`",
     E0009 "a part of the language that is not supported yet",
+    E0010 "a source file is too large",
     E0101 "unknown name",
     E0102 "a name is declared twice",
     E0103 "wrong arguments in a call",

@@ -1,0 +1,248 @@
+//! What people write who come from other languages, and how it is written here.
+
+use super::{Place, Refused};
+use crate::codes::Code;
+use crate::diag::Diagnostic;
+use crate::grammar::{ITEM_WORDS, RESERVED, Rule};
+use crate::span::Span;
+
+/// Explains the refusal by a habit, if one shows.
+pub fn explain(refused: &Refused) -> Option<Diagnostic> {
+    const HABITS: &[fn(&Refused) -> Option<Diagnostic>] =
+        &[number, sign, first_word, neighbour, colon_block, missing_type, scan_inside, misplaced];
+    HABITS.iter().find_map(|habit| habit(refused))
+}
+
+fn foreign(span: Span, title: impl Into<String>, help: impl Into<String>) -> Diagnostic {
+    Diagnostic::error(Code::E0007, span, title).help(help)
+}
+
+// ---- numbers
+
+/// `1.`, `.5`: the whole of it stands at `span`.
+pub fn digits_behind_point(span: Span) -> Diagnostic {
+    Diagnostic::error(Code::E0006, span, "a number has digits on both sides of its point")
+        .help("write `1.0` for `1.` and `0.5` for `.5`")
+}
+
+fn number(refused: &Refused) -> Option<Diagnostic> {
+    let found = refused.found();
+    let before = refused.before();
+    let is_digit = |c: char| c.is_ascii_digit();
+    if let Some(whole) = before.strip_suffix('.')
+        && !whole.ends_with('.')
+    {
+        let start = whole.rfind(|c: char| !c.is_ascii_alphanumeric() && c != '_').map_or(0, |at| at + 1);
+        let digits = whole.get(start..).unwrap_or("");
+        if digits.starts_with(is_digit) {
+            let end = if found.starts_with(is_digit) { refused.at + found.len() } else { before.len() };
+            return Some(digits_behind_point(refused.span(start, end)));
+        }
+        if found.starts_with(is_digit) {
+            let title = "a name stands behind `.`, not a number";
+            let help = format!("a part of a tuple is taken by `{digits}[{found}]`");
+            return Some(Diagnostic::error(Code::E0001, refused.found_span(), title).help(help));
+        }
+        return None;
+    }
+    let behind = &refused.text[refused.at + found.len()..];
+    if found == "." && behind.starts_with(is_digit) {
+        let digits = super::token_at(behind);
+        return Some(digits_behind_point(refused.span(refused.at, refused.at + 1 + digits.len())));
+    }
+    if !found.starts_with(is_digit) || !wants_operand(refused) {
+        return None;
+    }
+    let end = found.find(|c: char| !c.is_ascii_digit()).unwrap_or(found.len());
+    let (digits, rest) = found.split_at(end);
+    let message = Diagnostic::error(Code::E0006, refused.found_span(), format!("`{found}` is not a number"));
+    Some(match rest.chars().next() {
+        Some('x' | 'X' | 'b' | 'o') if digits == "0" => message.help("numbers are written in decimal"),
+        Some('_') => message.help("a `_` stands between two digits: `2_000`"),
+        Some('e' | 'E') => message.help("an exponent is written `1e-3`"),
+        Some('f') if rest == "f" => message.help(format!("leave the `f` out: `{digits}.0`")),
+        Some(_) => message.help(format!("a product is written `{digits} * {rest}`")),
+        None => return None,
+    })
+}
+
+fn wants_operand(refused: &Refused) -> bool {
+    refused.at == 0 || !refused.rules.contains(&Rule::EOI)
+}
+
+// ---- signs
+
+fn sign(refused: &Refused) -> Option<Diagnostic> {
+    let found = refused.found();
+    let next = refused.text[refused.at + found.len()..].chars().next();
+    let last = refused.before().chars().next_back();
+    let (title, help) = match found.chars().next()? {
+        '&' => ("there is no operator `&`", "write `and`"),
+        '|' if found != "|>" => ("there is no operator `|`", "write `or`; a pipe is `|>`"),
+        '!' if found == "!" => ("there is no operator `!`", "write `not`"),
+        '^' => ("there is no operator `^`", "a power is written `a ** b`"),
+        '?' => ("there is no operator `?`", "write `if c then a else b`"),
+        '\'' => ("strings stand in double quotes", "write `\"…\"`"),
+        '\\' => ("lines are not joined by `\\`", "a line goes on after an operator, a comma and inside brackets"),
+        '~' => ("there is no operator `~`", "write `not`"),
+        '$' | '`' => ("this sign has no meaning here", "names have letters, digits and `_`"),
+        '=' if last == Some(':') => ("a value is bound with `=`", "write `x = …`"),
+        '>' if last == Some('=') => ("there are no lambdas", "write a named `fn` and pass its name"),
+        '+' if last == Some('+') && next.is_none() => ("there is no operator `++`", "write `x += 1`"),
+        '…' => ("`…` stands only in a tuple type", "an index of all other axes is `...`"),
+        c if !c.is_ascii() && c.is_alphanumeric() => ("names have the letters a to z, digits and `_`", "rename it"),
+        _ => return postfix_increment(refused),
+    };
+    Some(foreign(refused.found_span(), title, help))
+}
+
+/// `x++`
+fn postfix_increment(refused: &Refused) -> Option<Diagnostic> {
+    let before = refused.before();
+    let doubled = refused.found().is_empty() && (before.ends_with("++") || before.ends_with("--"));
+    let span = refused.span(before.len().saturating_sub(2), before.len());
+    doubled.then(|| foreign(span, "there is no operator `++`", "write `x += 1`"))
+}
+
+// ---- words
+
+/// What a word of another language is called here.
+fn word_help(word: &str) -> Option<(&'static str, &'static str)> {
+    Some(match word {
+        "def" | "func" | "function" | "proc" => ("functions are declared with `fn`", "`fn name(x: f32[B, D]) -> f32[B, D] { … }`"),
+        "class" | "struct" => ("layers are declared with `layer` or `model`", "`layer Name(D: dim) { … }`"),
+        "elif" | "elseif" | "elsif" => ("`else if` is two words", "`if a { … } else if b { … } else { … }`"),
+        "from" => ("imports are written `import \"file.dl\"`", "`import \"file.dl\" as f`, then `f.name`"),
+        "let" | "var" | "val" | "auto" | "mut" => ("names are bound without a keyword", "`x = …`"),
+        "lambda" => ("there are no lambdas", "write a named `fn` and pass its name"),
+        "while" => ("a loop has a bound", "`for n in 0..100 while c { … }`"),
+        "with" => ("there are no `with` blocks", "`training` tells training from inference; no code is needed to switch gradients off"),
+        "try" | "except" | "raise" | "throw" | "catch" => ("there are no exceptions", "`assert c, \"text\"` stops with a message"),
+        "async" | "await" | "global" | "nonlocal" | "del" => ("this word has no meaning here", "leave it out"),
+        "pass" => ("an empty block needs no word", "write `{ }`"),
+        "break" | "continue" => ("loops have no jumps", "end a loop early with `for n in 0..100 while c { … }`"),
+        "is" => ("there is no operator `is`", "write `==`"),
+        "pub" | "public" | "private" | "static" | "export" => ("there are no visibility words", "entry points have `@export` in the line before `fn`"),
+        "switch" | "match" | "case" => ("there is no `match`", "write `if … { … } else if … { … }`"),
+        _ => return None,
+    })
+}
+
+/// A value of another language, in the place of a name.
+pub fn foreign_value(word: &str, span: Span) -> Option<Diagnostic> {
+    let (title, help) = match word {
+        "True" => ("the truth values are `true` and `false`", "write `true`"),
+        "False" => ("the truth values are `true` and `false`", "write `false`"),
+        "None" | "null" | "nil" | "nullptr" => ("there are no optional values", "give the argument a default value, as in `mask: bool[B, S] = true`"),
+        "lambda" => word_help("lambda")?,
+        _ => return None,
+    };
+    Some(foreign(span, title, help))
+}
+
+/// A statement of another language that is a single word.
+pub fn foreign_statement(word: &str, span: Span) -> Option<Diagnostic> {
+    if !matches!(word, "pass" | "break" | "continue") {
+        return None;
+    }
+    let (title, help) = word_help(word)?;
+    Some(foreign(span, title, help))
+}
+
+/// `a, b` as a statement.
+pub fn unused_values(span: Span) -> Diagnostic {
+    Diagnostic::error(Code::E0001, span, "expected `=` after these values").help("`return a, b` gives two values back")
+}
+
+fn first_word(refused: &Refused) -> Option<Diagnostic> {
+    let word = super::token_at(refused.text);
+    let behind = refused.text[..refused.at].trim_end() == word;
+    let (title, help) = word_help(word)?;
+    (refused.at == 0 || behind || !RESERVED.contains(&word))
+        .then(|| foreign(refused.span(0, word.len()), title, help))
+}
+
+/// The word at which pest stopped, or the one before it.
+fn neighbour(refused: &Refused) -> Option<Diagnostic> {
+    let (previous, start) = refused.previous_word();
+    if previous == "lambda" {
+        let (title, help) = word_help("lambda")?;
+        return Some(foreign(refused.span(start, start + previous.len()), title, help));
+    }
+    let found = refused.found();
+    if found == "as" || RESERVED.contains(&found) {
+        return None;
+    }
+    let (title, help) = word_help(found)?;
+    Some(foreign(refused.found_span(), title, help))
+}
+
+// ---- parts of a line
+
+/// `if c:`, `for x in xs:`, `fn f():`
+fn colon_block(refused: &Refused) -> Option<Diagnostic> {
+    let ends = refused.text[refused.at..].trim_end() == ":";
+    let keyword = matches!(crate::layout::first_word(refused.text), "fn" | "layer" | "model" | "for" | "if" | "train");
+    (ends && (keyword || refused.expects(Rule::left_brace)))
+        .then(|| foreign(refused.found_span(), "blocks stand in braces", "write `{ … }` instead of `:` and indentation"))
+}
+
+fn missing_type(refused: &Refused) -> Option<Diagnostic> {
+    if !refused.expects(Rule::type_colon) {
+        return None;
+    }
+    let (name, start) = refused.previous_word();
+    let span = refused.span(start, start + name.len());
+    if name == "self" {
+        return Some(foreign(span, "there is no `self`", "a layer's functions name its members directly; leave it out"));
+    }
+    let message = Diagnostic::error(Code::E0001, span, format!("`{name}` needs a type"));
+    Some(message.help(format!("`{name}: f32[B, D]` for a tensor, `{name}: dim` for a size")))
+}
+
+fn scan_inside(refused: &Refused) -> Option<Diagnostic> {
+    (refused.found() == "scan").then(|| {
+        let title = "`scan` stands only on the right of `=`";
+        Diagnostic::error(Code::E0001, refused.found_span(), title).help("`h, hs = scan h = h0 for x_t in x along T { … }`")
+    })
+}
+
+/// Something that is right elsewhere.
+fn misplaced(refused: &Refused) -> Option<Diagnostic> {
+    let word = crate::layout::first_word(refused.text);
+    let span = refused.span(0, word.len());
+    let wrong_place = |title: &str, help: &str| Some(Diagnostic::error(Code::E0001, span, title).help(help));
+    let is_binding = refused.text[word.len()..].trim_start().starts_with('=');
+    let begins = refused.at <= word.len() + 1;
+    match refused.place {
+        Place::Item if refused.at == 0 && is_binding => {
+            wrong_place("values are bound inside functions and layers", "a constant of the file is `const NAME = …`")
+        }
+        Place::Item if refused.at == 0 && matches!(word, "step" | "every") => {
+            wrong_place("`step` and `every` stand in a train block", "`train name { … }`")
+        }
+        Place::Item if refused.at == 0 && matches!(word, "param" | "state") => {
+            wrong_place("`param` and `state` stand in a layer", "`layer Name { … }`")
+        }
+        Place::Member if refused.at == 0 && RESERVED.contains(&word) => {
+            wrong_place("statements stand in a function", "put it into a `fn` of this block")
+        }
+        Place::Statement if begins && word == "fn" => {
+            wrong_place("a function cannot stand inside a function", "declare it beside this one")
+        }
+        Place::Statement if begins && word == "else" => {
+            wrong_place("`else` without an `if` before it", "`if c { … } else { … }`")
+        }
+        Place::Member | Place::Statement if begins_item(refused, word) => {
+            wrong_place("this declaration stands only outside all braces", "is a `}` missing before it?")
+        }
+        _ => None,
+    }
+}
+
+/// `layer Name` and the like where no item can stand.
+fn begins_item(refused: &Refused, word: &str) -> bool {
+    let (previous, start) = refused.previous_word();
+    let behind_word = start == 0 && previous == word && refused.found().starts_with(char::is_alphabetic);
+    behind_word && word != "fn" && ITEM_WORDS.contains(&word)
+}

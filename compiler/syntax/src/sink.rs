@@ -1,0 +1,27 @@
+//! Where the parser's diagnostics are gathered: at most [`LIMIT`] for a file.
+
+use crate::diag::Diagnostic;
+
+/// Nobody reads more syntax errors than this, and a file of garbage has one on every line.
+const LIMIT: usize = 50;
+
+/// A bounded list of diagnostics.
+#[derive(Default)]
+pub struct Sink {
+    diagnostics: Vec<Diagnostic>,
+}
+
+impl Sink {
+    /// Adds one, unless there are enough already.
+    pub fn report(&mut self, diagnostic: Diagnostic) {
+        if self.diagnostics.len() < LIMIT {
+            self.diagnostics.push(diagnostic);
+        }
+    }
+
+    /// All of them, in the order of their places.
+    pub fn into_sorted(mut self) -> Vec<Diagnostic> {
+        self.diagnostics.sort_by_key(|d| d.primary.as_ref().map(|label| label.span.lo));
+        self.diagnostics
+    }
+}
