@@ -1,0 +1,123 @@
+//! `info`: what is in the program.
+
+use crate::args::Args;
+use crate::cx::{Cx, print};
+use crate::error::Result;
+use crate::json::Value;
+use crate::mem::size_text;
+use crate::meta::{Global, Kind, Meta, Port, Train};
+use crate::tensor::{bytes_of, type_text};
+use mlc_rt_core::cpu;
+
+/// Prints functions, parameters, memory, source.
+pub fn info(cx: &Cx<'_>, args: &Args) -> Result<()> {
+    if args.has("--json") { print(&format!("{}\n", json(cx).line())) } else { print(&text(cx)) }
+}
+
+fn count(meta: &Meta) -> (usize, usize) {
+    let params = meta.globals.iter().filter(|g| g.kind == Kind::Param);
+    params.fold((0, 0), |(elements, bytes), g| {
+        let size = bytes_of(g.dtype, &g.shape).unwrap_or(0);
+        (elements + size / g.dtype.bytes(), bytes + size)
+    })
+}
+
+fn text(cx: &Cx<'_>) -> String {
+    let meta = &cx.meta;
+    let mut out = format!("{} from {}, compiled by mlc {}\n", meta.name, meta.source, meta.mlc);
+    out.push_str(&format!("source hash {}\n", meta.source_hash));
+    out.push_str(&format!("needs CPU level {}, this one has {}\n", meta.level, cpu::detect().name()));
+    if !meta.functions.is_empty() {
+        out.push_str("\nfunctions\n");
+    }
+    for function in &meta.functions {
+        let entry = &meta.entries[function.entry];
+        let model = if function.model.is_empty() { String::new() } else { format!("{}.", function.model) };
+        out.push_str(&format!("  {model}{}{}\n      {}\n", function.name, entry.signature(), entry.arena));
+    }
+    if !meta.trains.is_empty() {
+        out.push_str("\ntraining\n");
+    }
+    for train in &meta.trains {
+        let columns: Vec<String> = train.columns.iter().map(Port::text).collect();
+        let arena = &meta.entries[train.step].arena;
+        out.push_str(&format!("  {}({})\n      {arena}\n", train.name, columns.join(", ")));
+        out.push_str(&format!("      reports {}\n", train.metrics.join(", ")));
+    }
+    let (elements, bytes) = count(meta);
+    out.push_str(&format!("\nparameters: {elements}, {}\n", size_text(bytes as u64)));
+    let shown: Vec<&Global> = meta.globals.iter().filter(|g| g.kind != Kind::Optimizer).collect();
+    let width = shown.iter().map(|g| g.file_path.chars().count()).max().unwrap_or(0);
+    for global in shown {
+        let state = if global.kind == Kind::State { "  (state)" } else { "" };
+        out.push_str(&format!("  {:width$}  {}{state}\n", global.file_path, type_text(global.dtype, &global.shape)));
+    }
+    out
+}
+
+fn port(port: &Port) -> Value {
+    Value::object([
+        ("name", Value::from(port.name.as_str())),
+        ("dtype", Value::from(port.dtype.name())),
+        ("shape", Value::Array(port.shape.iter().map(|d| d.to_json()).collect())),
+    ])
+}
+
+fn ports(all: &[Port]) -> Value {
+    Value::Array(all.iter().map(port).collect())
+}
+
+fn global(global: &Global) -> Value {
+    Value::object([
+        ("name", Value::from(global.file_path.as_str())),
+        ("path", Value::from(global.path.as_str())),
+        ("kind", Value::from(global.kind.name())),
+        ("dtype", Value::from(global.dtype.name())),
+        ("shape", Value::Array(global.shape.iter().map(|&d| Value::from(d)).collect())),
+    ])
+}
+
+fn train(meta: &Meta, train: &Train) -> Value {
+    let int = |n: Option<i64>| n.map_or(Value::Null, Value::Int);
+    Value::object([
+        ("name", Value::from(train.name.as_str())),
+        ("columns", ports(&train.columns)),
+        ("metrics", Value::Array(train.metrics.iter().map(|m| Value::from(m.as_str())).collect())),
+        ("seed", Value::Int(train.seed)),
+        ("epochs", int(train.epochs)),
+        ("steps", int(train.steps)),
+        ("batch", int(train.batch)),
+        ("memory", Value::from(meta.entries[train.step].arena.as_str())),
+    ])
+}
+
+fn json(cx: &Cx<'_>) -> Value {
+    let meta = &cx.meta;
+    let functions = meta.functions.iter().map(|function| {
+        let entry = &meta.entries[function.entry];
+        Value::object([
+            ("name", Value::from(function.name.as_str())),
+            ("model", Value::from(function.model.as_str())),
+            ("type", Value::from(entry.signature().as_str())),
+            ("args", ports(&entry.args)),
+            ("results", ports(&entry.results)),
+            ("memory", Value::from(entry.arena.as_str())),
+        ])
+    });
+    let (elements, bytes) = count(meta);
+    let weights = meta.globals.iter().filter(|g| g.kind != Kind::Optimizer);
+    Value::object([
+        ("name", Value::from(meta.name.as_str())),
+        ("source", Value::from(meta.source.as_str())),
+        ("source_hash", Value::from(meta.source_hash.as_str())),
+        ("mlc", Value::from(meta.mlc.as_str())),
+        ("level", Value::from(meta.level.as_str())),
+        ("cpu", Value::from(cpu::detect().name())),
+        ("functions", Value::Array(functions.collect())),
+        ("trains", Value::Array(meta.trains.iter().map(|t| train(meta, t)).collect())),
+        ("parameter_count", Value::from(elements)),
+        ("parameter_bytes", Value::from(bytes)),
+        ("parameters", Value::Array(weights.map(global).collect())),
+        ("embedded_weights", Value::Bool(cx.embedded().is_some())),
+    ])
+}

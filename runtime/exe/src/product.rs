@@ -1,0 +1,51 @@
+//! `main` of an executable.
+
+use crate::{Host, main_with};
+use mlc_rt_core::abi::Program;
+use std::ffi::{CStr, c_char, c_int};
+use std::io::Write;
+use std::path::Path;
+
+unsafe extern "C" {
+    /// The compiled program, which the compiler's object file defines.
+    static mlc_program: Program;
+    fn signal(number: c_int, handler: usize) -> usize;
+}
+
+const SIGPIPE: c_int = 13;
+const SIG_IGN: usize = 1;
+
+/// Entered by the C library.
+///
+/// # Safety
+///
+/// As the C standard says: `argc` strings in `argv`.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn main(argc: c_int, argv: *const *const c_char) -> c_int {
+    // SAFETY: ignoring a signal is always possible; a closed pipe is then an error of the write, as in
+    // every Rust program.
+    unsafe { signal(SIGPIPE, SIG_IGN) };
+    std::panic::set_hook(Box::new(|info| {
+        let place = info.location().map(|l| format!(" at {}:{}", l.file(), l.line())).unwrap_or_default();
+        fail(&format!("error: internal: the program has stopped{place}\n   = help: this is a defect of mlc; please report it\n"), 70)
+    }));
+    let mut all = Vec::new();
+    for i in 0..usize::try_from(argc).unwrap_or(0) {
+        // SAFETY: `argv` has `argc` strings that live as long as the process.
+        let text = unsafe { CStr::from_ptr(*argv.add(i)) };
+        match text.to_str() {
+            Ok(text) => all.push(text.to_owned()),
+            Err(_) => fail("error: an argument isn't UTF-8\n", 2),
+        }
+    }
+    let (program, args) = all.split_first().map_or(("program", &[][..]), |(first, rest)| (first.as_str(), rest));
+    let host = Host { program, root: Path::new("") };
+    // SAFETY: the compiler defines it together with the code and metadata that it points to.
+    let status = unsafe { main_with(&mlc_program, &host, args) };
+    std::process::exit(status)
+}
+
+fn fail(text: &str, status: i32) -> ! {
+    let _ = std::io::stderr().lock().write_all(text.as_bytes());
+    std::process::exit(status)
+}

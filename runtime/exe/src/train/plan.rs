@@ -1,0 +1,83 @@
+//! What a training will do: its limits, seed and folders.
+
+use crate::args::Args;
+use crate::cx::Cx;
+use crate::error::{Failure, Result};
+use crate::files;
+use crate::meta::{Action, Train};
+use crate::train::position::Position;
+use std::path::PathBuf;
+
+/// Limits and folders.
+#[derive(Clone, Debug)]
+pub struct Plan {
+    /// Seed of weights, draws and shuffles.
+    pub seed: i64,
+    /// Epochs, if limited.
+    pub epochs: Option<i64>,
+    /// Steps, if limited.
+    pub steps: Option<i64>,
+    /// Steps in all.
+    pub total_steps: i64,
+    /// Folder of each `save`, in the order of the blocks; one if there is no `save`.
+    pub folders: Vec<Folder>,
+}
+
+/// Where a `save` writes.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Folder {
+    /// The folder.
+    pub path: PathBuf,
+    /// How many checkpoints stay.
+    pub keep: Option<i64>,
+}
+
+impl Plan {
+    /// From command line and block; `batches` is that of an epoch. Makes the folders.
+    pub fn new(cx: &Cx<'_>, args: &Args, train: &Train, batches: usize, saved_seed: Option<i64>) -> Result<Self> {
+        let (mut epochs, mut steps) = (args.int("--epochs", 0)?, args.int("--steps", 0)?);
+        if epochs.is_none() && steps.is_none() {
+            (epochs, steps) = (train.epochs, train.steps);
+        }
+        if epochs.is_none() && steps.is_none() {
+            return Err(Failure::usage(format!("train block `{}` says neither `epochs` nor `steps`", train.name))
+                .help("give `--epochs N` or `--steps N`"));
+        }
+        let seed = match (saved_seed, args.int("--seed", i64::MIN)?) {
+            (Some(saved), Some(asked)) if saved != asked => {
+                return Err(Failure::usage(format!("the checkpoint's seed is {saved}, `--seed` says {asked}")));
+            }
+            (saved, asked) => saved.or(asked).unwrap_or(train.seed),
+        };
+        let by_epochs = epochs.map(|e| e.saturating_mul(i64::try_from(batches).unwrap_or(i64::MAX)));
+        let total_steps = [by_epochs, steps].into_iter().flatten().min().unwrap_or(0);
+        let folders = folders(cx, args, train)?;
+        for folder in &folders {
+            files::make_folder(&folder.path)?;
+        }
+        Ok(Self { seed, epochs, steps, total_steps, folders })
+    }
+
+    /// Has the training come to its end?
+    pub fn reached(&self, position: &Position) -> bool {
+        self.epochs.is_some_and(|e| position.epoch >= e) || self.steps.is_some_and(|s| position.step >= s)
+    }
+}
+
+/// The folder of each `save`.
+fn folders(cx: &Cx<'_>, args: &Args, train: &Train) -> Result<Vec<Folder>> {
+    let out = args.path("--out")?;
+    let saves = train.every.iter().flat_map(|e| &e.actions).filter_map(|action| match action {
+        Action::Save { dir, keep, .. } => {
+            Some(Folder { path: out.clone().unwrap_or_else(|| cx.host.root.join(dir)), keep: *keep })
+        }
+        _ => None,
+    });
+    let folders: Vec<Folder> = saves.collect();
+    if !folders.is_empty() {
+        return Ok(folders);
+    }
+    let default = || cx.host.root.join("runs").join(&train.name);
+    let path = out.or(args.path("--resume")?).unwrap_or_else(default);
+    Ok(vec![Folder { path, keep: None }])
+}
