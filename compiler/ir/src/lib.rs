@@ -7,15 +7,20 @@
 pub mod autodiff;
 pub mod builder;
 pub mod dim;
+pub mod flow;
 pub mod graph;
 pub mod index;
+pub mod index_eval;
 pub mod interp;
 pub mod ops;
+pub mod passes;
+pub mod print;
 pub mod region_ops;
 pub mod rewrite;
 pub mod scalar;
 pub mod tensor;
 pub mod ty;
+pub mod verify;
 
 /// A broken invariant: names the part of the compiler that found it. The command line turns the
 /// panic into exit status 70 with a request for a report.

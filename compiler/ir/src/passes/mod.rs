@@ -1,0 +1,45 @@
+//! Passes from graph to graph, and the order they run in.
+//!
+//! A pass reads a graph and returns a new one; nothing else. The driver checks every invariant after
+//! each pass and can hand out the graph after each stage.
+
+mod dce;
+mod inline;
+mod regions;
+pub mod simplify;
+
+pub use dce::dce;
+pub use inline::inline;
+pub use regions::compact;
+
+use crate::graph::Graph;
+use crate::verify;
+
+/// A pass.
+#[derive(Clone, Copy)]
+pub struct Pass {
+    /// As `--stage` and `made_by` name it.
+    pub name: &'static str,
+    /// What it does.
+    pub run: fn(&Graph) -> Graph,
+}
+
+/// All passes, in order. Gradients are taken before, while the graph is built.
+pub const PIPELINE: &[Pass] = &[
+    Pass { name: "dce", run: dce },
+    Pass { name: "inline", run: inline },
+    Pass { name: "simplify", run: simplify::simplify },
+    Pass { name: "cleanup", run: dce },
+];
+
+/// Runs passes, checking the graph before and after each; `stage` is called after each with its name.
+pub fn run_pipeline(graph: &Graph, passes: &[Pass], mut stage: impl FnMut(&'static str, &Graph)) -> Graph {
+    verify::expect(graph, "building");
+    let mut graph = graph.clone();
+    for pass in passes {
+        graph = (pass.run)(&graph);
+        verify::expect(&graph, pass.name);
+        stage(pass.name, &graph);
+    }
+    graph
+}
