@@ -57,7 +57,10 @@ impl Diagnostic {
 
     /// An error about something that has no place in a source file.
     pub fn error_without_place(code: Code, title: impl Into<String>) -> Diagnostic {
-        Diagnostic { primary: None, ..Diagnostic::error(code, Span { file: crate::span::FileId(0), lo: 0, hi: 0 }, title) }
+        Diagnostic {
+            primary: None,
+            ..Diagnostic::error(code, Span { file: crate::span::FileId(0), lo: 0, hi: 0 }, title)
+        }
     }
 
     /// A warning at `span`.

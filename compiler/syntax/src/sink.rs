@@ -12,16 +12,21 @@ pub struct Sink {
 }
 
 impl Sink {
-    /// Adds one, unless there are enough already.
+    /// Adds one, unless there are enough already or there is one at its place.
     pub fn report(&mut self, diagnostic: Diagnostic) {
-        if self.diagnostics.len() < LIMIT {
+        let is_new = || self.diagnostics.iter().all(|other| start(other) != start(&diagnostic));
+        if self.diagnostics.len() < LIMIT && is_new() {
             self.diagnostics.push(diagnostic);
         }
     }
 
     /// All of them, in the order of their places.
     pub fn into_sorted(mut self) -> Vec<Diagnostic> {
-        self.diagnostics.sort_by_key(|d| d.primary.as_ref().map(|label| label.span.lo));
+        self.diagnostics.sort_by_key(start);
         self.diagnostics
     }
+}
+
+fn start(diagnostic: &Diagnostic) -> Option<u32> {
+    diagnostic.primary.as_ref().map(|label| label.span.lo)
 }

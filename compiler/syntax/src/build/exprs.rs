@@ -89,10 +89,11 @@ fn ops(cx: &mut Cx, node: Node) -> Expr {
         return chain_error(cx, Node::new(first, origin).span(), Node::new(second, origin).span(), span);
     }
     if pairs.len() == 1 {
-        return pairs.map(|pair| Node::new(pair, origin)).map(|only| postfix(cx, only)).next().unwrap_or(Expr {
-            kind: ExprKind::Error,
-            span,
-        });
+        return pairs
+            .map(|pair| Node::new(pair, origin))
+            .map(|only| postfix(cx, only))
+            .next()
+            .unwrap_or(Expr { kind: ExprKind::Error, span });
     }
     PRATT
         .map_primary(|pair| postfix(cx, Node::new(pair, origin)))

@@ -30,9 +30,9 @@ pub fn items(cx: &mut Cx, lines: &[Line]) -> Vec<Item> {
 }
 
 fn starts_anew(cx: &Cx, line: &Line) -> bool {
-    line.segments.iter().any(|segment| {
-        segment.body.is_some() || ITEM_WORDS.contains(&first_word(cx.segment_text(segment)))
-    })
+    line.segments
+        .iter()
+        .any(|segment| segment.body.is_some() || ITEM_WORDS.contains(&first_word(cx.segment_text(segment))))
 }
 
 fn item(cx: &mut Cx, line: &Line) -> Option<Item> {
@@ -239,7 +239,9 @@ fn check_container(cx: &mut Cx, container: Container, form: &Node) {
     }
     let (title, help) = match form.rule() {
         Rule::tensor => ("`param` stands in a layer", "a train block and an optimizer have `state`"),
-        Rule::bind => ("an optimizer has only `state` and `fn`", "compute the value in `update`, or make it an argument"),
+        Rule::bind => {
+            ("an optimizer has only `state` and `fn`", "compute the value in `update`, or make it an argument")
+        }
         _ => ("`step` and `every` stand in a train block", "a layer's functions are `fn`"),
     };
     cx.report(Diagnostic::error(Code::E0001, form.span(), title).help(help));
@@ -299,8 +301,10 @@ pub fn read_blocks(cx: &mut Cx, segments: &[Segment], place: Place) {
             "layer" | "model" => drop(members(cx, Container::Layer, body)),
             "optimizer" => drop(members(cx, Container::Optimizer, body)),
             "train" => drop(members(cx, Container::Train, body)),
-            "fn" | "grad" | "test" | "step" | "every" | "for" | "if" => drop(stmts::block(cx, body, head)),
-            _ if matches!(place, Place::Statement | Place::Else) => drop(stmts::block(cx, body, head)),
+            "fn" | "grad" | "test" | "step" | "every" | "for" | "if" | "else" | "elif" | "while" => {
+                drop(stmts::block(cx, body, head));
+            }
+            _ if cx.segment_text(segment).contains("scan") => drop(stmts::block(cx, body, head)),
             _ => {}
         }
     }

@@ -151,8 +151,10 @@ fn is_token(rule: Rule) -> bool {
             | Rule::kw_with
             | Rule::kw_yield
             | Rule::left_paren
+            | Rule::call_paren
             | Rule::right_paren
             | Rule::left_bracket
+            | Rule::after_bracket
             | Rule::right_bracket
             | Rule::left_brace
             | Rule::comma

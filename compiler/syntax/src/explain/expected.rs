@@ -15,7 +15,8 @@ enum Weight {
 
 /// `expected …`, without the word: what `rules` stand for.
 pub fn in_words(rules: &[Rule]) -> String {
-    let told: Vec<(Weight, &str)> = rules.iter().map(|rule| describe(*rule)).collect();
+    let mut told: Vec<(Weight, &str)> = rules.iter().map(|rule| describe(*rule)).collect();
+    told.sort_by_key(|(_, word)| *word != "`,`");
     let best = told.iter().map(|(weight, _)| *weight).min();
     let mut words: Vec<&str> = Vec::new();
     for (weight, word) in told {
@@ -111,8 +112,8 @@ fn describe(rule: Rule) -> (Weight, &'static str) {
         | Rule::op_rem
         | Rule::op_mat
         | Rule::open_end => (More, "an operator"),
-        Rule::call => (More, "`(`"),
-        Rule::index | Rule::axes => (More, "`[`"),
+        Rule::call | Rule::call_paren => (More, "`(`"),
+        Rule::index | Rule::axes | Rule::after_bracket => (More, "`[`"),
         Rule::field => (More, "`.`"),
         Rule::stack_tail => (More, "`;`"),
         Rule::for_tail => (More, "`for`"),
@@ -123,7 +124,8 @@ fn describe(rule: Rule) -> (Weight, &'static str) {
         Rule::kw_every | Rule::every_head | Rule::every_signature => (Part, "`every`"),
         Rule::kw_extern | Rule::extern_item => (Part, "`extern`"),
         Rule::kw_fn | Rule::fn_head | Rule::fn_signature => (Part, "`fn`"),
-        Rule::kw_for | Rule::for_head | Rule::for_signature => (Part, "`for`"),
+        Rule::kw_for => (More, "`for`"),
+        Rule::for_head | Rule::for_signature => (Part, "`for`"),
         Rule::kw_grad | Rule::grad_head | Rule::grad_signature | Rule::gradient => (More, "`grad`"),
         Rule::kw_import | Rule::import => (Part, "`import`"),
         Rule::kw_layer | Rule::layer_head | Rule::layer_signature => (Part, "`layer`"),

@@ -8,8 +8,18 @@ use crate::span::Span;
 
 /// Explains the refusal by a habit, if one shows.
 pub fn explain(refused: &Refused) -> Option<Diagnostic> {
-    const HABITS: &[fn(&Refused) -> Option<Diagnostic>] =
-        &[number, sign, first_word, neighbour, colon_block, missing_type, scan_inside, misplaced];
+    const HABITS: &[fn(&Refused) -> Option<Diagnostic>] = &[
+        number,
+        increment,
+        sign,
+        import_alias,
+        first_word,
+        neighbour,
+        colon_block,
+        missing_type,
+        scan_inside,
+        misplaced,
+    ];
     HABITS.iter().find_map(|habit| habit(refused))
 }
 
@@ -74,8 +84,6 @@ fn wants_operand(refused: &Refused) -> bool {
 
 fn sign(refused: &Refused) -> Option<Diagnostic> {
     let found = refused.found();
-    let next = refused.text[refused.at + found.len()..].chars().next();
-    let last = refused.before().chars().next_back();
     let (title, help) = match found.chars().next()? {
         '&' => ("there is no operator `&`", "write `and`"),
         '|' if found != "|>" => ("there is no operator `|`", "write `or`; a pipe is `|>`"),
@@ -86,22 +94,21 @@ fn sign(refused: &Refused) -> Option<Diagnostic> {
         '\\' => ("lines are not joined by `\\`", "a line goes on after an operator, a comma and inside brackets"),
         '~' => ("there is no operator `~`", "write `not`"),
         '$' | '`' => ("this sign has no meaning here", "names have letters, digits and `_`"),
-        '=' if last == Some(':') => ("a value is bound with `=`", "write `x = …`"),
-        '>' if last == Some('=') => ("there are no lambdas", "write a named `fn` and pass its name"),
-        '+' if last == Some('+') && next.is_none() => ("there is no operator `++`", "write `x += 1`"),
+        ':' if found == ":=" => ("a value is bound with `=`", "write `x = …`"),
+        '=' if found == "=>" => ("there are no lambdas", "write a named `fn` and pass its name"),
         '…' => ("`…` stands only in a tuple type", "an index of all other axes is `...`"),
         c if !c.is_ascii() && c.is_alphanumeric() => ("names have the letters a to z, digits and `_`", "rename it"),
-        _ => return postfix_increment(refused),
+        _ => return None,
     };
     Some(foreign(refused.found_span(), title, help))
 }
 
 /// `x++`
-fn postfix_increment(refused: &Refused) -> Option<Diagnostic> {
-    let before = refused.before();
-    let doubled = refused.found().is_empty() && (before.ends_with("++") || before.ends_with("--"));
-    let span = refused.span(before.len().saturating_sub(2), before.len());
-    doubled.then(|| foreign(span, "there is no operator `++`", "write `x += 1`"))
+fn increment(refused: &Refused) -> Option<Diagnostic> {
+    let text = refused.text.trim_end();
+    let doubled = text.ends_with("++") || text.ends_with("--");
+    let span = refused.span(text.len().saturating_sub(2), text.len());
+    (doubled && refused.at + 1 >= text.len()).then(|| foreign(span, "there is no operator `++`", "write `x += 1`"))
 }
 
 // ---- words
@@ -109,20 +116,29 @@ fn postfix_increment(refused: &Refused) -> Option<Diagnostic> {
 /// What a word of another language is called here.
 fn word_help(word: &str) -> Option<(&'static str, &'static str)> {
     Some(match word {
-        "def" | "func" | "function" | "proc" => ("functions are declared with `fn`", "`fn name(x: f32[B, D]) -> f32[B, D] { … }`"),
+        "def" | "func" | "function" | "proc" => {
+            ("functions are declared with `fn`", "`fn name(x: f32[B, D]) -> f32[B, D] { … }`")
+        }
         "class" | "struct" => ("layers are declared with `layer` or `model`", "`layer Name(D: dim) { … }`"),
         "elif" | "elseif" | "elsif" => ("`else if` is two words", "`if a { … } else if b { … } else { … }`"),
         "from" => ("imports are written `import \"file.dl\"`", "`import \"file.dl\" as f`, then `f.name`"),
         "let" | "var" | "val" | "auto" | "mut" => ("names are bound without a keyword", "`x = …`"),
         "lambda" => ("there are no lambdas", "write a named `fn` and pass its name"),
         "while" => ("a loop has a bound", "`for n in 0..100 while c { … }`"),
-        "with" => ("there are no `with` blocks", "`training` tells training from inference; no code is needed to switch gradients off"),
-        "try" | "except" | "raise" | "throw" | "catch" => ("there are no exceptions", "`assert c, \"text\"` stops with a message"),
+        "with" => (
+            "there are no `with` blocks",
+            "`training` tells training from inference; no code is needed to switch gradients off",
+        ),
+        "try" | "except" | "raise" | "throw" | "catch" => {
+            ("there are no exceptions", "`assert c, \"text\"` stops with a message")
+        }
         "async" | "await" | "global" | "nonlocal" | "del" => ("this word has no meaning here", "leave it out"),
         "pass" => ("an empty block needs no word", "write `{ }`"),
         "break" | "continue" => ("loops have no jumps", "end a loop early with `for n in 0..100 while c { … }`"),
         "is" => ("there is no operator `is`", "write `==`"),
-        "pub" | "public" | "private" | "static" | "export" => ("there are no visibility words", "entry points have `@export` in the line before `fn`"),
+        "pub" | "public" | "private" | "static" | "export" => {
+            ("there are no visibility words", "entry points have `@export` in the line before `fn`")
+        }
         "switch" | "match" | "case" => ("there is no `match`", "write `if … { … } else if … { … }`"),
         _ => return None,
     })
@@ -133,7 +149,9 @@ pub fn foreign_value(word: &str, span: Span) -> Option<Diagnostic> {
     let (title, help) = match word {
         "True" => ("the truth values are `true` and `false`", "write `true`"),
         "False" => ("the truth values are `true` and `false`", "write `false`"),
-        "None" | "null" | "nil" | "nullptr" => ("there are no optional values", "give the argument a default value, as in `mask: bool[B, S] = true`"),
+        "None" | "null" | "nil" | "nullptr" => {
+            ("there are no optional values", "give the argument a default value, as in `mask: bool[B, S] = true`")
+        }
         "lambda" => word_help("lambda")?,
         _ => return None,
     };
@@ -158,8 +176,7 @@ fn first_word(refused: &Refused) -> Option<Diagnostic> {
     let word = super::token_at(refused.text);
     let behind = refused.text[..refused.at].trim_end() == word;
     let (title, help) = word_help(word)?;
-    (refused.at == 0 || behind || !RESERVED.contains(&word))
-        .then(|| foreign(refused.span(0, word.len()), title, help))
+    (refused.at == 0 || behind || !RESERVED.contains(&word)).then(|| foreign(refused.span(0, word.len()), title, help))
 }
 
 /// The word at which pest stopped, or the one before it.
@@ -179,12 +196,19 @@ fn neighbour(refused: &Refused) -> Option<Diagnostic> {
 
 // ---- parts of a line
 
+/// `import numpy as np`
+fn import_alias(refused: &Refused) -> Option<Diagnostic> {
+    let is_alias = refused.found() == "as" && crate::layout::first_word(refused.text) == "import";
+    is_alias.then(|| foreign(refused.found_span(), "`as` follows a file", "write `import \"file.dl\" as name`"))
+}
+
 /// `if c:`, `for x in xs:`, `fn f():`
 fn colon_block(refused: &Refused) -> Option<Diagnostic> {
     let ends = refused.text[refused.at..].trim_end() == ":";
     let keyword = matches!(crate::layout::first_word(refused.text), "fn" | "layer" | "model" | "for" | "if" | "train");
-    (ends && (keyword || refused.expects(Rule::left_brace)))
-        .then(|| foreign(refused.found_span(), "blocks stand in braces", "write `{ … }` instead of `:` and indentation"))
+    (ends && (keyword || refused.expects(Rule::left_brace))).then(|| {
+        foreign(refused.found_span(), "blocks stand in braces", "write `{ … }` instead of `:` and indentation")
+    })
 }
 
 fn missing_type(refused: &Refused) -> Option<Diagnostic> {
@@ -194,7 +218,11 @@ fn missing_type(refused: &Refused) -> Option<Diagnostic> {
     let (name, start) = refused.previous_word();
     let span = refused.span(start, start + name.len());
     if name == "self" {
-        return Some(foreign(span, "there is no `self`", "a layer's functions name its members directly; leave it out"));
+        return Some(foreign(
+            span,
+            "there is no `self`",
+            "a layer's functions name its members directly; leave it out",
+        ));
     }
     let message = Diagnostic::error(Code::E0001, span, format!("`{name}` needs a type"));
     Some(message.help(format!("`{name}: f32[B, D]` for a tensor, `{name}: dim` for a size")))
@@ -203,13 +231,14 @@ fn missing_type(refused: &Refused) -> Option<Diagnostic> {
 fn scan_inside(refused: &Refused) -> Option<Diagnostic> {
     (refused.found() == "scan").then(|| {
         let title = "`scan` stands only on the right of `=`";
-        Diagnostic::error(Code::E0001, refused.found_span(), title).help("`h, hs = scan h = h0 for x_t in x along T { … }`")
+        Diagnostic::error(Code::E0001, refused.found_span(), title)
+            .help("`h, hs = scan h = h0 for x_t in x along T { … }`")
     })
 }
 
 /// Something that is right elsewhere.
 fn misplaced(refused: &Refused) -> Option<Diagnostic> {
-    let word = crate::layout::first_word(refused.text);
+    let (word, found) = (crate::layout::first_word(refused.text), refused.found());
     let span = refused.span(0, word.len());
     let wrong_place = |title: &str, help: &str| Some(Diagnostic::error(Code::E0001, span, title).help(help));
     let is_binding = refused.text[word.len()..].trim_start().starts_with('=');
@@ -225,6 +254,11 @@ fn misplaced(refused: &Refused) -> Option<Diagnostic> {
             wrong_place("`param` and `state` stand in a layer", "`layer Name { … }`")
         }
         Place::Member if refused.at == 0 && RESERVED.contains(&word) => {
+            wrong_place("statements stand in a function", "put it into a `fn` of this block")
+        }
+        Place::Member
+            if matches!(found, "(" | "[" | "." | "+=" | "-=" | "*=" | "/=") && refused.expects(Rule::equals) =>
+        {
             wrong_place("statements stand in a function", "put it into a `fn` of this block")
         }
         Place::Statement if begins && word == "fn" => {

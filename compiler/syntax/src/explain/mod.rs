@@ -63,9 +63,9 @@ impl<'t> Refused<'t> {
     /// The word that ends just before it, and where it begins.
     fn previous_word(&self) -> (&'t str, usize) {
         let before = self.before();
-        let start = before.rfind(|c: char| !c.is_ascii_alphanumeric() && c != '_').map_or(0, |at| {
-            at + before[at..].chars().next().map_or(0, char::len_utf8)
-        });
+        let start = before
+            .rfind(|c: char| !c.is_ascii_alphanumeric() && c != '_')
+            .map_or(0, |at| at + before[at..].chars().next().map_or(0, char::len_utf8));
         (&before[start..], start)
     }
 
@@ -109,7 +109,8 @@ fn describe(found: &str) -> String {
 
 /// The token at the beginning of `text`: a word, a string or a sign.
 fn token_at(text: &str) -> &str {
-    const SIGNS: &[&str] = &["...", "**", "+=", "-=", "*=", "/=", "==", "!=", "<=", ">=", "->", "|>", "..", "&&", "||"];
+    const SIGNS: &[&str] =
+        &["...", "**", "+=", "-=", "*=", "/=", "==", "!=", "<=", ">=", "->", "|>", "..", "&&", "||", "=>", ":="];
     let is_word = |c: char| c.is_alphanumeric() || c == '_';
     let Some(first) = text.chars().next() else { return text };
     if is_word(first) {

@@ -452,9 +452,9 @@ impl Cutter<'_> {
     /// Whether the line that begins with `token` cannot be the inside of the open bracket.
     fn shows_unclosed_bracket(&self, token: Token) -> bool {
         let rest = &self.source[token.lo..];
-        let expects_more =
-            self.previous.is_some_and(|previous| matches!(previous.kind, Kind::Comma | Kind::Infix | Kind::Open(_)));
-        headline::declaration(rest).is_some() || (!expects_more && headline::statement(rest))
+        // Behind a comma, `kernel = 3` is an argument in the manner of Python.
+        let begins_part = self.previous.is_some_and(|previous| matches!(previous.kind, Kind::Comma | Kind::Open(_)));
+        headline::declaration(rest).is_some() || (!begins_part && headline::statement(rest))
     }
 
     // ---- other mistakes

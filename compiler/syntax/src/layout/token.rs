@@ -53,9 +53,8 @@ pub struct Lexer<'t> {
     at: usize,
 }
 
-const INFIX: &[&str] = &[
-    "**", "+=", "-=", "*=", "/=", "==", "!=", "<=", ">=", "->", "|>", "..", "=", "+", "-", "*", "/", "%", "<", ">",
-];
+const INFIX: &[&str] =
+    &["**", "+=", "-=", "*=", "/=", "==", "!=", "<=", ">=", "->", "|>", "..", "=", "+", "-", "*", "/", "%", "<", ">"];
 
 impl<'t> Lexer<'t> {
     /// Starts at the beginning of `text`.
@@ -107,7 +106,8 @@ impl<'t> Lexer<'t> {
         if rest.starts_with("//") {
             return Some((Kind::Slashes, 2));
         }
-        let (open, close) = [("\"\"\"", "\"\"\""), ("/*", "*/")].into_iter().find(|(open, _)| rest.starts_with(open))?;
+        let (open, close) =
+            [("\"\"\"", "\"\"\""), ("/*", "*/")].into_iter().find(|(open, _)| rest.starts_with(open))?;
         let inner = Lexer::up_to(&rest[open.len()..], close);
         Some((Kind::ForeignComment, (open.len() + inner + close.len()).min(rest.len())))
     }
@@ -120,6 +120,8 @@ impl<'t> Lexer<'t> {
             ';' => Kind::Semicolon,
             '@' => Kind::At,
             _ if rest.starts_with("...") => return (Kind::Other, 3),
+            // An increment of another language: the next line is not its operand.
+            _ if rest.starts_with("++") || rest.starts_with("--") => return (Kind::Other, 2),
             _ => match INFIX.iter().find(|sign| rest.starts_with(*sign)) {
                 Some(sign) => return (Kind::Infix, sign.len()),
                 None => Kind::Other,
