@@ -1,0 +1,139 @@
+//! Programs in memory.
+
+use crate::error::{CodegenError, bug};
+use crate::module::{Compiler, Functions, Options, Timings, compile_into};
+use crate::target::{Place, Target};
+use cranelift_codegen::ir::LibCall;
+use cranelift_jit::{ArenaMemoryProvider, JITBuilder, JITModule};
+use cranelift_module::FuncId;
+use mlc_kernel::program::Program;
+use mlc_rt_core::abi::{EntryFn, Kernel, PlanFn};
+use std::ffi::c_void;
+use std::fmt;
+use std::sync::Mutex;
+use std::time::Instant;
+
+/// Address space reserved for code. One range, so that near calls reach everything in it.
+const CODE_BYTES: usize = 256 << 20;
+
+/// A compiled program. Its functions live as long as it does.
+pub struct JitProgram {
+    /// `None` only while it is dropped. The lock makes the program `Sync`; nothing waits for it.
+    module: Mutex<Option<JITModule>>,
+    kernels: Vec<Kernel>,
+    entries: Vec<EntryFn>,
+    plans: Vec<PlanFn>,
+    timings: Timings,
+}
+
+/// Compiles a program into memory.
+///
+/// Fails if the processor lacks the level, or memory or threads are lacking.
+pub fn compile_jit(program: &Program, options: &Options) -> Result<JitProgram, CodegenError> {
+    if !options.level.runs_here() {
+        return Err(CodegenError::Level(options.level));
+    }
+    let compiler = Compiler::new(program, &Target::host(), options.level, Place::Jit)?;
+    let mut module = empty_module(&compiler)?;
+    let (functions, mut timings) = compile_into(&mut module, &compiler, options.threads)?;
+    let start = Instant::now();
+    module.finalize_definitions().map_err(|error| CodegenError::Resources(error.to_string()))?;
+    timings.link += start.elapsed();
+    Ok(JitProgram::new(module, &functions, timings))
+}
+
+fn empty_module(compiler: &Compiler<'_>) -> Result<JITModule, CodegenError> {
+    let memory =
+        ArenaMemoryProvider::new_with_size(CODE_BYTES).map_err(|error| CodegenError::Resources(error.to_string()))?;
+    let mut builder = JITBuilder::with_isa(compiler.base_isa(), Box::new(libcall_name));
+    builder.memory_provider(Box::new(memory));
+    builder.symbol("memmove", memmove as *const u8);
+    // Without this an unknown name would be looked for in the whole process.
+    builder.symbol_lookup_fn(Box::new(|name| bug(&format!("compiled code refers to `{name}`"))));
+    Ok(JITModule::new(builder))
+}
+
+/// Names of library calls, for objects and JIT alike.
+pub(crate) fn libcall_name(call: LibCall) -> String {
+    match call {
+        LibCall::Memcpy => "memcpy",
+        LibCall::Memset => "memset",
+        LibCall::Memmove => "memmove",
+        LibCall::Memcmp => "memcmp",
+        other => bug(&format!("a library call that should not be made: {other}")),
+    }
+    .to_string()
+}
+
+unsafe extern "C" {
+    fn memmove(to: *mut c_void, from: *const c_void, bytes: usize) -> *mut c_void;
+}
+
+impl JitProgram {
+    fn new(module: JITModule, functions: &Functions, timings: Timings) -> JitProgram {
+        let address = |id: &FuncId| module.get_finalized_function(*id);
+        // SAFETY: the address is that of a function which `module` compiled with the signature of `Kernel`.
+        let kernel = |id| unsafe { std::mem::transmute::<*const u8, Kernel>(address(id)) };
+        // SAFETY: as above, with the signature of `EntryFn`.
+        let entry = |id| unsafe { std::mem::transmute::<*const u8, EntryFn>(address(id)) };
+        // SAFETY: as above, with the signature of `PlanFn`.
+        let plan = |id| unsafe { std::mem::transmute::<*const u8, PlanFn>(address(id)) };
+        let kernels = functions.kernels.iter().map(kernel).collect();
+        let entries = functions.entries.iter().map(entry).collect();
+        let plans = functions.plans.iter().map(plan).collect();
+        JitProgram { module: Mutex::new(Some(module)), kernels, entries, plans, timings }
+    }
+
+    /// Entry `n` of the program. Must not be called after `self` is dropped.
+    pub fn entry(&self, n: usize) -> EntryFn {
+        self.entries[n]
+    }
+
+    /// The plan function of entry `n`. Must not be called after `self` is dropped.
+    pub fn plan(&self, n: usize) -> PlanFn {
+        self.plans[n]
+    }
+
+    /// Kernel `n` of the program. Must not be called after `self` is dropped.
+    pub fn kernel(&self, n: usize) -> Kernel {
+        self.kernels[n]
+    }
+
+    /// All entries, in the program's order.
+    pub fn entries(&self) -> &[EntryFn] {
+        &self.entries
+    }
+
+    /// All plan functions, in the order of the entries.
+    pub fn plans(&self) -> &[PlanFn] {
+        &self.plans
+    }
+
+    /// Where the time of the compilation went.
+    pub fn timings(&self) -> &Timings {
+        &self.timings
+    }
+}
+
+impl fmt::Debug for JitProgram {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("JitProgram")
+            .field("kernels", &self.kernels.len())
+            .field("entries", &self.entries.len())
+            .finish_non_exhaustive()
+    }
+}
+
+impl Drop for JitProgram {
+    fn drop(&mut self) {
+        let module = match self.module.get_mut() {
+            Ok(module) => module.take(),
+            Err(poisoned) => poisoned.into_inner().take(),
+        };
+        if let Some(module) = module {
+            // SAFETY: calls need the program alive (a condition of `entry`, `plan` and `kernel`), so
+            // none is running and none follows.
+            unsafe { module.free_memory() };
+        }
+    }
+}

@@ -1,0 +1,246 @@
+//! From a program to compiled functions in a module, JIT and object alike.
+//!
+//! One Cranelift module has one instruction set, but a function can be compiled with any, on any
+//! thread. So functions are compiled in parallel, each for its level, and the module is a sink for
+//! bytes, filled in a fixed order: kernels, then an entry and its plan function in turn.
+
+use crate::emit::{self, MulAdd};
+use crate::entry::{entry_function, entry_signature};
+use crate::error::{CodegenError, bug};
+use crate::plan::{plan_function, plan_signature};
+use crate::target::{Level, Place, Target};
+use cranelift_codegen::Context;
+use cranelift_codegen::control::ControlPlane;
+use cranelift_codegen::ir::{Function, LibCall, UserFuncName};
+use cranelift_codegen::isa::{OwnedTargetIsa, TargetIsa};
+use cranelift_module::{FuncId, Linkage, Module, ModuleReloc, ModuleRelocTarget};
+use mlc_kernel::program::Program;
+use rayon::prelude::*;
+use std::time::{Duration, Instant};
+
+/// How to compile.
+#[derive(Clone, Debug)]
+pub struct Options {
+    /// Of the kernels.
+    pub level: Level,
+    /// Threads that compile; 0 for as many as there are processors. Doesn't change the code.
+    pub threads: usize,
+}
+
+impl Default for Options {
+    fn default() -> Options {
+        Options { level: Level::host(), threads: 0 }
+    }
+}
+
+/// Where the time of a compilation went.
+#[derive(Clone, Debug, Default)]
+pub struct Timings {
+    /// Making and compiling all functions, start to end.
+    pub compile: Duration,
+    /// Putting them into the module, and relocation or writing.
+    pub link: Duration,
+    /// Each function.
+    pub functions: Vec<FunctionTiming>,
+}
+
+/// Where the time of a function went.
+#[derive(Clone, Debug)]
+pub struct FunctionTiming {
+    /// As in symbols.
+    pub name: String,
+    /// Making the CLIF.
+    pub emit: Duration,
+    /// Cranelift.
+    pub compile: Duration,
+    /// Bytes of code with its constants.
+    pub bytes: usize,
+}
+
+/// A function of the module, by what it is made from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Part {
+    Kernel(usize),
+    Entry(usize),
+    Plan(usize),
+}
+
+/// All parts of a program, in the order of the module.
+pub(crate) fn parts(program: &Program) -> Vec<Part> {
+    let kernels = (0..program.kernels.len()).map(Part::Kernel);
+    let entries = (0..program.entries.len()).flat_map(|n| [Part::Entry(n), Part::Plan(n)]);
+    kernels.chain(entries).collect()
+}
+
+/// The symbol of a part. Names in the source needn't be unique; numbers make them so.
+pub(crate) fn part_name(program: &Program, part: Part) -> String {
+    match part {
+        Part::Kernel(n) => format!("mlc.kernel.{n}.{}", program.kernels[n].name),
+        Part::Entry(n) => format!("mlc.entry.{n}.{}", program.entries[n].name),
+        Part::Plan(n) => format!("mlc.plan.{n}.{}", program.entries[n].name),
+    }
+}
+
+/// The instruction sets of a program and how its parts become CLIF.
+pub(crate) struct Compiler<'a> {
+    pub(crate) program: &'a Program,
+    kernels: OwnedTargetIsa,
+    entries: OwnedTargetIsa,
+    mul_add: MulAdd,
+}
+
+impl<'a> Compiler<'a> {
+    pub(crate) fn new(program: &'a Program, target: &Target, level: Level, place: Place) -> Result<Self, CodegenError> {
+        let kernels = target.isa(level, place)?;
+        let entries = target.isa(Level::V2, place)?;
+        let mul_add = if target.has_fma(level) { MulAdd::Fused } else { MulAdd::Split };
+        Ok(Compiler { program, kernels, entries, mul_add })
+    }
+
+    /// The instruction set of entries and plan functions, which is also the module's.
+    pub(crate) fn base_isa(&self) -> OwnedTargetIsa {
+        self.entries.clone()
+    }
+
+    pub(crate) fn isa_of(&self, part: Part) -> &dyn TargetIsa {
+        match part {
+            Part::Kernel(_) => &*self.kernels,
+            Part::Entry(_) | Part::Plan(_) => &*self.entries,
+        }
+    }
+
+    /// The CLIF function of a part. `kernels[n]` is the module's number of kernel `n`.
+    pub(crate) fn function(&self, part: Part, id: FuncId, kernels: &[FuncId]) -> Function {
+        let name = UserFuncName::user(0, id.as_u32());
+        let config = self.isa_of(part).frontend_config();
+        match part {
+            Part::Kernel(n) => emit::kernel(&self.program.kernels[n], name, config, self.mul_add),
+            Part::Entry(n) => entry_function(&self.program.entries[n], kernels, name, config),
+            Part::Plan(n) => plan_function(&self.program.entries[n].plan, name, config),
+        }
+    }
+
+    fn compile(&self, part: Part, id: FuncId, kernels: &[FuncId]) -> Compiled {
+        let name = part_name(self.program, part);
+        let start = Instant::now();
+        let mut context = Context::for_function(self.function(part, id, kernels));
+        let emit = start.elapsed();
+        let start = Instant::now();
+        let code = match context.compile(self.isa_of(part), &mut ControlPlane::default()) {
+            Ok(code) => code,
+            Err(error) => bug(&format!("Cranelift refuses `{name}`: {:?}", error.inner)),
+        };
+        let bytes = code.buffer.data().to_vec();
+        let align = u64::from(code.buffer.alignment.max(FUNCTION_ALIGN));
+        let mach_relocs = code.buffer.relocs().to_vec();
+        let relocs: Vec<_> =
+            mach_relocs.iter().map(|reloc| ModuleReloc::from_mach_reloc(reloc, &context.func, id)).collect();
+        check_relocs(part, &name, &relocs);
+        let timing = FunctionTiming { name, emit, compile: start.elapsed(), bytes: bytes.len() };
+        Compiled { bytes, align, relocs, timing }
+    }
+}
+
+/// Of a fetch block, so that a loop's place in it doesn't depend on the functions before.
+const FUNCTION_ALIGN: u32 = 32;
+
+/// A function's code.
+struct Compiled {
+    bytes: Vec<u8>,
+    align: u64,
+    relocs: Vec<ModuleReloc>,
+    timing: FunctionTiming,
+}
+
+/// Kernels refer to nothing; entries refer to functions of the module and the four that C compilers
+/// take for granted. Any other library call is an op that the level lacks.
+fn check_relocs(part: Part, name: &str, relocs: &[ModuleReloc]) {
+    if let (Part::Kernel(_), Some(reloc)) = (part, relocs.first()) {
+        bug(&format!("kernel `{name}` refers to {:?}", reloc.name));
+    }
+    for reloc in relocs {
+        match &reloc.name {
+            ModuleRelocTarget::User { .. } => {}
+            ModuleRelocTarget::LibCall(LibCall::Memcpy | LibCall::Memset | LibCall::Memmove | LibCall::Memcmp) => {}
+            other => bug(&format!("`{name}` refers to {other:?}")),
+        }
+    }
+}
+
+/// The module's numbers of a program's functions.
+pub(crate) struct Functions {
+    pub(crate) kernels: Vec<FuncId>,
+    pub(crate) entries: Vec<FuncId>,
+    pub(crate) plans: Vec<FuncId>,
+}
+
+/// Compiles the program into `module`.
+pub(crate) fn compile_into(
+    module: &mut dyn Module,
+    compiler: &Compiler<'_>,
+    threads: usize,
+) -> Result<(Functions, Timings), CodegenError> {
+    let start = Instant::now();
+    let parts = parts(compiler.program);
+    let ids = declare(module, compiler, &parts);
+    let functions = sort(&parts, &ids);
+    let compiled = compile_all(compiler, &parts, &ids, &functions.kernels, threads)?;
+    let compile = start.elapsed();
+
+    let start = Instant::now();
+    let mut timings = Vec::with_capacity(parts.len());
+    for (id, code) in ids.into_iter().zip(compiled) {
+        module
+            .define_function_bytes(id, code.align, &code.bytes, &code.relocs)
+            .map_err(|error| CodegenError::Resources(error.to_string()))?;
+        timings.push(code.timing);
+    }
+    Ok((functions, Timings { compile, link: start.elapsed(), functions: timings }))
+}
+
+fn declare(module: &mut dyn Module, compiler: &Compiler<'_>, parts: &[Part]) -> Vec<FuncId> {
+    let call_conv = compiler.entries.default_call_conv();
+    let declare_one = |&part: &Part| {
+        let signature = match part {
+            Part::Kernel(_) => emit::kernel_signature(call_conv),
+            Part::Entry(_) => entry_signature(call_conv),
+            Part::Plan(_) => plan_signature(call_conv),
+        };
+        let name = part_name(compiler.program, part);
+        match module.declare_function(&name, Linkage::Local, &signature) {
+            Ok(id) => id,
+            Err(error) => bug(&format!("`{name}` can't be declared: {error}")),
+        }
+    };
+    parts.iter().map(declare_one).collect()
+}
+
+fn sort(parts: &[Part], ids: &[FuncId]) -> Functions {
+    let mut functions = Functions { kernels: Vec::new(), entries: Vec::new(), plans: Vec::new() };
+    for (part, &id) in parts.iter().zip(ids) {
+        match part {
+            Part::Kernel(_) => functions.kernels.push(id),
+            Part::Entry(_) => functions.entries.push(id),
+            Part::Plan(_) => functions.plans.push(id),
+        }
+    }
+    functions
+}
+
+fn compile_all(
+    compiler: &Compiler<'_>,
+    parts: &[Part],
+    ids: &[FuncId],
+    kernels: &[FuncId],
+    threads: usize,
+) -> Result<Vec<Compiled>, CodegenError> {
+    let compile = |(&part, &id): (&Part, &FuncId)| compiler.compile(part, id, kernels);
+    if threads == 1 {
+        return Ok(parts.iter().zip(ids).map(compile).collect());
+    }
+    let pool = rayon::ThreadPoolBuilder::new()
+        .num_threads(threads)
+        .build()
+        .map_err(|error| CodegenError::Resources(error.to_string()))?;
+    Ok(pool.install(|| parts.par_iter().zip(ids).map(compile).collect()))
+}

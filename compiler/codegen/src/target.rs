@@ -1,0 +1,209 @@
+//! Targets, levels and the Cranelift instruction sets made of them: the one place that sets flags.
+//!
+//! Invariant: Cranelift's presets are never used. `x86-64-v3` of 0.135 lacks `has_avx`, without which
+//! every `fma` would become four calls of `fmaf`; features are set one by one and checked.
+
+use crate::error::{CodegenError, bug};
+use cranelift_codegen::isa::{self, OwnedTargetIsa};
+use cranelift_codegen::settings::{self, Configurable, Flags};
+use std::fmt;
+use target_lexicon::{Architecture, Triple};
+
+/// What of the x86-64 instruction set kernels use. Other architectures have one level: both names
+/// mean it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum Level {
+    /// x86-64-v2: SSE 4.2. No fused multiply-add: `MulAdd` rounds twice.
+    V2,
+    /// x86-64-v3: AVX2 and FMA.
+    V3,
+}
+
+impl Level {
+    /// The highest level that the running processor has.
+    pub fn host() -> Level {
+        if Level::V3.runs_here() { Level::V3 } else { Level::V2 }
+    }
+
+    /// Whether the running processor has what this level needs.
+    pub fn runs_here(self) -> bool {
+        match self {
+            Level::V2 => host_has_v2(),
+            Level::V3 => host_has_v2() && host_has_v3(),
+        }
+    }
+
+    fn x86_features(self) -> &'static [&'static str] {
+        match self {
+            Level::V2 => &V3_FEATURES[..V2_FEATURES],
+            Level::V3 => &V3_FEATURES,
+        }
+    }
+}
+
+impl fmt::Display for Level {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Level::V2 => "x86-64-v2",
+            Level::V3 => "x86-64-v3",
+        })
+    }
+}
+
+/// The features of v3; those of v2 are the first [`V2_FEATURES`].
+const V3_FEATURES: [&str; 11] = [
+    "has_sse3",
+    "has_ssse3",
+    "has_sse41",
+    "has_sse42",
+    "has_popcnt",
+    "has_avx",
+    "has_avx2",
+    "has_fma",
+    "has_bmi1",
+    "has_bmi2",
+    "has_lzcnt",
+];
+
+const V2_FEATURES: usize = 5;
+
+#[cfg(target_arch = "x86_64")]
+fn host_has_v2() -> bool {
+    is_x86_feature_detected!("ssse3")
+        && is_x86_feature_detected!("sse4.1")
+        && is_x86_feature_detected!("sse4.2")
+        && is_x86_feature_detected!("popcnt")
+}
+
+#[cfg(target_arch = "x86_64")]
+fn host_has_v3() -> bool {
+    is_x86_feature_detected!("avx")
+        && is_x86_feature_detected!("avx2")
+        && is_x86_feature_detected!("fma")
+        && is_x86_feature_detected!("bmi1")
+        && is_x86_feature_detected!("bmi2")
+        && is_x86_feature_detected!("lzcnt")
+}
+
+#[cfg(not(target_arch = "x86_64"))]
+fn host_has_v2() -> bool {
+    true
+}
+
+#[cfg(not(target_arch = "x86_64"))]
+fn host_has_v3() -> bool {
+    true
+}
+
+/// A machine to compile for.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Target {
+    triple: Triple,
+}
+
+/// Where code goes. In position-independent code Cranelift takes every address from the GOT, which a
+/// JIT hasn't, so the two need an instruction set each.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Place {
+    Jit,
+    Object,
+}
+
+impl Target {
+    /// The running machine.
+    pub fn host() -> Target {
+        Target { triple: Triple::host() }
+    }
+
+    /// From a target triple: `x86_64-unknown-linux-gnu`.
+    pub fn parse(triple: &str) -> Result<Target, CodegenError> {
+        let parsed = triple.parse().map_err(|_| CodegenError::Target(triple.to_string()))?;
+        Ok(Target { triple: parsed })
+    }
+
+    /// The triple it was made from.
+    pub fn triple(&self) -> &Triple {
+        &self.triple
+    }
+
+    /// Whether `MulAdd` rounds once at `level`.
+    pub fn has_fma(&self, level: Level) -> bool {
+        match self.triple.architecture {
+            Architecture::X86_64 => level == Level::V3,
+            _ => true,
+        }
+    }
+
+    pub(crate) fn isa(&self, level: Level, place: Place) -> Result<OwnedTargetIsa, CodegenError> {
+        let unsupported = || CodegenError::Target(self.triple.to_string());
+        match self.triple.architecture {
+            Architecture::X86_64 | Architecture::Aarch64(_) => {}
+            _ => return Err(unsupported()),
+        }
+        let mut builder = isa::lookup(self.triple.clone()).map_err(|_| unsupported())?;
+        if self.triple.architecture == Architecture::X86_64 {
+            for feature in level.x86_features() {
+                set(&mut builder, feature, "true");
+            }
+        }
+        let isa = builder.finish(flags(place)).map_err(|_| unsupported())?;
+        if isa.has_native_fma() != self.has_fma(level) {
+            bug("the instruction set has not the fused multiply-add of its level");
+        }
+        Ok(isa)
+    }
+}
+
+fn flags(place: Place) -> Flags {
+    let mut builder = settings::builder();
+    set(&mut builder, "opt_level", "speed");
+    set(&mut builder, "preserve_frame_pointers", "true");
+    set(&mut builder, "unwind_info", "false");
+    set(&mut builder, "enable_verifier", if cfg!(debug_assertions) { "true" } else { "false" });
+    set(&mut builder, "is_pic", if place == Place::Object { "true" } else { "false" });
+    Flags::new(builder)
+}
+
+fn set(builder: &mut dyn Configurable, name: &str, value: &str) {
+    if builder.set(name, value).is_err() {
+        bug("Cranelift refuses a flag");
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn x86() -> Target {
+        Target::parse("x86_64-unknown-linux-gnu").unwrap()
+    }
+
+    /// The preset that is not used, and why: if this fails, Cranelift has been mended.
+    #[test]
+    fn preset_lacks_avx() {
+        let mut builder = isa::lookup(x86().triple).unwrap();
+        builder.enable("x86-64-v3").unwrap();
+        assert!(!builder.finish(flags(Place::Jit)).unwrap().has_native_fma());
+    }
+
+    #[test]
+    fn fma_only_where_the_level_has_it() {
+        assert!(!x86().isa(Level::V2, Place::Jit).unwrap().has_native_fma());
+        assert!(x86().isa(Level::V3, Place::Jit).unwrap().has_native_fma());
+        let arm = Target::parse("aarch64-unknown-linux-gnu").unwrap();
+        assert!(arm.isa(Level::V2, Place::Object).unwrap().has_native_fma());
+    }
+
+    #[test]
+    fn only_objects_are_position_independent() {
+        assert!(!x86().isa(Level::V3, Place::Jit).unwrap().flags().is_pic());
+        assert!(x86().isa(Level::V3, Place::Object).unwrap().flags().is_pic());
+    }
+
+    #[test]
+    fn refused_targets() {
+        assert_eq!(Target::parse("nonsense"), Err(CodegenError::Target("nonsense".into())));
+        let riscv = Target::parse("riscv64gc-unknown-linux-gnu").unwrap();
+        assert!(matches!(riscv.isa(Level::V2, Place::Object), Err(CodegenError::Target(_))));
+    }
+}

@@ -1,0 +1,53 @@
+//! What a function became, to be read.
+
+use crate::error::{CodegenError, bug};
+use crate::module::{Compiler, Options, Part, part_name, parts};
+use crate::target::{Place, Target};
+use cranelift_codegen::Context;
+use cranelift_codegen::control::ControlPlane;
+use cranelift_codegen::ir::Function;
+use cranelift_module::FuncId;
+use mlc_kernel::program::Program;
+
+/// The CLIF of the kernels and entries named `name`, before Cranelift's own passes.
+pub fn clif_text(program: &Program, target: &Target, options: &Options, name: &str) -> Result<String, CodegenError> {
+    let compiler = Compiler::new(program, target, options.level, Place::Jit)?;
+    print(&compiler, name, |part, function| format!("; {}\n{function}", part_name(program, part)))
+}
+
+/// The machine code of the kernels and entries named `name`, as Cranelift prints it.
+pub fn asm_text(program: &Program, target: &Target, options: &Options, name: &str) -> Result<String, CodegenError> {
+    let compiler = Compiler::new(program, target, options.level, Place::Jit)?;
+    print(&compiler, name, |part, function| {
+        format!("; {}\n{}", part_name(program, part), disassembly(&compiler, part, function))
+    })
+}
+
+fn print(
+    compiler: &Compiler<'_>,
+    name: &str,
+    print_one: impl Fn(Part, Function) -> String,
+) -> Result<String, CodegenError> {
+    let program = compiler.program;
+    let kernels: Vec<FuncId> = (0..program.kernels.len() as u32).map(FuncId::from_u32).collect();
+    let wanted = parts(program).into_iter().enumerate().filter(|(_, part)| match *part {
+        Part::Kernel(n) => program.kernels[n].name == name,
+        Part::Entry(n) | Part::Plan(n) => program.entries[n].name == name,
+    });
+    let texts: Vec<String> = wanted
+        .map(|(position, part)| {
+            let function = compiler.function(part, FuncId::from_u32(position as u32), &kernels);
+            print_one(part, function)
+        })
+        .collect();
+    if texts.is_empty() { Err(CodegenError::NoSuchFunction(name.to_string())) } else { Ok(texts.join("\n")) }
+}
+
+fn disassembly(compiler: &Compiler<'_>, part: Part, function: Function) -> String {
+    let mut context = Context::for_function(function);
+    context.set_disasm(true);
+    match context.compile(compiler.isa_of(part), &mut ControlPlane::default()) {
+        Ok(code) => code.vcode.clone().unwrap_or_default(),
+        Err(error) => bug(&format!("Cranelift refuses `{}`: {:?}", part_name(compiler.program, part), error.inner)),
+    }
+}
