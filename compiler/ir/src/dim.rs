@@ -278,6 +278,11 @@ impl Dim {
         Ok(sum)
     }
 
+    /// The terms with positive coefficients.
+    pub fn positive_part(&self) -> Result<Dim, SizeError> {
+        Dim::from_terms(self.0.iter().filter(|term| term.coef > 0).cloned().collect())
+    }
+
     /// Replaces symbols: `with(s)` is the size to put for `s`, or `None` to keep it.
     pub fn substitute(&self, with: &dyn Fn(Sym) -> Option<Dim>) -> Result<Dim, SizeError> {
         let mut sum = Dim::zero();
