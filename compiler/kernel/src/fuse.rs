@@ -1,0 +1,319 @@
+//! Fusion by class: which nodes of a region are computed together.
+//!
+//! One greedy walk from the results back. A node joins the group of its consumers when that saves a
+//! trip through memory and never repeats real work; otherwise it becomes the root of a group of its
+//! own, i.e. its value is stored. Groups are convex because a node joins only if all its consumers are
+//! in the group (or it is cheap and is repeated in each).
+//!
+//! A group has at most one *anchor* (a node whose definition reduces); everything behind the anchor
+//! is its epilogue, everything before it is part of the reduced expression.
+
+use mlc_ir::graph::{Def, NodeId, Region, Value};
+use mlc_ir::index::Definition;
+use mlc_ir::ops::{Class, Op};
+use mlc_ir::ty::Type;
+use std::collections::{BTreeMap, BTreeSet};
+
+/// Groups in an order in which they can run.
+#[derive(Clone, Debug, Default)]
+pub struct Fusion {
+    /// In topological order.
+    pub groups: Vec<Group>,
+    /// Index form of each live node.
+    pub definitions: Vec<Option<Definition>>,
+    /// Nodes that were not fused with their only consumer, and why: for `--stage fused`.
+    pub refusals: Vec<(NodeId, &'static str)>,
+}
+
+/// Nodes computed by one kernel.
+#[derive(Clone, Debug)]
+pub struct Group {
+    /// The node whose definition reduces.
+    pub anchor: Option<NodeId>,
+    /// Values it stores; the last is the one that the others were joined to. All of one shape.
+    pub roots: Vec<Value>,
+    /// Nodes in it, with their role.
+    pub members: BTreeMap<NodeId, Role>,
+}
+
+/// Where a node stands in its group.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Role {
+    /// Part of what is reduced.
+    Reduced,
+    /// Behind the anchor (or no anchor), at the same element as the root.
+    Epilogue,
+    /// Behind the anchor, at other elements: reached through a view.
+    Viewed,
+}
+
+/// A group never inlines more nodes than this.
+const MEMBERS: usize = 96;
+
+/// Chains of nodes that are repeated in several groups stay this short.
+const REPEATED: u32 = 4;
+
+#[derive(Clone, Debug, PartialEq)]
+enum Home {
+    Dead,
+    Alias,
+    /// Inlined wherever it is used.
+    Everywhere,
+    /// A member of these groups; repeated if more than one. The depth counts repeated consumers.
+    In(BTreeSet<usize>, u32),
+}
+
+/// The value whose storage holds `value`: reshapes are followed to their operand.
+pub fn storage(region: &Region, mut value: Value) -> Value {
+    while let Def::Node(node, _) = region.values[value.index()].def {
+        let node = &region.nodes[node.index()];
+        match &node.op {
+            Op::Reshape(_) => value = node.args[0],
+            _ => return value,
+        }
+    }
+    value
+}
+
+/// Groups the live nodes of a region.
+pub fn fuse(region: &Region) -> Fusion {
+    let mut walk = Walk::new(region);
+    for index in (0..region.nodes.len()).rev() {
+        walk.place(NodeId(index as u32));
+    }
+    walk.finish()
+}
+
+struct Walk<'a> {
+    region: &'a Region,
+    definitions: Vec<Option<Definition>>,
+    homes: Vec<Home>,
+    /// Consumers of each value: node and operand number.
+    uses: Vec<Vec<(NodeId, usize)>>,
+    /// Values that must be in memory.
+    stored: Vec<bool>,
+    groups: Vec<Group>,
+    refusals: Vec<(NodeId, &'static str)>,
+}
+
+impl<'a> Walk<'a> {
+    fn new(region: &'a Region) -> Walk<'a> {
+        let mut stored = vec![false; region.values.len()];
+        for result in &region.results {
+            stored[storage(region, *result).index()] = true;
+        }
+        Walk {
+            region,
+            definitions: vec![None; region.nodes.len()],
+            homes: vec![Home::Dead; region.nodes.len()],
+            uses: vec![Vec::new(); region.values.len()],
+            stored,
+            groups: Vec::new(),
+            refusals: Vec::new(),
+        }
+    }
+
+    fn place(&mut self, id: NodeId) {
+        let node = &self.region.nodes[id.index()];
+        let live = node.results.iter().any(|v| self.stored[v.index()] || !self.uses[v.index()].is_empty());
+        let is_result = node.results.iter().any(|v| self.region.results.contains(v));
+        if !live && !is_result {
+            return;
+        }
+        let Some(primitive) = node.op.primitive() else {
+            mlc_ir::internal_error("fuse", "a region op has no index form")
+        };
+        let args: Vec<&Type> = node.args.iter().map(|v| self.region.ty(*v)).collect();
+        let results: Vec<&Type> = node.results.iter().map(|v| self.region.ty(*v)).collect();
+        let definition = primitive.lower(&args, &results);
+        let class = primitive.info().class;
+        for (position, arg) in node.args.iter().enumerate() {
+            self.uses[arg.index()].push((id, position));
+        }
+        if class == Class::Gather {
+            self.stored[storage(self.region, node.args[0]).index()] = true;
+        }
+        self.homes[id.index()] = match &definition {
+            Definition::Alias => {
+                self.stored[storage(self.region, node.args[0]).index()] = true;
+                Home::Alias
+            }
+            Definition::Map(_) => self.place_map(id, class),
+            Definition::Reduce { .. } | Definition::Dot { .. } | Definition::Best { .. } => self.place_anchor(id),
+        };
+        self.definitions[id.index()] = Some(definition);
+    }
+
+    /// The groups that use a value, each with the role the value has there; `None` if something
+    /// other than a group reads it from memory.
+    fn consumers(&self, value: Value) -> Option<(BTreeMap<usize, Role>, u32)> {
+        let mut groups = BTreeMap::new();
+        let mut repeated = 0;
+        for (consumer, _) in &self.uses[value.index()] {
+            let Home::In(homes, depth) = &self.homes[consumer.index()] else { return None };
+            repeated = repeated.max(*depth);
+            for group in homes {
+                let role = self.role_of_operand(*consumer, *group);
+                let merged = match groups.get(group) {
+                    None => role,
+                    Some(other) => merge(*other, role),
+                };
+                groups.insert(*group, merged);
+            }
+        }
+        Some((groups, repeated))
+    }
+
+    fn role_of_operand(&self, consumer: NodeId, group: usize) -> Role {
+        let group = &self.groups[group];
+        if group.anchor == Some(consumer) {
+            return Role::Reduced;
+        }
+        match group.members[&consumer] {
+            Role::Reduced => Role::Reduced,
+            Role::Viewed => Role::Viewed,
+            Role::Epilogue if self.class(consumer) == Class::Elementwise => Role::Epilogue,
+            Role::Epilogue => Role::Viewed,
+        }
+    }
+
+    fn class(&self, node: NodeId) -> Class {
+        match self.region.nodes[node.index()].op.primitive() {
+            Some(primitive) => primitive.info().class,
+            None => Class::Loop,
+        }
+    }
+
+    fn place_map(&mut self, id: NodeId, class: Class) -> Home {
+        let value = self.region.nodes[id.index()].results[0];
+        if class == Class::Source && !self.stored[value.index()] {
+            return Home::Everywhere;
+        }
+        let Some((groups, repeated)) = self.consumers(value) else { return self.new_group(id, None) };
+        if self.stored[value.index()] {
+            return self.join_as_sibling(id, value, &groups).unwrap_or_else(|| self.new_group(id, None));
+        }
+        let single = groups.len() == 1;
+        if let Some(reason) = groups.iter().find_map(|(group, role)| self.refuse(id, class, *group, *role)) {
+            if single {
+                self.refusals.push((id, reason));
+            }
+            return self.new_group(id, None);
+        }
+        if !single && !(cheap(class, &self.region.nodes[id.index()].op) && repeated < REPEATED) {
+            return self.new_group(id, None);
+        }
+        for (group, role) in &groups {
+            self.groups[*group].members.insert(id, *role);
+        }
+        let depth = if single || class == Class::View { repeated } else { repeated + 1 };
+        Home::In(groups.into_keys().collect(), depth)
+    }
+
+    /// Why a node must not be computed inside a group.
+    fn refuse(&self, id: NodeId, class: Class, group: usize, role: Role) -> Option<&'static str> {
+        let group = &self.groups[group];
+        if group.members.len() >= MEMBERS {
+            return Some("the group is large enough");
+        }
+        if class == Class::Random && role != Role::Epilogue {
+            return Some("random numbers would be drawn more than once");
+        }
+        let Some(anchor) = group.anchor.filter(|_| role == Role::Reduced) else {
+            return (role == Role::Viewed && class == Class::Scatter).then_some("it would be repeated");
+        };
+        match self.definitions[anchor.index()] {
+            Some(Definition::Dot { .. }) if class != Class::View => Some("a contraction reads each element many times"),
+            Some(Definition::Dot { .. }) if matches!(self.region.nodes[id.index()].op, Op::Concat(_)) => {
+                Some("a contraction reads each element many times")
+            }
+            Some(Definition::Best { .. }) if !cheap(class, &self.region.nodes[id.index()].op) => {
+                Some("windows read each element more than once")
+            }
+            _ => None,
+        }
+    }
+
+    /// A stored value whose only other readers are in one group over the same domain is stored by that group.
+    fn join_as_sibling(&mut self, id: NodeId, value: Value, groups: &BTreeMap<usize, Role>) -> Option<Home> {
+        let (group, role) = groups.iter().next().filter(|_| groups.len() == 1)?;
+        let same_shape = self.region.ty(value).shape == self.region.ty(*self.groups[*group].roots.last()?).shape;
+        let aliased = self.uses[value.index()].iter().any(|(n, _)| self.homes[n.index()] == Home::Alias);
+        if *role != Role::Epilogue || !same_shape || aliased || self.groups[*group].members.len() >= MEMBERS {
+            return None;
+        }
+        self.groups[*group].members.insert(id, Role::Epilogue);
+        self.groups[*group].roots.insert(0, value);
+        Some(Home::In(BTreeSet::from([*group]), 0))
+    }
+
+    fn place_anchor(&mut self, id: NodeId) -> Home {
+        let node = &self.region.nodes[id.index()];
+        if let ([value], false) = (node.results.as_slice(), self.stored[node.results[0].index()]) {
+            if let Some((groups, _)) = self.consumers(*value) {
+                if let (1, Some((group, Role::Epilogue))) = (groups.len(), groups.iter().next()) {
+                    let group = *group;
+                    if self.groups[group].anchor.is_none() && !self.reads_beside(group, *value) {
+                        self.groups[group].anchor = Some(id);
+                        self.groups[group].members.insert(id, Role::Epilogue);
+                        return Home::In(BTreeSet::from([group]), 0);
+                    }
+                }
+            }
+        }
+        self.new_group(id, Some(id))
+    }
+
+    /// Whether the group's root has another shape than `value`, so that it can't be its epilogue.
+    fn reads_beside(&self, group: usize, value: Value) -> bool {
+        let root = self.groups[group].roots[self.groups[group].roots.len() - 1];
+        self.region.ty(root).shape != self.region.ty(value).shape
+    }
+
+    fn new_group(&mut self, id: NodeId, anchor: Option<NodeId>) -> Home {
+        let node = &self.region.nodes[id.index()];
+        let used = |v: &Value| self.stored[v.index()] || !self.uses[v.index()].is_empty();
+        let roots: Vec<Value> = node.results.iter().copied().filter(used).collect();
+        let members = BTreeMap::from([(id, Role::Epilogue)]);
+        self.groups.push(Group { anchor, roots, members });
+        Home::In(BTreeSet::from([self.groups.len() - 1]), 0)
+    }
+
+    fn finish(self) -> Fusion {
+        let mut groups = self.groups;
+        groups.sort_by_key(|group| group.roots.iter().map(|root| root.0).max());
+        Fusion { groups, definitions: self.definitions, refusals: self.refusals }
+    }
+}
+
+fn merge(a: Role, b: Role) -> Role {
+    match (a, b) {
+        (Role::Reduced, _) | (_, Role::Reduced) => Role::Reduced,
+        (Role::Viewed, _) | (_, Role::Viewed) => Role::Viewed,
+        (Role::Epilogue, Role::Epilogue) => Role::Epilogue,
+    }
+}
+
+/// Whether computing it again costs less than storing and loading it.
+fn cheap(class: Class, op: &Op) -> bool {
+    use mlc_ir::scalar::{BinaryOp, UnaryOp};
+    match class {
+        Class::Source | Class::View | Class::Alias => true,
+        Class::Elementwise => match op {
+            Op::Unary(unary) => matches!(
+                unary.op,
+                UnaryOp::Neg | UnaryOp::Abs | UnaryOp::Floor | UnaryOp::Ceil | UnaryOp::Round | UnaryOp::Not
+            ),
+            Op::Binary(binary) => !matches!(binary.op, BinaryOp::Div | BinaryOp::Pow | BinaryOp::Rem | BinaryOp::FloorDiv),
+            _ => true,
+        },
+        Class::Reduce
+        | Class::Contraction
+        | Class::Window
+        | Class::Gather
+        | Class::Scatter
+        | Class::Random
+        | Class::Loop
+        | Class::Call => false,
+    }
+}

@@ -1,0 +1,249 @@
+//! Preparing a nest for its loops: operands of contractions are copied into the layout that vectors
+//! want (transposed, or with their padding written out), plain indices become row-major numbers, and
+//! neighbouring axes that every access walks as one are merged.
+
+use crate::expr::{Address, Expr, ExprRef, Index};
+use crate::nest::{Buffer, Nest, Reduction, Source, Store, axis_coef};
+use crate::schedule::each_root;
+use mlc_ir::dim::Dim;
+use mlc_ir::graph::SpanId;
+use mlc_ir::index::{AxisId, Cond, Ix, IxAtom, result_axes};
+use std::sync::Arc;
+
+/// The nest in its final layout, and the copies to be made before it.
+pub fn prepare(mut nest: Nest, next_copy: &mut u32) -> (Nest, Vec<Nest>) {
+    let mut copies = Vec::new();
+    if let Some(Reduction::Dot { left, right, dtype }) = nest.reduce.clone() {
+        let left = copy_operand(&mut nest, left, &mut copies, next_copy);
+        let right = copy_operand(&mut nest, right, &mut copies, next_copy);
+        nest.reduce = Some(Reduction::Dot { dtype, left, right });
+    }
+    (finish(nest), copies.into_iter().map(finish).collect())
+}
+
+fn finish(mut nest: Nest) -> Nest {
+    let buffers = nest.buffers.clone();
+    map_roots(&mut nest, &mut |e| linear(e, &buffers));
+    merge_axes(&mut nest);
+    nest
+}
+
+fn map_roots(nest: &mut Nest, f: &mut dyn FnMut(&ExprRef) -> ExprRef) {
+    match &mut nest.reduce {
+        Some(Reduction::Fold { value, .. } | Reduction::Best { value, .. }) => *value = f(value),
+        Some(Reduction::Dot { left, right, .. }) => {
+            *left = f(left);
+            *right = f(right);
+        }
+        None => {}
+    }
+    nest.lets.iter_mut().for_each(|e| *e = f(e));
+    nest.stores.iter_mut().for_each(|store| store.value = f(&store.value));
+}
+
+// ---- copies
+
+/// The operand itself if vectors can walk it, else a load from a copy of it.
+fn copy_operand(nest: &mut Nest, operand: ExprRef, copies: &mut Vec<Nest>, next_copy: &mut u32) -> ExprRef {
+    let Some(vector) = nest.par.len().checked_sub(1).map(|axis| AxisId(axis as u32)) else { return operand };
+    let Expr::Load { buffer, at: Address::Axes { index, within, .. } } = &*operand else { return operand };
+    let Some(index) = plain(index) else { return operand };
+    let source = nest.buffers[*buffer].clone();
+    let last = walked_axis(&index, vector);
+    let transposed = last.filter(|axis| *axis + 1 != index.len() && axis_coef(&index[*axis], vector) == Some(1));
+    if transposed.is_none() && within.is_empty() {
+        return operand;
+    }
+    let Some(window) = window(nest, &index, within, &source) else { return operand };
+    let mut order: Vec<usize> = (0..index.len()).collect();
+    if let Some(axis) = transposed {
+        order.remove(axis);
+        order.push(axis);
+    }
+    let copy = Source::Copy(*next_copy);
+    *next_copy += 1;
+    copies.push(copy_nest(nest.span, &source, &window, &order, copy));
+    let shape = order.iter().map(|axis| window[*axis].extent.clone()).collect();
+    nest.buffers.push(Buffer { source: copy, dtype: source.dtype, shape });
+    let index = order.iter().map(|axis| Index::At(index[*axis].clone().sub(Ix::constant(window[*axis].low.clone()))));
+    let at = Address::Axes { index: index.collect(), within: Vec::new(), fill: mlc_ir::scalar::Literal::zero(source.dtype) };
+    Arc::new(Expr::Load { buffer: nest.buffers.len() - 1, at })
+}
+
+fn plain(index: &[Index]) -> Option<Vec<Ix>> {
+    index
+        .iter()
+        .map(|index| match index {
+            Index::At(ix) => Some(ix.clone()),
+            Index::Data { .. } => None,
+        })
+        .collect()
+}
+
+/// The one operand axis that the vector axis walks, if it is one.
+fn walked_axis(index: &[Ix], vector: AxisId) -> Option<usize> {
+    let mut walked = (0..index.len()).filter(|axis| axis_coef(&index[*axis], vector) != Some(0));
+    let first = walked.next()?;
+    walked.next().is_none().then_some(first)
+}
+
+/// The stretch of an operand axis that a nest reads.
+struct Window {
+    low: Dim,
+    extent: Dim,
+    /// Whether it may leave the operand.
+    guarded: bool,
+}
+
+/// The stretches of all operand axes; `None` where they are not known.
+fn window(nest: &Nest, index: &[Ix], within: &[Cond], source: &Buffer) -> Option<Vec<Window>> {
+    let mut known = 0;
+    let windows = index.iter().zip(&source.shape).map(|(ix, size)| {
+        let conds = Cond::within(ix, size);
+        let guarded = within.iter().filter(|cond| conds.contains(cond)).count();
+        known += guarded;
+        if guarded == 0 {
+            return Some(Window { low: Dim::zero(), extent: size.clone(), guarded: false });
+        }
+        let (low, high) = range(nest, ix)?;
+        let extent = high.sub(&low).ok()?.add(&Dim::one()).ok()?;
+        Some(Window { low, extent, guarded: true })
+    });
+    let windows: Option<Vec<Window>> = windows.collect();
+    windows.filter(|_| known == within.len())
+}
+
+/// The least and the greatest value of an index over all axes.
+fn range(nest: &Nest, ix: &Ix) -> Option<(Dim, Dim)> {
+    let (mut low, mut high) = (ix.constant.clone(), ix.constant.clone());
+    for (atom, coef) in &ix.terms {
+        let IxAtom::Axis(AxisId(axis)) = atom else { return None };
+        let axis = *axis as usize;
+        let extent = if axis < nest.par.len() { &nest.par[axis] } else { &nest.red[axis - nest.par.len()] };
+        let span = extent.sub(&Dim::one()).ok()?.mul(&Dim::from(*coef)).ok()?;
+        if *coef > 0 {
+            high = high.add(&span).ok()?;
+        } else {
+            low = low.add(&span).ok()?;
+        }
+    }
+    Some((low, high))
+}
+
+fn copy_nest(span: SpanId, source: &Buffer, window: &[Window], order: &[usize], copy: Source) -> Nest {
+    let axes = result_axes(order.len());
+    let mut index = vec![Ix::constant(0); order.len()];
+    let mut within = Vec::new();
+    for (position, axis) in order.iter().enumerate() {
+        index[*axis] = axes[position].clone().plus(window[*axis].low.clone());
+        if window[*axis].guarded {
+            within.extend(Cond::within(&index[*axis], &source.shape[*axis]).into_iter().filter(|cond| !cond.is_true()));
+        }
+    }
+    let par: Vec<Dim> = order.iter().map(|axis| window[*axis].extent.clone()).collect();
+    let fill = mlc_ir::scalar::Literal::zero(source.dtype);
+    let at = Address::Axes { index: index.into_iter().map(Index::At).collect(), within, fill };
+    let target = Buffer { source: copy, dtype: source.dtype, shape: par.clone() };
+    Nest {
+        name: "copy".to_string(),
+        span,
+        red: Vec::new(),
+        buffers: vec![source.clone(), target],
+        reduce: None,
+        lets: Vec::new(),
+        stores: vec![Store { buffer: 1, at: Ix::row_major(&axes, &par), value: Arc::new(Expr::Load { buffer: 0, at }) }],
+        par,
+    }
+}
+
+// ---- row-major numbers
+
+fn linear(expr: &ExprRef, buffers: &[Buffer]) -> ExprRef {
+    // Substituting nothing visits shared nodes once; loads are rewritten on the way.
+    rewrite_loads(expr, &|buffer, at| match at {
+        Address::Axes { index, within, .. } if within.is_empty() => {
+            plain(index).map(|index| Address::Linear(Ix::row_major(&index, &buffers[buffer].shape)))
+        }
+        Address::Axes { .. } | Address::Linear(_) => None,
+    })
+}
+
+fn rewrite_loads(expr: &ExprRef, new: &dyn Fn(usize, &Address) -> Option<Address>) -> ExprRef {
+    expr.rewrite(&mut |e| match e {
+        Expr::Load { buffer, at } => new(*buffer, at).map(|at| Arc::new(Expr::Load { buffer: *buffer, at })),
+        _ => None,
+    })
+}
+
+// ---- merging axes
+
+/// Merges neighbouring axes of maps and folds wherever all accesses allow it.
+fn merge_axes(nest: &mut Nest) {
+    if matches!(nest.reduce, Some(Reduction::Dot { .. } | Reduction::Best { .. })) {
+        return;
+    }
+    let mut outer = (nest.par.len() + nest.red.len()).saturating_sub(1);
+    while outer > 0 {
+        outer -= 1;
+        let border = nest.par.len();
+        if outer + 1 != border && outer + 1 < nest.par.len() + nest.red.len() && mergeable(nest, outer) {
+            merge(nest, outer);
+        }
+    }
+}
+
+fn extent(nest: &Nest, axis: usize) -> &Dim {
+    if axis < nest.par.len() { &nest.par[axis] } else { &nest.red[axis - nest.par.len()] }
+}
+
+/// Whether `outer` and the axis behind it are walked as one by every access.
+fn mergeable(nest: &Nest, outer: usize) -> bool {
+    let (a, b) = (AxisId(outer as u32), AxisId(outer as u32 + 1));
+    let Some(inner_extent) = extent(nest, outer + 1).as_const() else { return false };
+    let as_one = |ix: &Ix| match (axis_coef(ix, a), axis_coef(ix, b)) {
+        (Some(a), Some(b)) => b.checked_mul(inner_extent) == Some(a),
+        _ => false,
+    };
+    let untouched = |ix: &Ix| axis_coef(ix, a) == Some(0) && axis_coef(ix, b) == Some(0);
+    let mut fine = nest.stores.iter().all(|store| as_one(&store.at));
+    each_root(nest, &mut |root| {
+        root.each(&mut |e| {
+            fine &= match e {
+                Expr::Load { at: Address::Linear(ix), .. } | Expr::Position(_, ix) => as_one(ix),
+                Expr::Random { element, .. } => as_one(element),
+                Expr::Load { at: Address::Axes { index, within, .. }, .. } => {
+                    index.iter().all(|index| !matches!(index, Index::At(ix) if !untouched(ix)))
+                        && within.iter().all(|cond| cond_untouched(cond, &untouched))
+                }
+                Expr::Test(conds) => conds.iter().all(|cond| cond_untouched(cond, &untouched)),
+                _ => true,
+            };
+        });
+    });
+    fine
+}
+
+fn cond_untouched(cond: &Cond, untouched: &dyn Fn(&Ix) -> bool) -> bool {
+    match cond {
+        Cond::NotNegative(ix) | Cond::Zero(ix) => untouched(ix),
+    }
+}
+
+fn merge(nest: &mut Nest, outer: usize) {
+    let product = match extent(nest, outer).mul(extent(nest, outer + 1)) {
+        Ok(product) => product,
+        Err(_) => return,
+    };
+    let with = |AxisId(axis): AxisId| match (axis as usize).cmp(&outer) {
+        std::cmp::Ordering::Less => Ix::axis(AxisId(axis)),
+        std::cmp::Ordering::Equal => Ix::constant(0),
+        std::cmp::Ordering::Greater => Ix::axis(AxisId(axis - 1)),
+    };
+    map_roots(nest, &mut |e| e.substitute(&with));
+    nest.stores.iter_mut().for_each(|store| store.at = store.at.substitute(&with));
+    let border = nest.par.len();
+    let axes = if outer < border { &mut nest.par } else { &mut nest.red };
+    let at = if outer < border { outer } else { outer - border };
+    axes.remove(at);
+    axes[at] = product;
+}

@@ -1,0 +1,442 @@
+//! From a graph to a [`Program`]: each entry's region is fused, every group becomes a kernel, buffers
+//! get their places, and steps their order.
+
+use crate::expr::{Address, Expr};
+use crate::fuse::{Fusion, fuse, storage};
+use crate::inline;
+use crate::lane::Lane;
+use crate::layout;
+use crate::nest::{Nest, Source};
+use crate::plan::{self, Request};
+use crate::program::{EntryCode, Loc, Program, Slot, Step};
+use crate::schedule::{self, Machine, Schedule, each_root};
+use crate::to_lane::{self, FrameWord, Lowered};
+use crate::tree::{self, Tree};
+use mlc_ir::dim::{Dim, SizeError};
+use mlc_ir::graph::{Entry, Graph, Input, Output, Region, Value};
+use mlc_ir::index::Definition;
+use mlc_ir::ty::DType;
+use std::collections::{BTreeMap, HashMap};
+use std::hash::{DefaultHasher, Hash, Hasher};
+
+/// A program and how it came about.
+#[derive(Clone, Debug)]
+pub struct LoweredProgram {
+    /// For `mlc-codegen`.
+    pub program: Program,
+    /// One for each kernel step, for dumps.
+    pub kernels: Vec<KernelInfo>,
+    /// One for each entry, for dumps.
+    pub fusions: Vec<Fusion>,
+}
+
+/// How one kernel step came about.
+#[derive(Clone, Debug)]
+pub struct KernelInfo {
+    /// Position of the entry.
+    pub entry: usize,
+    /// Position in [`Program::kernels`].
+    pub kernel: usize,
+    /// What it computes.
+    pub nest: Nest,
+    /// How.
+    pub schedule: Schedule,
+    /// Its loops.
+    pub tree: Tree,
+}
+
+/// Lowers all entries.
+pub fn lower(graph: &Graph, machine: &Machine) -> LoweredProgram {
+    let mut kernels = Kernels::default();
+    let (mut entries, mut infos, mut fusions) = (Vec::new(), Vec::new(), Vec::new());
+    for (number, entry) in graph.entries.iter().enumerate() {
+        let mut lowering = EntryLowering::new(graph, entry, machine);
+        let code = lowering.run(&mut kernels, number, &mut infos);
+        entries.push(code);
+        fusions.push(lowering.fusion);
+    }
+    let program = Program { symbols: graph.symbols.len(), kernels: kernels.list, entries };
+    LoweredProgram { program, kernels: infos, fusions }
+}
+
+/// Kernels by content.
+#[derive(Default)]
+struct Kernels {
+    list: Vec<Lane>,
+    known: HashMap<u64, Vec<usize>>,
+}
+
+impl Kernels {
+    fn add(&mut self, lane: Lane) -> usize {
+        let mut hasher = DefaultHasher::new();
+        (&lane.types, &lane.body).hash(&mut hasher);
+        let bucket = self.known.entry(hasher.finish()).or_default();
+        if let Some(known) = bucket.iter().find(|i| self.list[**i] == lane) {
+            return *known;
+        }
+        bucket.push(self.list.len());
+        self.list.push(lane);
+        self.list.len() - 1
+    }
+}
+
+/// A kernel before its buffers have places.
+struct Pending {
+    nest: Nest,
+    schedule: Schedule,
+    tree: Tree,
+    lowered: Lowered,
+}
+
+struct EntryLowering<'a> {
+
+    entry: &'a Entry,
+    region: &'a Region,
+    machine: &'a Machine,
+    fusion: Fusion,
+    typical: Vec<i64>,
+}
+
+fn checked(result: Result<Dim, SizeError>) -> Dim {
+    match result {
+        Ok(dim) => dim,
+        Err(error) => mlc_ir::internal_error("lower", &format!("a size that was checked before: {error:?}")),
+    }
+}
+
+impl<'a> EntryLowering<'a> {
+    fn new(graph: &'a Graph, entry: &'a Entry, machine: &'a Machine) -> EntryLowering<'a> {
+        let region = graph.region(entry.region);
+        let mut typical = vec![1; graph.symbols.len()];
+        for (sym, value) in &entry.typical {
+            typical[sym.0 as usize] = *value;
+        }
+        EntryLowering { entry, region, machine, fusion: fuse(region), typical }
+    }
+
+    fn run(&mut self, kernels: &mut Kernels, number: usize, infos: &mut Vec<KernelInfo>) -> EntryCode {
+        let mut copies = 0;
+        let mut groups: Vec<Vec<Pending>> = Vec::new();
+        for group in &self.fusion.groups {
+            let nest = inline::nest(self.region, &self.fusion, group);
+            let (nest, before) = layout::prepare(nest, &mut copies);
+            groups.push(before.into_iter().chain([nest]).map(|nest| self.pend(nest)).collect());
+        }
+        let mut places = self.input_places();
+        let in_place = self.in_place(&groups, &places);
+        let (copy_steps, targets) = self.output_places(&mut places, &in_place);
+        let deferred: Vec<bool> = groups.iter().map(|group| group.iter().any(|p| writes_any(&p.nest, &targets))).collect();
+
+        let mut steps = StepList::default();
+        for (group, _) in groups.iter().zip(&deferred).filter(|(_, deferred)| !**deferred) {
+            group.iter().for_each(|pending| steps.kernel(pending));
+        }
+        self.fault_steps(&groups, &mut steps);
+        for (group, _) in groups.iter().zip(&deferred).filter(|(_, deferred)| **deferred) {
+            group.iter().for_each(|pending| steps.kernel(pending));
+        }
+        for copy in copy_steps {
+            steps.list.push(copy);
+        }
+        let (plan, places) = self.place(&steps, places);
+        let code_steps = steps.list.iter().map(|step| self.step(step, &places, kernels, number, infos)).collect();
+        let name = self.entry.name.clone();
+        EntryCode { name, checks: self.entry.checks.clone(), plan, steps: code_steps, flops: self.flops() }
+    }
+
+    fn pend(&self, nest: Nest) -> Pending {
+        let schedule = schedule::choose(&nest, self.machine, &self.entry.typical);
+        let tree = tree::build(&nest, &schedule);
+        let lowered = to_lane::lower(&tree);
+        Pending { nest, schedule, tree, lowered }
+    }
+
+    // ---- places of inputs and outputs
+
+    fn input_places(&self) -> BTreeMap<Source, Loc> {
+        let mut args = 0;
+        let mut places = BTreeMap::new();
+        for (value, input) in self.region.params.iter().zip(&self.entry.inputs) {
+            let loc = match input {
+                Input::Arg(_) => {
+                    args += 1;
+                    Loc::Arg(args - 1)
+                }
+                Input::Global(id) => Loc::Global(id.0),
+                Input::Seed => Loc::Seed,
+                Input::Step => Loc::Step,
+                Input::Epoch => Loc::Epoch,
+                Input::TotalSteps => Loc::TotalSteps,
+            };
+            places.insert(Source::Value(*value), loc);
+        }
+        places
+    }
+
+    /// Results that may be written straight into the weight or state they replace: nothing else reads
+    /// the old value later, and the kernel reads it only at the element it writes.
+    fn in_place(&self, groups: &[Vec<Pending>], places: &BTreeMap<Source, Loc>) -> Vec<Value> {
+        let mut result = Vec::new();
+        for (value, output) in self.region.results.iter().zip(&self.entry.outputs) {
+            let Output::Global(id) = output else { continue };
+            let value = storage(self.region, *value);
+            let source = Source::Value(value);
+            let Some(writer) = groups.iter().position(|g| g.iter().any(|p| stores_to(&p.nest, source))) else { continue };
+            let old: Vec<Source> = places.iter().filter(|(_, loc)| **loc == Loc::Global(id.0)).map(|(s, _)| *s).collect();
+            let writers: Vec<usize> = self.global_writers(groups);
+            let fine = groups.iter().enumerate().all(|(i, group)| {
+                group.iter().all(|pending| {
+                    let later_reader = i != writer && reads(&pending.nest, source);
+                    let late_old = i != writer && writers.contains(&i) && old.iter().any(|s| reads(&pending.nest, *s));
+                    let moved = i == writer && old.iter().any(|s| reads_elsewhere(&pending.nest, *s, source));
+                    !later_reader && !late_old && !moved
+                })
+            });
+            if fine && !result.contains(&value) {
+                result.push(value);
+            }
+        }
+        result
+    }
+
+    fn global_writers(&self, groups: &[Vec<Pending>]) -> Vec<usize> {
+        let values: Vec<Source> = (self.region.results.iter().zip(&self.entry.outputs))
+            .filter(|(_, output)| matches!(output, Output::Global(_)))
+            .map(|(value, _)| Source::Value(storage(self.region, *value)))
+            .collect();
+        let writes = |group: &Vec<Pending>| group.iter().any(|p| values.iter().any(|v| stores_to(&p.nest, *v)));
+        groups.iter().enumerate().filter(|(_, group)| writes(group)).map(|(i, _)| i).collect()
+    }
+
+    /// Gives outputs their places; returns the copies that are needed at the end, and the values that
+    /// are written into weights or states.
+    fn output_places(&self, places: &mut BTreeMap<Source, Loc>, in_place: &[Value]) -> (Vec<PendingStep<'static>>, Vec<Source>) {
+        let (mut copies, mut targets, mut results) = (Vec::new(), Vec::new(), 0);
+        for (value, output) in self.region.results.iter().zip(&self.entry.outputs) {
+            let source = Source::Value(storage(self.region, *value));
+            let target = match output {
+                Output::Fault(_) => continue,
+                Output::Result(_) => {
+                    results += 1;
+                    Loc::Result(results - 1)
+                }
+                Output::Global(id) => Loc::Global(id.0),
+            };
+            let direct = match output {
+                Output::Global(_) => in_place.iter().any(|v| Source::Value(*v) == source),
+                Output::Result(_) | Output::Fault(_) => true,
+            };
+            match places.get(&source) {
+                Some(place) if *place == target => {}
+                None if direct => {
+                    places.insert(source, target);
+                    if matches!(output, Output::Global(_)) {
+                        targets.push(source);
+                    }
+                }
+                Some(_) | None => {
+                    let ty = self.region.ty(*value);
+                    let bytes = checked(ty.elements().and_then(|n| n.mul(&Dim::from(ty.dtype.bytes()))));
+                    copies.push(PendingStep::Copy { from: source, to: target, bytes });
+                }
+            }
+        }
+        (copies, targets)
+    }
+
+    fn fault_steps(&self, groups: &[Vec<Pending>], steps: &mut StepList<'_>) {
+        let mut index = 0;
+        for (value, output) in self.region.results.iter().zip(&self.entry.outputs) {
+            if let Output::Fault(_) = output {
+                let first_bad = Source::Value(storage(self.region, *value));
+                steps.list.push(PendingStep::Fault { index, first_bad, indices: index_tensor(groups, first_bad) });
+                index += 1;
+            }
+        }
+    }
+
+    // ---- memory
+
+    /// Plans the arena for everything that has no place yet.
+    fn place(&self, steps: &StepList<'_>, mut places: BTreeMap<Source, Loc>) -> (crate::program::Plan, BTreeMap<Source, Loc>) {
+        let mut requests: Vec<Request> = Vec::new();
+        let mut number: BTreeMap<Source, usize> = BTreeMap::new();
+        for (at, step) in steps.list.iter().enumerate() {
+            for (source, bytes) in step.touches(self.region) {
+                if places.contains_key(&source) {
+                    continue;
+                }
+                let next = requests.len();
+                let i = *number.entry(source).or_insert(next);
+                if i == next {
+                    requests.push(Request { name: source_name(source), bytes, from: at, to: at });
+                } else {
+                    requests[i].to = at;
+                    // Views of one buffer agree in size.
+                }
+            }
+        }
+        let (plan, position) = plan::plan(&requests, &self.typical);
+        for (source, i) in number {
+            places.insert(source, Loc::Arena(position[i]));
+        }
+        (plan, places)
+    }
+
+    fn step(
+        &self,
+        step: &PendingStep<'_>,
+        places: &BTreeMap<Source, Loc>,
+        kernels: &mut Kernels,
+        entry: usize,
+        infos: &mut Vec<KernelInfo>,
+    ) -> Step {
+        let loc = |source: &Source| match places.get(source) {
+            Some(loc) => *loc,
+            None => mlc_ir::internal_error("lower", "a buffer without a place"),
+        };
+        match step {
+            PendingStep::Kernel(pending) => {
+                let frame = pending.lowered.frame.iter().map(|word| match word {
+                    FrameWord::Buffer(source) => Slot::Ptr(loc(source)),
+                    FrameWord::Size(dim) => Slot::Size(dim.clone()),
+                });
+                let frame = frame.collect();
+                let kernel = kernels.add(pending.lowered.lane.clone());
+                let (nest, schedule, tree) = (pending.nest.clone(), pending.schedule.clone(), pending.tree.clone());
+                let work = work(&nest, &schedule);
+                infos.push(KernelInfo { entry, kernel, nest, schedule, tree });
+                Step::Run { kernel, frame, tiles: pending.lowered.tiles.clone(), work }
+            }
+            PendingStep::Fault { index, first_bad, indices } => {
+                let (indices, dtype) = indices.unwrap_or((*first_bad, DType::I32));
+                Step::Fault { index: *index, first_bad: loc(first_bad), indices: loc(&indices), dtype }
+            }
+            PendingStep::Copy { from, to, bytes } => Step::Copy { from: loc(from), to: *to, bytes: bytes.clone() },
+        }
+    }
+
+    /// Twice the multiply-adds of all contractions.
+    fn flops(&self) -> Dim {
+        let mut sum = Dim::zero();
+        for group in &self.fusion.groups {
+            let Some(anchor) = group.anchor else { continue };
+            let Some(Definition::Dot { axes, .. }) = &self.fusion.definitions[anchor.index()] else { continue };
+            let outputs = self.region.ty(self.region.nodes[anchor.index()].results[0]).shape.iter();
+            let products = Dim::product(outputs.chain(axes)).and_then(|n| n.mul(&Dim::from(2)));
+            sum = checked(products.and_then(|n| sum.add(&n)));
+        }
+        sum
+    }
+}
+
+/// Estimated vector instructions of a kernel.
+fn work(nest: &Nest, schedule: &Schedule) -> Dim {
+    let mut parts = 0;
+    each_root(nest, &mut |root| root.each(&mut |_| parts += 1));
+    let per_element = Dim::from((parts / schedule.lanes).max(1));
+    Dim::product(nest.par.iter().chain(&nest.red)).and_then(|n| n.mul(&per_element)).unwrap_or_else(|_| Dim::from(i64::MAX / 2))
+}
+
+fn source_name(source: Source) -> String {
+    match source {
+        Source::Value(Value(number)) => format!("%{number}"),
+        Source::Copy(number) => format!("copy{number}"),
+    }
+}
+
+fn stores_to(nest: &Nest, source: Source) -> bool {
+    nest.stores.iter().any(|store| nest.buffers[store.buffer].source == source)
+}
+
+fn writes_any(nest: &Nest, targets: &[Source]) -> bool {
+    targets.iter().any(|target| stores_to(nest, *target))
+}
+
+fn each_load(nest: &Nest, source: Source, f: &mut dyn FnMut(&Address)) {
+    each_root(nest, &mut |root| {
+        root.each(&mut |e| {
+            if let Expr::Load { buffer, at } = e
+                && nest.buffers[*buffer].source == source
+            {
+                f(at);
+            }
+        });
+    });
+}
+
+fn reads(nest: &Nest, source: Source) -> bool {
+    let mut found = false;
+    each_load(nest, source, &mut |_| found = true);
+    found
+}
+
+/// Whether a nest reads `old` at another element than the one at which it writes `new`.
+fn reads_elsewhere(nest: &Nest, old: Source, new: Source) -> bool {
+    let Some(store) = nest.stores.iter().find(|store| nest.buffers[store.buffer].source == new) else { return true };
+    let mut elsewhere = false;
+    each_load(nest, old, &mut |at| elsewhere |= *at != Address::Linear(store.at.clone()));
+    elsewhere
+}
+
+/// The tensor whose first bad element a fault's kernel looks for: the integers it reads.
+fn index_tensor(groups: &[Vec<Pending>], fault: Source) -> Option<(Source, DType)> {
+    let nest = groups.iter().flatten().map(|pending| &pending.nest).find(|nest| stores_to(nest, fault))?;
+    let integers = |dtype: DType| matches!(dtype, DType::I32 | DType::I64);
+    nest.buffers.iter().find(|b| integers(b.dtype) && b.source != fault).map(|b| (b.source, b.dtype))
+}
+
+#[derive(Default)]
+struct StepList<'a> {
+    list: Vec<PendingStep<'a>>,
+}
+
+impl<'a> StepList<'a> {
+    fn kernel(&mut self, pending: &'a Pending) {
+        self.list.push(PendingStep::Kernel(pending));
+    }
+}
+
+enum PendingStep<'a> {
+    Kernel(&'a Pending),
+    Fault { index: u32, first_bad: Source, indices: Option<(Source, DType)> },
+    Copy { from: Source, to: Loc, bytes: Dim },
+}
+
+impl PendingStep<'_> {
+    /// The buffers a step reads or writes, with their sizes.
+    fn touches(&self, region: &Region) -> Vec<(Source, Dim)> {
+        let bytes = |dtype: DType, shape: &[Dim]| {
+            checked(Dim::product(shape).and_then(|n| n.mul(&Dim::from(dtype.bytes()))))
+        };
+        let of_source = |source: &Source| match source {
+            Source::Value(value) => (*source, bytes(region.ty(*value).dtype, &region.ty(*value).shape)),
+            Source::Copy(_) => (*source, Dim::zero()),
+        };
+        match self {
+            PendingStep::Kernel(pending) => {
+                let used = |word: &FrameWord| match word {
+                    FrameWord::Buffer(source) => Some(*source),
+                    FrameWord::Size(_) => None,
+                };
+                let sources: Vec<Source> = pending.lowered.frame.iter().filter_map(used).collect();
+                let buffer = |source: &Source| pending.nest.buffers.iter().find(|b| b.source == *source);
+                sources
+                    .iter()
+                    .map(|source| (*source, buffer(source).map_or_else(Dim::zero, |b| bytes(b.dtype, &b.shape))))
+                    .collect()
+            }
+            PendingStep::Fault { first_bad, indices, .. } => {
+                [Some(*first_bad), indices.map(|(source, _)| source)].iter().flatten().map(of_source).collect()
+            }
+            PendingStep::Copy { from, .. } => vec![of_source(from)],
+        }
+    }
+}
+
+impl LoweredProgram {
+    /// The formula of an entry's arena.
+    pub fn arena_formula(&self, graph: &Graph, entry: usize) -> String {
+        self.program.entries[entry].plan.formula(&graph.symbols)
+    }
+}

@@ -1,0 +1,195 @@
+//! Nest: what a fused group of ops computes, with no order but that of its sums.
+//!
+//! A nest has parallel axes (the domain of its stores), at most one reduction over further axes, and
+//! stores at the parallel axes. The reduction's [`ReducePlan`] says in which order and grouping terms
+//! are put together: it is part of the meaning, so no schedule, thread count or CPU level with FMA
+//! changes a bit.
+
+use crate::expr::{Address, Expr, ExprRef, Index};
+use mlc_ir::dim::Dim;
+use mlc_ir::graph::{SpanId, Value};
+use mlc_ir::index::{AxisId, Combine, Extreme, Ix};
+use mlc_ir::ty::DType;
+
+/// A kernel's meaning.
+#[derive(Clone, Debug)]
+pub struct Nest {
+    /// The ops in it, for dumps and symbols.
+    pub name: String,
+    /// Where the anchor was written.
+    pub span: SpanId,
+    /// Extents of the parallel axes, `AxisId(0)…`.
+    pub par: Vec<Dim>,
+    /// Extents of the reduced axes, behind the parallel ones, outermost of the sum first.
+    pub red: Vec<Dim>,
+    /// Buffers that loads and stores name.
+    pub buffers: Vec<Buffer>,
+    /// The reduction over `red`.
+    pub reduce: Option<Reduction>,
+    /// Values at the parallel axes that stores share; each may use earlier ones.
+    pub lets: Vec<ExprRef>,
+    /// What is written, in order.
+    pub stores: Vec<Store>,
+}
+
+/// A buffer as a nest sees it.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Buffer {
+    /// Where it is.
+    pub source: Source,
+    /// Its elements.
+    pub dtype: DType,
+    /// Its axes, row-major.
+    pub shape: Vec<Dim>,
+}
+
+/// What a buffer holds.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum Source {
+    /// A value of the entry's region.
+    Value(Value),
+    /// A copy made for one nest in another layout.
+    Copy(u32),
+}
+
+/// A reduction.
+#[derive(Clone, Debug)]
+pub enum Reduction {
+    /// Values put together.
+    Fold {
+        /// How.
+        combine: Combine,
+        /// Of the result.
+        dtype: DType,
+        /// What, over all axes.
+        value: ExprRef,
+    },
+    /// Products summed by multiply-add.
+    Dot {
+        /// Of factors and result.
+        dtype: DType,
+        /// One factor.
+        left: ExprRef,
+        /// The other.
+        right: ExprRef,
+    },
+    /// The extreme value and its position; the first of equals, NaN before all.
+    Best {
+        /// Largest or smallest.
+        extreme: Extreme,
+        /// Of the value.
+        dtype: DType,
+        /// What, over all axes.
+        value: ExprRef,
+    },
+}
+
+/// A store at the parallel axes.
+#[derive(Clone, Debug)]
+pub struct Store {
+    /// Which buffer; its shape is `par`.
+    pub buffer: usize,
+    /// The element's row-major number.
+    pub at: Ix,
+    /// What.
+    pub value: ExprRef,
+}
+
+/// In which order and grouping a reduction takes its terms.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ReducePlan {
+    /// One after another in the order of the axes, broken into blocks; the blocks' results are added
+    /// in order, from 0. A block is all of the axes behind `axis` for `count` values of `axis`.
+    Chain {
+        /// The axis (a position in [`Nest::red`]) that blocks cut.
+        axis: usize,
+        /// How many of its values make a block.
+        count: i64,
+    },
+    /// Terms are dealt to [`logical_lanes`] partial results by their position along the innermost
+    /// axis; each takes its terms in order, and the partial results are combined by halving.
+    Lanes,
+}
+
+/// Terms of one chain at most, where axes allow.
+pub const CHAIN_TERMS: i64 = 512;
+
+/// Number of partial results of [`ReducePlan::Lanes`]: twice 64 bytes.
+pub fn logical_lanes(dtype: DType) -> i64 {
+    128 / dtype.bytes().max(4)
+}
+
+/// Outputs below which a contraction sums over a vectorised axis.
+const FEW_OUTPUTS: i64 = 8;
+
+impl Nest {
+    /// The reduction's plan, from the nest's meaning alone.
+    pub fn plan(&self) -> Option<ReducePlan> {
+        let reduce = self.reduce.as_ref()?;
+        let lanes = match reduce {
+            _ if self.red.is_empty() => false,
+            Reduction::Best { .. } => false,
+            Reduction::Dot { .. } => self.constant_outputs() < FEW_OUTPUTS,
+            Reduction::Fold { value, .. } => !self.contiguous_outputs(value),
+        };
+        if lanes { Some(ReducePlan::Lanes) } else { Some(self.chain()) }
+    }
+
+    /// Number of outputs, symbols counted as 1.
+    fn constant_outputs(&self) -> i64 {
+        self.par.iter().filter_map(Dim::as_const).fold(1, i64::saturating_mul)
+    }
+
+    /// Whether some load of a fold's value walks its buffer along the innermost parallel axis.
+    fn contiguous_outputs(&self, value: &ExprRef) -> bool {
+        let Some(last) = self.par.len().checked_sub(1) else { return false };
+        if self.par[last].is(1) {
+            return false;
+        }
+        let mut found = false;
+        value.each(&mut |e| {
+            let walk = match e {
+                Expr::Load { at: Address::Linear(ix), .. } => Some(ix),
+                Expr::Load { at: Address::Axes { index, .. }, .. } => match index.last() {
+                    Some(Index::At(ix)) => Some(ix),
+                    Some(Index::Data { .. }) | None => None,
+                },
+                _ => None,
+            };
+            found |= walk.is_some_and(|ix| axis_coef(ix, AxisId(last as u32)) == Some(1));
+        });
+        found
+    }
+
+    fn chain(&self) -> ReducePlan {
+        let mut inner: i64 = 1;
+        for axis in (0..self.red.len()).rev() {
+            match self.red[axis].as_const() {
+                Some(extent) if extent.saturating_mul(inner) <= CHAIN_TERMS => inner *= extent,
+                _ => return ReducePlan::Chain { axis, count: (CHAIN_TERMS / inner).max(1) },
+            }
+        }
+        ReducePlan::Chain { axis: 0, count: self.red.first().and_then(Dim::as_const).unwrap_or(1) }
+    }
+}
+
+/// The coefficient of an axis that occurs only as a plain term; `None` if it is inside a division,
+/// remainder or scaled term.
+pub fn axis_coef(ix: &Ix, axis: AxisId) -> Option<i64> {
+    use mlc_ir::index::IxAtom;
+    let mut coef = 0;
+    for (atom, k) in &ix.terms {
+        match atom {
+            IxAtom::Axis(a) if *a == axis => coef = *k,
+            IxAtom::Axis(_) => {}
+            IxAtom::FloorDiv(inner, _) | IxAtom::Mod(inner, _) | IxAtom::Scaled(inner, _) => {
+                let mut inside = false;
+                inner.each_axis(&mut |a| inside |= a == axis);
+                if inside {
+                    return None;
+                }
+            }
+        }
+    }
+    Some(coef)
+}

@@ -1,0 +1,329 @@
+//! Schedule: how a nest is run. Data, chosen by a small cost model from the nest and a [`Machine`];
+//! no choice changes a bit of the result, since the order of sums is the nest's.
+
+use crate::expr::{Address, Expr, ExprRef, Index};
+use crate::nest::{Nest, ReducePlan, Reduction, axis_coef};
+use mlc_ir::dim::{Dim, Sym};
+use mlc_ir::index::{AxisId, Cond, Ix};
+use mlc_ir::scalar::{BinaryOp, Distribution, UnaryOp};
+use mlc_ir::ty::DType;
+
+/// What the cost model knows of the processor.
+#[derive(Clone, Copy, Debug)]
+pub struct Machine {
+    /// Bits of a vector register.
+    pub vector_bits: i64,
+    /// Vector registers.
+    pub vector_registers: i64,
+    /// Fused multiply-adds a cycle.
+    pub fma_per_cycle: i64,
+    /// Loads a cycle.
+    pub loads_per_cycle: i64,
+    /// Instructions a cycle.
+    pub issue: i64,
+}
+
+impl Machine {
+    /// x86-64-v3 through 128-bit lanes.
+    pub const LANES_128: Machine =
+        Machine { vector_bits: 128, vector_registers: 16, fma_per_cycle: 2, loads_per_cycle: 2, issue: 6 };
+}
+
+/// The three ways a nest is run.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Shape {
+    /// No reduction: a loop over elements.
+    Map,
+    /// A block of outputs in registers, terms one after another.
+    Block,
+    /// One output at a time, terms dealt to lanes.
+    Lanes,
+}
+
+/// How a nest is run.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Schedule {
+    /// Which way.
+    pub shape: Shape,
+    /// Elements of a vector; 1: scalar code.
+    pub lanes: i64,
+    /// The axis that vectors lie along: the last parallel one for `Map` and `Block`, the last reduced
+    /// one for `Lanes`. None for a single element.
+    pub vector: Option<usize>,
+    /// Vectors side by side in the register block.
+    pub vectors: i64,
+    /// The parallel axis of the block's rows, and how many.
+    pub rows: Option<(usize, i64)>,
+    /// Turns of the innermost reduced loop that are unrolled.
+    pub unroll: i64,
+    /// Parallel axes, outermost first, that make up tiles.
+    pub tiles: Vec<usize>,
+    /// Whether blocks of the vector axis are tiles too.
+    pub tile_blocks: bool,
+    /// Elements of one tile of a one-axis map.
+    pub chunk: i64,
+}
+
+/// Tiles from which on there are enough of them.
+const ENOUGH_TILES: i64 = 64;
+
+/// Elements of a tile of a one-axis map.
+const CHUNK: i64 = 4096;
+
+/// The schedule of a nest.
+pub fn choose(nest: &Nest, machine: &Machine, typical: &[(Sym, i64)]) -> Schedule {
+    let plan = nest.plan();
+    let shape = match plan {
+        None => Shape::Map,
+        Some(ReducePlan::Lanes) => Shape::Lanes,
+        Some(ReducePlan::Chain { .. }) => Shape::Block,
+    };
+    let vector = match shape {
+        Shape::Map | Shape::Block => nest.par.len().checked_sub(1),
+        Shape::Lanes => Some(nest.par.len() + nest.red.len() - 1),
+    };
+    let lanes = vector.map_or(1, |axis| lanes_along(nest, AxisId(axis as u32), machine));
+    let mut schedule = Schedule {
+        shape,
+        lanes,
+        vector,
+        vectors: 1,
+        rows: None,
+        unroll: 1,
+        tiles: Vec::new(),
+        tile_blocks: false,
+        chunk: CHUNK,
+    };
+    match shape {
+        Shape::Map => schedule.vectors = 2,
+        Shape::Lanes => {}
+        Shape::Block => choose_block(nest, machine, typical, &mut schedule),
+    }
+    choose_tiles(nest, typical, &mut schedule);
+    schedule
+}
+
+fn size_at(dim: &Dim, typical: &[(Sym, i64)]) -> i64 {
+    dim.as_const().unwrap_or_else(|| {
+        let mut values = vec![1; 64];
+        for (sym, value) in typical {
+            if let Some(slot) = values.get_mut(sym.0 as usize) {
+                *slot = *value;
+            }
+        }
+        dim.eval(&values).unwrap_or(1)
+    })
+}
+
+fn choose_block(nest: &Nest, machine: &Machine, typical: &[(Sym, i64)], schedule: &mut Schedule) {
+    let Some(vector) = schedule.vector else { return };
+    let extent = size_at(&nest.par[vector], typical);
+    let total = (extent + schedule.lanes - 1) / schedule.lanes;
+    let Some(Reduction::Dot { left, right, .. }) = &nest.reduce else {
+        let registers = if matches!(nest.reduce, Some(Reduction::Best { .. })) { 4 } else { 8 };
+        schedule.vectors = registers.min(total).max(1);
+        schedule.unroll = 1;
+        return;
+    };
+    schedule.unroll = 4;
+    let candidates = (0..nest.par.len()).filter(|axis| *axis != vector);
+    let reuses = |axis: &usize| {
+        let id = AxisId(*axis as u32);
+        !nest.par[*axis].is(1) && (!depends(left, id) || !depends(right, id)) && (depends(left, id) || depends(right, id))
+    };
+    let row_axis = candidates.filter(reuses).max_by_key(|axis| (size_at(&nest.par[*axis], typical).min(16), *axis));
+    let (rows, vectors) = best_block(machine, row_axis.map(|axis| &nest.par[axis]), typical, total);
+    schedule.rows = row_axis.filter(|_| rows > 1).map(|axis| (axis, rows));
+    schedule.vectors = vectors;
+}
+
+/// The block with the fewest estimated cycles for all outputs of one row axis and the vector axis.
+fn best_block(machine: &Machine, row: Option<&Dim>, typical: &[(Sym, i64)], total: i64) -> (i64, i64) {
+    let row_extent = row.map_or(1, |dim| size_at(dim, typical));
+    let symbolic = row.is_some_and(|dim| dim.as_const().is_none());
+    let mut best = (i64::MAX, (1, 1));
+    for vectors in 1..=8.min(total) {
+        for rows in 1..=12.min(row_extent) {
+            if rows * vectors + vectors + 1 > machine.vector_registers {
+                continue;
+            }
+            let tail = row_extent % rows;
+            let row_cost = |vectors: i64| {
+                let tail_cost = match (tail, symbolic) {
+                    (0, _) => 0,
+                    (_, true) => tail * block_cost(machine, 1, vectors),
+                    (_, false) => block_cost(machine, tail, vectors),
+                };
+                row_extent / rows * block_cost(machine, rows, vectors) + tail_cost
+            };
+            let cost = total / vectors * row_cost(vectors) + if total % vectors > 0 { row_cost(total % vectors) } else { 0 };
+            if cost < best.0 {
+                best = (cost, (rows, vectors));
+            }
+        }
+    }
+    best.1
+}
+
+/// Estimated cycles, times 60, of one term of a block: the tightest of arithmetic, loads and issue.
+fn block_cost(machine: &Machine, rows: i64, vectors: i64) -> i64 {
+    let fma = rows * vectors * 60 / machine.fma_per_cycle;
+    let latency = 4 * 60;
+    let loads = (rows + vectors) * 60 / machine.loads_per_cycle;
+    // A multiply-add that may not overwrite its addend costs a move as well.
+    let issue = (2 * rows * vectors + rows + vectors + 3) * 60 / machine.issue;
+    fma.max(latency).max(loads).max(issue)
+}
+
+fn choose_tiles(nest: &Nest, typical: &[(Sym, i64)], schedule: &mut Schedule) {
+    let inner = |axis: usize| {
+        schedule.shape != Shape::Lanes && Some(axis) == schedule.vector || schedule.rows.is_some_and(|(row, _)| row == axis)
+    };
+    let mut count = 1i64;
+    for axis in (0..nest.par.len()).filter(|axis| !inner(*axis)) {
+        if count >= ENOUGH_TILES {
+            break;
+        }
+        schedule.tiles.push(axis);
+        count = count.saturating_mul(size_at(&nest.par[axis], typical));
+    }
+    schedule.tile_blocks = schedule.shape == Shape::Block && count < 16;
+}
+
+/// Elements of a vector along `axis`: all register elements that vary along it must be equally wide.
+fn lanes_along(nest: &Nest, axis: AxisId, machine: &Machine) -> i64 {
+    let mut widths = Widths { nest, axis, narrow: false, wide: false, scalar: false };
+    match &nest.reduce {
+        Some(Reduction::Fold { dtype, .. } | Reduction::Best { dtype, .. } | Reduction::Dot { dtype, .. }) => {
+            widths.note(*dtype);
+        }
+        None => {}
+    }
+    each_root(nest, &mut |root| widths.visit(root));
+    for store in &nest.stores {
+        widths.note(nest.buffers[store.buffer].dtype);
+    }
+    match (widths.scalar, widths.narrow, widths.wide) {
+        (true, _, _) | (false, true, true) => 1,
+        (false, _, false) => machine.vector_bits / 32,
+        (false, false, true) => machine.vector_bits / 64,
+    }
+}
+
+/// Whether an expression's value changes along an axis.
+pub fn depends(expr: &Expr, axis: AxisId) -> bool {
+    let mut found = false;
+    expr.each(&mut |e| {
+        found |= match e {
+            Expr::Load { at, .. } => match at {
+                Address::Linear(ix) => mentions(ix, axis),
+                Address::Axes { index, within, .. } => {
+                    index.iter().any(|index| matches!(index, Index::At(ix) if mentions(ix, axis)))
+                        || within.iter().any(|cond| cond_mentions(cond, axis))
+                }
+            },
+            Expr::Position(_, ix) => mentions(ix, axis),
+            Expr::Test(conds) => conds.iter().any(|cond| cond_mentions(cond, axis)),
+            Expr::Random { element, .. } => mentions(element, axis),
+            // What the reduction and the lets give differs along every axis of a vector.
+            Expr::Reduced | Expr::BestPosition(_) | Expr::Let(_) => true,
+            Expr::Literal(_)
+            | Expr::Size(..)
+            | Expr::Unary(..)
+            | Expr::Binary(..)
+            | Expr::Compare(..)
+            | Expr::Select(..)
+            | Expr::Cast(..) => false,
+        };
+    });
+    found
+}
+
+/// Whether an index mentions an axis.
+pub fn mentions(ix: &Ix, axis: AxisId) -> bool {
+    axis_coef(ix, axis) != Some(0)
+}
+
+fn cond_mentions(cond: &Cond, axis: AxisId) -> bool {
+    match cond {
+        Cond::NotNegative(ix) | Cond::Zero(ix) => mentions(ix, axis),
+    }
+}
+
+struct Widths<'a> {
+    nest: &'a Nest,
+    axis: AxisId,
+    narrow: bool,
+    wide: bool,
+    scalar: bool,
+}
+
+impl Widths<'_> {
+    fn note(&mut self, dtype: DType) {
+        match dtype {
+            DType::F64 | DType::I64 => self.wide = true,
+            DType::F32 | DType::I32 | DType::U8 | DType::Bool => self.narrow = true,
+        }
+    }
+
+    /// Notes the register widths in the parts of `expr` that vary along the axis.
+    fn visit(&mut self, expr: &ExprRef) {
+        if !depends(expr, self.axis) {
+            return;
+        }
+        match &**expr {
+            Expr::Load { buffer, at } => {
+                self.note(self.nest.buffers[*buffer].dtype);
+                if let Address::Axes { index, .. } = at {
+                    for index in index {
+                        if let Index::Data { value, .. } = index {
+                            self.visit(value);
+                        }
+                    }
+                }
+            }
+            Expr::Literal(_) | Expr::Size(..) | Expr::Test(_) | Expr::Reduced | Expr::BestPosition(_) | Expr::Let(_) => {}
+            Expr::Position(dtype, _) => self.note(*dtype),
+            Expr::Unary(op, a) => {
+                self.scalar |= matches!(op, UnaryOp::Sin | UnaryOp::Cos | UnaryOp::Erf);
+                self.visit(a);
+            }
+            Expr::Binary(op, a, b) => {
+                self.scalar |= matches!(op, BinaryOp::Pow);
+                self.visit(a);
+                self.visit(b);
+            }
+            Expr::Compare(_, a, b) => {
+                self.visit(a);
+                self.visit(b);
+            }
+            Expr::Select(c, a, b) => {
+                self.visit(c);
+                self.visit(a);
+                self.visit(b);
+            }
+            Expr::Cast(dtype, a) => {
+                self.note(*dtype);
+                self.visit(a);
+            }
+            Expr::Random { distribution, .. } => {
+                self.scalar |= *distribution == Distribution::Normal;
+                self.narrow = true;
+            }
+        }
+    }
+}
+
+/// Calls `f` for each expression of a nest.
+pub fn each_root(nest: &Nest, f: &mut dyn FnMut(&ExprRef)) {
+    match &nest.reduce {
+        Some(Reduction::Fold { value, .. } | Reduction::Best { value, .. }) => f(value),
+        Some(Reduction::Dot { left, right, .. }) => {
+            f(left);
+            f(right);
+        }
+        None => {}
+    }
+    nest.lets.iter().for_each(&mut *f);
+    nest.stores.iter().for_each(|store| f(&store.value));
+}
