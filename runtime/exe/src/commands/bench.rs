@@ -111,7 +111,14 @@ fn arguments(
         tensors.push(given.map_or_else(|| made(i), Ok)?);
     }
     let types: Vec<_> = tensors.iter().map(|t| (t.dtype, &t.shape[..])).collect();
-    Ok((sizes::solve(&cx.meta, entry, &types, &what)?, tensors))
+    let solved = sizes::solve(&cx.meta, entry, &types, &what)?;
+    match (0..sizes.len()).find(|&s| known[s].is_some() && solved[s] != sizes[s]) {
+        None => Ok((solved, tensors)),
+        Some(s) => {
+            let name = &cx.meta.symbols[s];
+            Err(Failure::usage(format!("`--size {name}={}`, but the inputs have {name} = {}", sizes[s], solved[s])))
+        }
+    }
 }
 
 fn asked_sizes(cx: &Cx<'_>, args: &Args, entry: &Entry, what: &str) -> Result<Vec<Option<i64>>> {
