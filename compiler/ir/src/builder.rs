@@ -11,11 +11,14 @@ use crate::ty::{DType, Type};
 use smallvec::SmallVec;
 use std::collections::HashMap;
 
+/// What makes two nodes equal.
+type Key = (Op, SmallVec<[Value; 3]>, SmallVec<[RegionId; 1]>, Epoch);
+
 /// A region under construction.
 #[derive(Debug)]
 pub struct Builder {
     region: Region,
-    known: HashMap<(Op, SmallVec<[Value; 3]>, SmallVec<[RegionId; 1]>, Epoch), NodeId>,
+    known: HashMap<Key, NodeId>,
     /// Given to the nodes added from now on.
     pub span: SpanId,
     /// Given to the nodes added from now on.

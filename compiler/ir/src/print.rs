@@ -110,11 +110,8 @@ impl Printer<'_> {
         let numbers = Numbers::new(region);
         self.printed.push(id);
         let label = self.label(id);
-        let params: Vec<String> = region
-            .params
-            .iter()
-            .map(|value| format!("{}: {}", numbers.of(*value), self.ty(region, *value)))
-            .collect();
+        let params: Vec<String> =
+            region.params.iter().map(|value| format!("{}: {}", numbers.of(*value), self.ty(region, *value))).collect();
         self.line("");
         self.line(&format!("region {label}({}) {{", params.join(", ")));
         self.nodes(region, &numbers);
@@ -132,8 +129,10 @@ impl Printer<'_> {
 
     /// `  %3 = conv(%1, %2) {strides [1, 1]} : f32[B, 26, 26, 32]   # cnn.dl:13:27`
     fn node(&mut self, region: &Region, node: &Node, numbers: &Numbers) -> String {
-        let mut line = format!("  {} = {}({})", numbers.list(&node.results), node.op.info().name, numbers.list(&node.args));
-        let attributes: Vec<String> = node.op.attributes().iter().map(|(name, value)| self.attribute(name, value)).collect();
+        let mut line =
+            format!("  {} = {}({})", numbers.list(&node.results), node.op.info().name, numbers.list(&node.args));
+        let attributes: Vec<String> =
+            node.op.attributes().iter().map(|(name, value)| self.attribute(name, value)).collect();
         if !attributes.is_empty() {
             let _ = write!(line, " {{{}}}", attributes.join(", "));
         }
@@ -155,13 +154,13 @@ impl Printer<'_> {
         let text = match value {
             Attribute::Dim(dim) => self.dim(dim),
             Attribute::Dims(dims) => listed(dims.iter().map(|dim| self.dim(dim))),
-            Attribute::Ints(numbers) if numbers.len() == 1 && name != "axes" => numbers[0].to_string(),
+            Attribute::Int(number) => number.to_string(),
             Attribute::Ints(numbers) => listed(numbers.iter().map(i64::to_string)),
             Attribute::Pairs(pairs) => listed(pairs.iter().map(|(low, high)| format!("({low}, {high})"))),
             Attribute::Literal(literal) => number(*literal),
             Attribute::Word(word) => word.clone(),
         };
-        format!("{name} {text}").trim_end().to_string()
+        format!("{name} {text}").trim().to_string()
     }
 
     fn dim(&self, dim: &Dim) -> String {

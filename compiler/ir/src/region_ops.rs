@@ -207,7 +207,7 @@ impl Loop {
         list.extend(self.rev.then(|| ("rev", Attribute::Word(String::new()))));
         list.extend(self.until.then(|| ("until", Attribute::Word(String::new()))));
         let some = names.into_iter().zip(counts).filter(|(_, count)| *count > 0);
-        list.extend(some.map(|(name, count)| (name, Attribute::Ints(vec![i64::from(count)]))));
+        list.extend(some.map(|(name, count)| (name, Attribute::Int(i64::from(count)))));
         list
     }
 }

@@ -163,9 +163,8 @@ impl RegionCheck<'_> {
         let inferred = self.infer(id)?;
         let types: Types = node.results.iter().map(|value| self.region.ty(*value).clone()).collect();
         if inferred != types {
-            let show = |types: &Types| {
-                types.iter().map(|ty| ty.display(&self.graph.symbols)).collect::<Vec<_>>().join(", ")
-            };
+            let show =
+                |types: &Types| types.iter().map(|ty| ty.display(&self.graph.symbols)).collect::<Vec<_>>().join(", ");
             return Err(format!("its results are {}, not {}", show(&types), show(&inferred)));
         }
         let mut places = node.results.iter().enumerate();
@@ -227,7 +226,9 @@ fn check_entry(graph: &Graph, entry: &Entry) -> Result<(), Broken> {
             }
             Output::Fault(_) => Some(Type::scalar(DType::I32)),
         };
-        require(expected.as_ref() == Some(region.ty(*value)), || wrong(&format!("output {output:?} has another type")))?;
+        require(expected.as_ref() == Some(region.ty(*value)), || {
+            wrong(&format!("output {output:?} has another type"))
+        })?;
     }
     solvable(graph, entry, region).map_err(|text| wrong(&text))
 }

@@ -38,8 +38,11 @@ fn index_forms_mean_the_same() {
         let (graph, region) = single(&case);
         let results = run(&graph, region, &args, &[]);
         let types: Vec<Type> = results.iter().map(Tensor::ty).collect();
-        let definition =
-            case.op.primitive().unwrap().lower(&case.args.iter().collect::<Vec<_>>(), &types.iter().collect::<Vec<_>>());
+        let definition = case
+            .op
+            .primitive()
+            .unwrap()
+            .lower(&case.args.iter().collect::<Vec<_>>(), &types.iter().collect::<Vec<_>>());
         let formed = index_eval::eval(&definition, &args.iter().collect::<Vec<_>>(), &types, &[]);
         assert_eq!(results.len(), formed.len(), "{}", name(&case));
         for (result, formed) in results.iter().zip(&formed) {
@@ -121,7 +124,8 @@ fn gradients_are_adjoints() {
             b.region().params.clone().into_iter().filter(|param| b.ty(*param).dtype.is_float()).collect();
         let u = b.param(b.ty(result).clone());
         let pulled = backprop(&mut graph, &mut b, &[(result, u)], &wrt);
-        let pairs: Vec<(Value, Value)> = wrt.iter().zip(pulled).filter_map(|(x, adjoint)| Some((*x, adjoint?))).collect();
+        let pairs: Vec<(Value, Value)> =
+            wrt.iter().zip(pulled).filter_map(|(x, adjoint)| Some((*x, adjoint?))).collect();
         if pairs.is_empty() {
             continue;
         }

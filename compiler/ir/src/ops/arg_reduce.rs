@@ -64,7 +64,7 @@ impl Primitive for ArgReduce {
     }
 
     fn attributes(&self) -> Vec<(&'static str, Attribute)> {
-        vec![("axis", Attribute::positions(&[self.axis]))]
+        vec![("axis", Attribute::position(self.axis))]
     }
 
     fn lower(&self, args: &[&Type], _results: &[&Type]) -> Definition {

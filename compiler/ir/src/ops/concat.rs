@@ -85,7 +85,7 @@ impl Primitive for Concat {
     }
 
     fn attributes(&self) -> Vec<(&'static str, Attribute)> {
-        vec![("axis", Attribute::positions(&[self.axis]))]
+        vec![("axis", Attribute::position(self.axis))]
     }
 
     /// `select(i < end 0, x0[i], select(i < end 1, x1[i - end 0], …))`; every read is guarded.

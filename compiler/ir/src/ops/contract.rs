@@ -120,7 +120,7 @@ impl Primitive for Contract {
 
     fn attributes(&self) -> Vec<(&'static str, Attribute)> {
         let text = format!("{}, {} -> {}", spelled(&self.left), spelled(&self.right), spelled(&self.out));
-        vec![("letters", Attribute::Word(text))]
+        vec![("", Attribute::Word(text))]
     }
 
     fn lower(&self, args: &[&Type], _results: &[&Type]) -> Definition {
@@ -170,11 +170,11 @@ fn no_repeat(letters: &[u32]) -> bool {
     letters.iter().enumerate().all(|(at, letter)| !letters[..at].contains(letter))
 }
 
-/// `0, 1, 26` as `a b a1`.
+/// `0, 1, 26` as `aba1`.
 fn spelled(letters: &[u32]) -> String {
     let spell = |letter: &u32| {
         let name = char::from(b'a' + (letter % 26) as u8);
         if *letter < 26 { name.to_string() } else { format!("{name}{}", letter / 26) }
     };
-    letters.iter().map(spell).collect::<Vec<_>>().join(" ")
+    letters.iter().map(spell).collect()
 }

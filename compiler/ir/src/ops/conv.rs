@@ -161,7 +161,7 @@ impl Primitive for Conv {
             list.push(("dilations", Attribute::Ints(dilations.clone())));
         }
         if *groups != 1 {
-            list.push(("groups", Attribute::Ints(vec![*groups])));
+            list.push(("groups", Attribute::Int(*groups)));
         }
         list
     }
@@ -386,8 +386,8 @@ impl Conv {
             }
         };
         let (mut at_y, mut within) = (vec![n], Vec::new());
-        for d in 0..rank {
-            let place = self.output_place(d, axis(1 + d), &k[d], sizes, &mut within);
+        for (d, k) in k.iter().enumerate() {
+            let place = self.output_place(d, axis(1 + d), k, sizes, &mut within);
             at_y.push(place);
         }
         at_y.push(channel.clone());

@@ -66,9 +66,9 @@ impl Primitive for Gather {
     }
 
     fn attributes(&self) -> Vec<(&'static str, Attribute)> {
-        let mut list = vec![("axis", Attribute::positions(&[self.axis]))];
+        let mut list = vec![("axis", Attribute::position(self.axis))];
         if self.batch > 0 {
-            list.push(("batch", Attribute::positions(&[self.batch])));
+            list.push(("batch", Attribute::position(self.batch)));
         }
         list
     }

@@ -53,7 +53,7 @@ impl Primitive for Iota {
     }
 
     fn attributes(&self) -> Vec<(&'static str, Attribute)> {
-        vec![("axis", Attribute::positions(&[self.axis]))]
+        vec![("axis", Attribute::position(self.axis))]
     }
 
     fn lower(&self, _args: &[&Type], _results: &[&Type]) -> Definition {

@@ -126,6 +126,8 @@ pub enum Attribute {
     Dim(Dim),
     /// Sizes.
     Dims(Vec<Dim>),
+    /// One number.
+    Int(i64),
     /// Numbers.
     Ints(Vec<i64>),
     /// Pairs of numbers: padding.
@@ -137,6 +139,11 @@ pub enum Attribute {
 }
 
 impl Attribute {
+    /// An axis, or another position.
+    pub fn position(value: usize) -> Attribute {
+        Attribute::Int(value as i64)
+    }
+
     /// Axes, or other positions.
     pub fn positions(values: &[usize]) -> Attribute {
         Attribute::Ints(values.iter().map(|value| *value as i64).collect())
@@ -175,6 +182,7 @@ pub trait Primitive {
         Self: Sized;
 }
 
+pub mod reference;
 mod support;
 mod window;
 

@@ -103,7 +103,7 @@ pub fn draw(distribution: Distribution, seed: i64, step: i64, site: u64, element
             let pair = word & 2;
             let radius = (-2.0 * unit(words[pair], 1).ln()).sqrt();
             let angle = 2.0 * std::f64::consts::PI * unit(words[pair + 1], 0);
-            radius * if word % 2 == 0 { angle.cos() } else { angle.sin() }
+            radius * if word.is_multiple_of(2) { angle.cos() } else { angle.sin() }
         }
     }
 }

@@ -72,9 +72,9 @@ impl Primitive for ScatterAdd {
     }
 
     fn attributes(&self) -> Vec<(&'static str, Attribute)> {
-        let mut list = vec![("axis", Attribute::positions(&[self.axis])), ("size", Attribute::Dim(self.size.clone()))];
+        let mut list = vec![("axis", Attribute::position(self.axis)), ("size", Attribute::Dim(self.size.clone()))];
         if self.batch > 0 {
-            list.push(("batch", Attribute::positions(&[self.batch])));
+            list.push(("batch", Attribute::position(self.batch)));
         }
         list
     }

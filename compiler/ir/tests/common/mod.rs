@@ -20,7 +20,11 @@ impl Numbers {
         let shape = extents(ty);
         let count = shape.iter().product::<usize>();
         if ty.dtype.is_float() {
-            Tensor::floats_of(ty.dtype, &shape, (0..count).map(|_| domain.low + (domain.high - domain.low) * self.next()))
+            Tensor::floats_of(
+                ty.dtype,
+                &shape,
+                (0..count).map(|_| domain.low + (domain.high - domain.low) * self.next()),
+            )
         } else {
             let bound = if ty.dtype == DType::Bool { 2 } else { domain.bound };
             Tensor::ints_of(ty.dtype, &shape, (0..count).map(|_| (self.next() * bound as f64) as i64))
