@@ -5,7 +5,7 @@ mod common;
 use common::{parse, programs};
 
 /// As deep as the language allows.
-const DEEP: usize = 190;
+const DEEP: usize = 200;
 
 fn in_function(line: &str) -> String {
     format!("fn f() {{\n    x = {line}\n}}\n")
@@ -23,6 +23,7 @@ fn deep_expressions_parse() {
         around("a[", "0", "]", DEEP),
         around("f(", "0", ")", DEEP),
         around("f(a: ", "0", ")", DEEP),
+        around("f(-", "0", ")", DEEP),
         around("[a for b in ", "c", "]", DEEP),
         format!("{}0", "if a < b then 1 else ".repeat(DEEP)),
         format!("{}0", "- ".repeat(DEEP)),
@@ -43,6 +44,14 @@ fn deep_blocks_parse() {
     assert_eq!(parse(&nested).messages(), Vec::<String>::new());
     let chain = format!("fn f() {{ if a {{ }} {} }}", "else if b == c { } ".repeat(DEEP));
     assert_eq!(parse(&chain).messages(), Vec::<String>::new());
+}
+
+#[test]
+fn one_more_is_too_deep() {
+    for expression in [around("(", "1", ")", DEEP + 1), around("f([", "1", "])", DEEP / 2 + 1)] {
+        let messages = parse(&in_function(&expression)).messages();
+        assert!(matches!(&messages[..], [only] if only.contains("E0003")), "{messages:?}");
+    }
 }
 
 #[test]

@@ -33,7 +33,9 @@ pub fn in_words(rules: &[Rule]) -> String {
 
 /// Whether a name could have stood there.
 pub fn wants_name(rules: &[Rule]) -> bool {
-    rules.iter().any(|rule| matches!(rule, Rule::name | Rule::names | Rule::expr | Rule::exprs | Rule::any_statement))
+    rules.iter().any(|rule| {
+        matches!(rule, Rule::name | Rule::names | Rule::variable | Rule::expr | Rule::exprs | Rule::any_statement)
+    })
 }
 
 /// The word that a keyword's rule matches.
@@ -61,7 +63,7 @@ fn describe(rule: Rule) -> (Weight, &'static str) {
         Rule::number => (Part, "a number"),
         Rule::along => (Part, "an axis name or number"),
         Rule::exprs | Rule::expr | Rule::if_expr | Rule::pipe | Rule::ops | Rule::postfix => (Part, "an expression"),
-        Rule::boolean | Rule::tuple | Rule::list => (Part, "an expression"),
+        Rule::variable | Rule::boolean | Rule::tuple | Rule::list => (Part, "an expression"),
         Rule::op_neg | Rule::op_not | Rule::kw_if => (More, "an expression"),
         Rule::arg | Rule::keyword_arg | Rule::equals_arg => (Part, "an argument"),
         Rule::entry | Rule::slice_tail | Rule::slice_end | Rule::slice_step => (Part, "an index"),
@@ -155,6 +157,8 @@ fn describe(rule: Rule) -> (Weight, &'static str) {
         | Rule::reserved
         | Rule::digits
         | Rule::infix
+        | Rule::infix_start
+        | Rule::any_infix
         | Rule::prefix
         | Rule::atom => (More, "something else"),
     }

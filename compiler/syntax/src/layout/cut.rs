@@ -130,7 +130,7 @@ impl Chain {
     }
 
     fn is_too_long(&self) -> bool {
-        self.total > MAX_CHAIN || self.levels.len() > MAX_NESTING + 1
+        self.total > MAX_CHAIN
     }
 }
 
@@ -170,7 +170,7 @@ impl Cutter<'_> {
                 }
                 _ => self.significant(token),
             }
-            if self.chain.is_too_long() {
+            if self.is_nested_too_deeply() || self.chain.is_too_long() {
                 self.too_deep(token);
                 return;
             }
@@ -181,6 +181,11 @@ impl Cutter<'_> {
         if self.bodies.len() > 1 {
             self.unclosed_brace(end, "the file ends here");
         }
+    }
+
+    /// The file's own body does not count.
+    fn is_nested_too_deeply(&self) -> bool {
+        self.brackets.len() > MAX_NESTING || self.bodies.len() > MAX_NESTING + 1
     }
 
     fn finish(mut self) -> Layout {
@@ -497,8 +502,7 @@ impl Cutter<'_> {
     }
 
     fn too_deep(&mut self, token: Token) {
-        let nested = self.chain.levels.len() > MAX_NESTING;
-        let (title, help) = if nested {
+        let (title, help) = if self.is_nested_too_deeply() {
             (format!("brackets and braces are nested more than {MAX_NESTING} deep"), "give the inner parts names")
         } else {
             ("this expression is too long".to_owned(), "give parts of it names")

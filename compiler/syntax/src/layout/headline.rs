@@ -49,6 +49,7 @@ pub fn statement(text: &str) -> bool {
         || (rest.starts_with('=') && !rest.starts_with("=="));
     match word {
         "return" | "yield" | "minimize" => !rest.starts_with(':'),
+        "param" | "state" | "metric" if starts_name(rest) => !RESERVED.contains(&&rest[..word_len(rest)]),
         _ => starts_name(word) && assigned,
     }
 }

@@ -14,7 +14,7 @@ mod token;
 pub use cut::cut;
 pub use headline::first_word;
 
-/// Brackets and braces may be nested this deep.
+/// Brackets may be nested this deep in a line, and braces in a file.
 pub const MAX_NESTING: usize = 200;
 
 /// Brackets, braces and operators around one part of an expression: the depth of the tree it becomes.
