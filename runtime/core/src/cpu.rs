@@ -98,7 +98,9 @@ mod x86 {
         let (lo, hi): (u32, u32);
         // SAFETY: the caller checked that the instruction exists; it only writes eax and edx.
         unsafe {
-            core::arch::asm!("xgetbv", in("ecx") 0, out("eax") lo, out("edx") hi, options(nomem, nostack, preserves_flags));
+            core::arch::asm!(
+                "xgetbv", in("ecx") 0, out("eax") lo, out("edx") hi, options(nomem, nostack, preserves_flags)
+            );
         }
         u64::from(hi) << 32 | u64::from(lo)
     }

@@ -112,7 +112,10 @@ fn the_level_is_known() {
     let level = detect();
     assert_eq!(Level::from_name(level.name()), Some(level));
     #[cfg(target_arch = "x86_64")]
-    if std::is_x86_feature_detected!("avx2") && std::is_x86_feature_detected!("fma") && std::is_x86_feature_detected!("bmi2") {
+    if std::is_x86_feature_detected!("avx2")
+        && std::is_x86_feature_detected!("fma")
+        && std::is_x86_feature_detected!("bmi2")
+    {
         assert!(level >= Level::V3);
     }
 }

@@ -3,8 +3,8 @@
 use crate::dtype::Dtype;
 use crate::error::{Failure, Result};
 use crate::instance::{At, CallError, Instance};
-use crate::meta::Port;
 use crate::mem::Aligned;
+use crate::meta::Port;
 use crate::sizes::shape_of;
 use crate::tensor::{Tensor, bytes_at};
 

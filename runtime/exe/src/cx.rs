@@ -93,7 +93,9 @@ impl<'p> Cx<'p> {
         match (name, &all[..]) {
             (_, []) => Err(Failure::usage(format!("{} has no train block", self.meta.source))),
             (None, [one]) => Ok(one),
-            (None, _) => Err(Failure::usage("several train blocks: give a name").note(format!("they are {}", list(names())))),
+            (None, _) => {
+                Err(Failure::usage("several train blocks: give a name").note(format!("they are {}", list(names()))))
+            }
             (Some(name), _) => all.iter().find(|t| t.name == name).ok_or_else(|| {
                 Failure::usage(format!("there is no train block `{name}`"))
                     .note(format!("there is {}", list(names())))

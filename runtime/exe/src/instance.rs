@@ -76,9 +76,10 @@ impl<'p> Instance<'p> {
         check_level(&meta.level)?;
         let touched = |g: usize| {
             meta.globals[g].kind != Kind::Optimizer
-                || entries.iter().map(|&e| &meta.entries[e]).any(|e| {
-                    e.globals_read.contains(&g) || e.globals_written.contains(&g)
-                })
+                || entries
+                    .iter()
+                    .map(|&e| &meta.entries[e])
+                    .any(|e| e.globals_read.contains(&g) || e.globals_written.contains(&g))
         };
         let globals: Result<Vec<Option<Aligned>>> = (0..meta.globals.len())
             .map(|g| if touched(g) { Aligned::new(global_bytes(meta, g)?).map(Some) } else { Ok(None) })
@@ -241,10 +242,8 @@ fn sizes_text(meta: &Meta, entry: &Entry, sizes: &[i64]) -> String {
     let mut symbols: Vec<usize> = entry.symbols.iter().map(|s| s.symbol).collect();
     symbols.sort_unstable();
     symbols.dedup();
-    let parts: Vec<String> = symbols
-        .iter()
-        .filter_map(|&s| Some(format!("{} = {}", meta.symbols.get(s)?, sizes.get(s)?)))
-        .collect();
+    let parts: Vec<String> =
+        symbols.iter().filter_map(|&s| Some(format!("{} = {}", meta.symbols.get(s)?, sizes.get(s)?))).collect();
     if parts.is_empty() { String::new() } else { format!("for {}", parts.join(", ")) }
 }
 
@@ -277,6 +276,7 @@ fn fault_failure(fault: Option<&crate::meta::Fault>, sizes: &[i64], cx: &EntryCx
         || format!("must be at least 0 and less than {}", fault.bound.text),
         |bound| format!("must be from 0 to {}", bound.saturating_sub(1)),
     );
-    let failure = Failure::data(INDEX, format!("index {} is out of range: {range}", cx.fault_value)).or_at(&fault.place);
+    let failure =
+        Failure::data(INDEX, format!("index {} is out of range: {range}", cx.fault_value)).or_at(&fault.place);
     if fault.text.is_empty() { failure } else { failure.note(fault.text.clone()) }
 }

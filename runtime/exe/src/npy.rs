@@ -20,11 +20,15 @@ pub fn parse(bytes: &[u8]) -> Result<Tensor, String> {
     let (header, data) = rest.split_at_checked(length).ok_or("is cut off")?;
     let header = std::str::from_utf8(header).map_err(|_| "has a header that isn't text")?;
     let Header { dtype, fortran, shape } = Header::parse(header)?;
-    let needed =
-        bytes_of(dtype, &shape).ok_or_else(|| format!("claims to be {}, beyond any memory", type_text(dtype, &shape)))?;
+    let needed = bytes_of(dtype, &shape)
+        .ok_or_else(|| format!("claims to be {}, beyond any memory", type_text(dtype, &shape)))?;
     if data.len() != needed {
         let what = if data.len() < needed { "is cut off" } else { "is too long" };
-        return Err(format!("{what}: {} needs {needed} bytes of data, it has {}", type_text(dtype, &shape), data.len()));
+        return Err(format!(
+            "{what}: {} needs {needed} bytes of data, it has {}",
+            type_text(dtype, &shape),
+            data.len()
+        ));
     }
     if dtype == Dtype::Bool && data.iter().any(|&b| b > 1) {
         return Err("has a bool that is neither 0 nor 1".to_owned());

@@ -27,7 +27,8 @@ pub unsafe extern "C" fn main(argc: c_int, argv: *const *const c_char) -> c_int 
     unsafe { signal(SIGPIPE, SIG_IGN) };
     std::panic::set_hook(Box::new(|info| {
         let place = info.location().map(|l| format!(" at {}:{}", l.file(), l.line())).unwrap_or_default();
-        fail(&format!("error: internal: the program has stopped{place}\n   = help: this is a defect of mlc; please report it\n"), 70)
+        let text = "   = help: this is a defect of mlc; please report it\n";
+        fail(&format!("error: internal: the program has stopped{place}\n{text}"), 70)
     }));
     let mut all = Vec::new();
     for i in 0..usize::try_from(argc).unwrap_or(0) {

@@ -38,8 +38,9 @@ pub fn shape_of(port: &Port, sizes: &[i64]) -> Result<Vec<usize>> {
 fn check_kind(port: &Port, dtype: Dtype, shape: &[usize], what: &str) -> Result<()> {
     let wrong = |why: &str| mismatch(port, dtype, shape, what, why);
     if dtype != port.dtype {
-        return Err(wrong("another type of elements")
-            .help(format!("in NumPy: `x.astype({})`", port.dtype.numpy_word())));
+        return Err(
+            wrong("another type of elements").help(format!("in NumPy: `x.astype({})`", port.dtype.numpy_word()))
+        );
     }
     if shape.len() != port.shape.len() {
         return Err(wrong(&format!("{} instead of {}", axes(shape.len()), axes(port.shape.len()))));

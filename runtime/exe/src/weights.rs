@@ -39,9 +39,8 @@ pub fn load(instance: &mut Instance<'_>, part: Part, bytes: &[u8], name: &str) -
         .map_err(|e| Failure::data(WEIGHTS, format!("these aren't usable weights: {}", e.text())).at(name))?;
     let index = Index::new(&file, name)?;
     let meta = instance.meta;
-    let wanted: Vec<usize> = (0..meta.globals.len())
-        .filter(|&g| part.holds(meta.globals[g].kind) && instance.global(g).is_some())
-        .collect();
+    let wanted: Vec<usize> =
+        (0..meta.globals.len()).filter(|&g| part.holds(meta.globals[g].kind) && instance.global(g).is_some()).collect();
     let mut used = vec![false; index.tensors.len()];
     let mut missing = Vec::new();
     let mut found = Vec::new();
@@ -160,8 +159,10 @@ pub fn save(instance: &Instance<'_>, part: Part, to: Pending) -> Result<()> {
         .filter_map(|g| Some((meta.globals[g].file_path.as_str(), &meta.globals[g], instance.global(g)?)))
         .collect();
     tensors.sort_by_key(|(_, g, _)| std::cmp::Reverse(g.dtype.bytes()));
-    let items: Vec<Item<'_>> =
-        tensors.iter().map(|&(name, g, data)| Item { name, dtype: g.dtype.safetensors(), shape: &g.shape, data }).collect();
+    let items: Vec<Item<'_>> = tensors
+        .iter()
+        .map(|&(name, g, data)| Item { name, dtype: g.dtype.safetensors(), shape: &g.shape, data })
+        .collect();
     write(&items, &[("source", &meta.source), ("source_hash", &meta.source_hash)], to)
 }
 
@@ -187,7 +188,8 @@ pub fn write(items: &[Item<'_>], metadata: &[(&str, &str)], to: Pending) -> Resu
         let shape = item.shape.iter().map(|&d| Value::from(d)).collect();
         let range = vec![Value::from(at), Value::from(at + item.data.len())];
         at += item.data.len();
-        let entry = [("dtype", item.dtype.into()), ("shape", Value::Array(shape)), ("data_offsets", Value::Array(range))];
+        let entry =
+            [("dtype", item.dtype.into()), ("shape", Value::Array(shape)), ("data_offsets", Value::Array(range))];
         fields.push((item.name, Value::object(entry)));
     }
     let mut header = Value::object(fields).line().into_bytes();

@@ -1,5 +1,7 @@
 //! The whole program, as a process of its own: commands, exit status, files, messages.
 
+#![expect(clippy::unwrap_used, reason = "a test may stop where it likes")]
+
 mod common;
 
 use common::{EVERY, PIPELINES};
@@ -257,7 +259,9 @@ fn init_run_and_step() {
     assert_eq!((y.dtype, y.shape.as_slice()), (Dtype::F32, &[3][..]));
     let expected = (0..4).map(|i| i as f32 * ((42.0 + i as f32) * 1e-3)).sum::<f32>();
     assert!((y.number(0).unwrap() - f64::from(expected)).abs() < 1e-6);
-    f.ok("run Line.classify --weights w.safetensors --in image=x.npy --in shift=0.5 --out label=l.npy --out score=s.npy");
+    f.ok(
+        "run Line.classify --weights w.safetensors --in image=x.npy --in shift=0.5 --out label=l.npy --out score=s.npy",
+    );
     assert_eq!(npy::parse(&f.read("l.npy")).unwrap().dtype, Dtype::I32);
     assert_eq!(f.read("s.npy"), f.read("y.npy"));
 
@@ -319,10 +323,18 @@ fn wrong_weights_and_outputs() {
     f.write("bad.safetensors", &good[..20]);
     f.fails(&run("--weights bad.safetensors"), 1, &["error[E0302]", "cut off", "--> bad.safetensors"]);
     f.write("bad.safetensors", &replace(&good, &[("fc.w", "fv.w")]));
-    f.fails(&run("--weights bad.safetensors"), 1, &["missing: `fc.w`", "not in the program: `fv.w`", "did you mean `fv.w`?"]);
+    f.fails(
+        &run("--weights bad.safetensors"),
+        1,
+        &["missing: `fc.w`", "not in the program: `fv.w`", "did you mean `fv.w`?"],
+    );
     let changed = replace(&good, &[("[4]", "[2]"), ("[0, 16]", "[0,  8]"), ("[16, 20]", "[ 8, 12]")]);
     f.write("bad.safetensors", &changed[..changed.len() - 8]);
-    f.fails(&run("--weights bad.safetensors"), 1, &["error[E0302]", "`fc.w` is f32[2] in this file, the program has f32[4]"]);
+    f.fails(
+        &run("--weights bad.safetensors"),
+        1,
+        &["error[E0302]", "`fc.w` is f32[2] in this file, the program has f32[4]"],
+    );
     f.fails("run forward --in image=x.npy --weights w.safetensors --out no/y.npy", 1, &["error[E0304]"]);
     f.fails("run forward --in image=x.npy --weights w.safetensors --out data", 1, &["error[E0304]", "folder"]);
     f.fails("init -o no/w.safetensors", 1, &["error[E0304]"]);
@@ -362,7 +374,11 @@ fn wrong_data() {
     f.fails(
         "train --out out",
         1,
-        &["error[E0305]: index 11 is out of range: must be from 0 to 9", "--> fake.dl:9:18", "`label` is 11 in row 17 of the data"],
+        &[
+            "error[E0305]: index 11 is out of range: must be from 0 to 9",
+            "--> fake.dl:9:18",
+            "`label` is 11 in row 17 of the data",
+        ],
     );
 }
 

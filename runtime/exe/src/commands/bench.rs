@@ -131,8 +131,9 @@ fn asked_sizes(cx: &Cx<'_>, args: &Args, entry: &Entry, what: &str) -> Result<Ve
                 .help_opt(did_you_mean(&name, names()))
         })?;
         let size = text.parse().ok().filter(|&n: &i64| n >= 1);
-        known[symbol] =
-            Some(size.ok_or_else(|| Failure::usage(format!("`--size {name}` takes a whole number of at least 1, not `{text}`")))?);
+        known[symbol] = Some(size.ok_or_else(|| {
+            Failure::usage(format!("`--size {name}` takes a whole number of at least 1, not `{text}`"))
+        })?);
     }
     Ok(known)
 }
@@ -154,7 +155,13 @@ fn fill(tensor: &mut Tensor, number: u32) {
 }
 
 /// Nanoseconds of each call, sorted.
-fn time(instance: &mut Instance<'_>, subject: &Subject, sizes: &[i64], args: &[Tensor], seconds: f64) -> Result<Vec<u64>> {
+fn time(
+    instance: &mut Instance<'_>,
+    subject: &Subject,
+    sizes: &[i64],
+    args: &[Tensor],
+    seconds: f64,
+) -> Result<Vec<u64>> {
     let mut results = call::results(instance, subject.e, sizes)?;
     let mut step = 0;
     let mut once = |instance: &mut Instance<'_>| -> Result<Duration> {
@@ -191,7 +198,8 @@ impl Report {
     fn new(instance: &mut Instance<'_>, subject: &Subject, sizes: &[i64], times: &[u64]) -> Result<Self> {
         let at = |i: usize| times.get(i).copied().unwrap_or(0) as f64;
         let middle = times.len() / 2;
-        let median = if times.len() % 2 == 0 { (at(middle.saturating_sub(1)) + at(middle)) / 2.0 } else { at(middle) };
+        let median =
+            if times.len().is_multiple_of(2) { (at(middle.saturating_sub(1)) + at(middle)) / 2.0 } else { at(middle) };
         let flops = instance.meta.entries[subject.e].flops.as_ref().and_then(|f| f.eval(sizes)).filter(|&f| f > 0);
         Ok(Self {
             name: subject.name.clone(),

@@ -43,7 +43,10 @@ fn read(port: &Port, value: &str, what: &str) -> Result<Tensor> {
         if port.shape.is_empty() {
             return scalar(port, value);
         }
-        return Err(Failure::data(INPUT, format!("`{}` is the number {value}, {what} takes {}", port.name, port.text())));
+        return Err(Failure::data(
+            INPUT,
+            format!("`{}` is the number {value}, {what} takes {}", port.name, port.text()),
+        ));
     }
     let bytes = files::read(Path::new(value), INPUT)?;
     npy::parse(&bytes).map_err(|why| {

@@ -57,8 +57,10 @@ pub fn find<'m>(meta: &'m Meta, name: &str) -> Result<&'m Function> {
                 .note(format!("there is {}", list(every())))
                 .help_opt(did_you_mean(name, short.chain(every()))))
         }
-        [..] => Err(Failure::usage(format!("several models have a function `{name}`"))
-            .help(format!("write one of {}", list(matching.iter().map(|f| full(f)).collect::<Vec<_>>().iter().map(String::as_str))))),
+        [..] => Err(Failure::usage(format!("several models have a function `{name}`")).help(format!(
+            "write one of {}",
+            list(matching.iter().map(|f| full(f)).collect::<Vec<_>>().iter().map(String::as_str))
+        ))),
     }
 }
 
@@ -102,5 +104,6 @@ fn is_replaced(path: &Path) -> bool {
 
 /// `label=l.npy`, but not `./a=b.npy`.
 fn looks_named(text: &str) -> bool {
-    text.split_once('=').is_some_and(|(name, _)| !name.is_empty() && name.chars().all(|c| c.is_alphanumeric() || c == '_'))
+    text.split_once('=')
+        .is_some_and(|(name, _)| !name.is_empty() && name.chars().all(|c| c.is_alphanumeric() || c == '_'))
 }

@@ -52,7 +52,9 @@ pub fn report(train: &Train, values: &[f64], as_json: bool) -> String {
         let fields = named.map(|(name, &x)| (name.as_str(), Value::Float(x)));
         return format!("{}\n", Value::object(fields).line());
     }
-    named.map(|(name, &x)| format!("{name} {}\n", if x.is_finite() { json::number(x) } else { x.to_string() })).collect()
+    named
+        .map(|(name, &x)| format!("{name} {}\n", if x.is_finite() { json::number(x) } else { x.to_string() }))
+        .collect()
 }
 
 fn write_gradients(

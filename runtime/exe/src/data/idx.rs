@@ -28,11 +28,7 @@ fn read(root: &Path, prefix: &str, kind: &str, axes: usize) -> Result<Tensor> {
     let plain = root.join(format!("{prefix}-{kind}"));
     let (path, bytes) = open(root, &plain)?;
     let wrong = |why: &str| Failure::data(DATA, format!("`{}` can't be used: {why}", path.display()));
-    let bytes = if bytes.starts_with(&[0x1f, 0x8b]) || path != plain {
-        gunzip(&bytes).map_err(wrong)?
-    } else {
-        bytes
-    };
+    let bytes = if bytes.starts_with(&[0x1f, 0x8b]) || path != plain { gunzip(&bytes).map_err(wrong)? } else { bytes };
     parse(&bytes, axes).map_err(|why| wrong(&why))
 }
 
@@ -50,8 +46,7 @@ fn open(root: &Path, plain: &Path) -> Result<(PathBuf, Vec<u8>)> {
             }
         }
     }
-    let failure =
-        Failure::data(DATA, format!("there is neither `{}` nor the same with `.gz`", plain.display()));
+    let failure = Failure::data(DATA, format!("there is neither `{}` nor the same with `.gz`", plain.display()));
     Err(if root.as_os_str().is_empty() || root == Path::new(".") {
         failure.help("relative paths start at the working folder; `--data COLUMN=FILE.npy` gives other data")
     } else {

@@ -194,7 +194,10 @@ fn read_npy(path: &Path) -> Result<Tensor> {
     let bytes = files::read(path, DATA)?;
     let tensor = npy::parse(&bytes).map_err(|e| Failure::data(DATA, format!("`{}` {e}", path.display())))?;
     if tensor.shape.is_empty() {
-        return Err(Failure::data(DATA, format!("`{}` is a single number; its first axis would be the rows", path.display())));
+        return Err(Failure::data(
+            DATA,
+            format!("`{}` is a single number; its first axis would be the rows", path.display()),
+        ));
     }
     Ok(tensor)
 }
@@ -207,10 +210,9 @@ fn common_rows(columns: &[(String, Tensor)]) -> Result<usize> {
     let total = rows(tensor);
     match columns.iter().find(|(_, t)| rows(t) != total) {
         None => Ok(total),
-        Some((name, other)) => Err(Failure::data(
-            DATA,
-            format!("column `{first}` has {total} rows, column `{name}` has {}", rows(other)),
-        )),
+        Some((name, other)) => {
+            Err(Failure::data(DATA, format!("column `{first}` has {total} rows, column `{name}` has {}", rows(other))))
+        }
     }
 }
 
@@ -229,7 +231,10 @@ fn column(port: &Port, mut tensor: Tensor, stages: &[Stage]) -> Result<Column> {
         return Err(wrong_rows(port, &tensor, &row));
     }
     convert::check(tensor.dtype, &tensor.data, port.dtype).map_err(|why| {
-        Failure::data(DATA, format!("column `{}` is {}, the step takes {}: {why}", port.name, tensor.dtype.name(), port.text()))
+        Failure::data(
+            DATA,
+            format!("column `{}` is {}, the step takes {}: {why}", port.name, tensor.dtype.name(), port.text()),
+        )
     })?;
     let beyond = || Failure::plain("a row is beyond any memory");
     Ok(Column {
@@ -244,12 +249,7 @@ fn column(port: &Port, mut tensor: Tensor, stages: &[Stage]) -> Result<Column> {
 fn wrong_rows(port: &Port, tensor: &Tensor, row: &[usize]) -> Failure {
     let failure = Failure::data(
         DATA,
-        format!(
-            "a row of column `{}` is {}, the step takes {}",
-            port.name,
-            type_text(tensor.dtype, row),
-            port.text()
-        ),
+        format!("a row of column `{}` is {}, the step takes {}", port.name, type_text(tensor.dtype, row), port.text()),
     );
     let sides: Vec<Option<i64>> = port.shape.iter().map(crate::dim::Dim::number).collect();
     match (port.name.as_str(), &sides[..]) {

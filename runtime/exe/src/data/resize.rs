@@ -8,7 +8,10 @@ use crate::tensor::Tensor;
 /// Images `[N, H, W, C]` of u8 or f32 to another height and width.
 pub fn resize(images: Tensor, height: usize, width: usize) -> Result<Tensor> {
     let [count, h, w, channels] = images.shape[..] else {
-        return Err(Failure::data(DATA, format!("`resize` takes images [N, H, W, C], `image` is {}", images.type_text())));
+        return Err(Failure::data(
+            DATA,
+            format!("`resize` takes images [N, H, W, C], `image` is {}", images.type_text()),
+        ));
     };
     if (h, w) == (height, width) {
         return Ok(images);
@@ -45,7 +48,10 @@ pub fn resize(images: Tensor, height: usize, width: usize) -> Result<Tensor> {
                 elements.iter_mut().zip(&work.out).for_each(|(b, x)| *b = x.to_le_bytes());
             }
             _ => {
-                return Err(Failure::data(DATA, format!("`resize` takes u8 or f32, `image` is {}", images.dtype.name())));
+                return Err(Failure::data(
+                    DATA,
+                    format!("`resize` takes u8 or f32, `image` is {}", images.dtype.name()),
+                ));
             }
         }
     }

@@ -94,7 +94,9 @@ impl Feed {
             DATA,
             format!("the data has {} rows, fewer than one batch of {}", self.set.rows, self.set.batch),
         );
-        Err(failure.or_at(place).help("training drops the last short batch, so there would be none; use a smaller `batch`"))
+        Err(failure
+            .or_at(place)
+            .help("training drops the last short batch, so there would be none; use a smaller `batch`"))
     }
 
     /// Gets the memory for calls of entry `e` on all its batches.
@@ -125,7 +127,8 @@ impl Feed {
         let mut failure = error.failure;
         for (column, row) in self.set.holders(element, value) {
             if let (Some(name), Some(file_row)) = (self.names.get(column), self.set.file_row(n, row)) {
-                failure = failure.note(format!("`{name}` is {value} in row {file_row} of the data (rows count from 0)"));
+                failure =
+                    failure.note(format!("`{name}` is {value} in row {file_row} of the data (rows count from 0)"));
             }
         }
         failure

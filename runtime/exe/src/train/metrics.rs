@@ -20,7 +20,8 @@ pub struct Accumulator {
 impl Accumulator {
     /// Without batches.
     pub fn new(train: &Train) -> Self {
-        let mut new = Self { combine: train.accumulands.clone(), values: vec![0.0; train.accumulands.len()], batches: 0 };
+        let mut new =
+            Self { combine: train.accumulands.clone(), values: vec![0.0; train.accumulands.len()], batches: 0 };
         new.clear();
         new
     }
@@ -83,7 +84,8 @@ pub fn fields<'a>(train: &'a Train, values: &[f64]) -> Vec<(&'a str, Value)> {
 
 /// `loss 0.412  accuracy 0.873`
 pub fn text(train: &Train, values: &[f64]) -> String {
-    let named: Vec<String> = train.metrics.iter().zip(values).map(|(name, x)| format!("{name} {}", short(*x))).collect();
+    let named: Vec<String> =
+        train.metrics.iter().zip(values).map(|(name, x)| format!("{name} {}", short(*x))).collect();
     named.join("  ")
 }
 

@@ -59,9 +59,14 @@ impl Position {
 
     /// For a checkpoint. Floats are written as their bits, so that nothing is lost.
     pub fn to_json(&self, train: &Train) -> Value {
-        let evaluated =
-            self.evaluated.iter().map(|(name, values)| Value::object([("name", name.as_str().into()), ("values", floats(values))]));
-        let stops = self.stops.iter().map(|(best, count)| Value::object([("best", optional(*best)), ("count", Value::Int(*count))]));
+        let evaluated = self
+            .evaluated
+            .iter()
+            .map(|(name, values)| Value::object([("name", name.as_str().into()), ("values", floats(values))]));
+        let stops = self
+            .stops
+            .iter()
+            .map(|(best, count)| Value::object([("best", optional(*best)), ("count", Value::Int(*count))]));
         Value::object([
             ("version", Value::Int(1)),
             ("train", Value::from(train.name.as_str())),
@@ -98,8 +103,12 @@ impl Position {
             position.evaluated.push((item.get("name")?.as_str()?.to_owned(), values));
         }
         let best: Option<Vec<Option<f64>>> = value.get("best")?.as_array()?.iter().map(read_optional).collect();
-        let stops: Option<Vec<(Option<f64>, i64)>> =
-            value.get("stops")?.as_array()?.iter().map(|s| Some((read_optional(s.get("best")?)?, s.get("count")?.as_int()?))).collect();
+        let stops: Option<Vec<(Option<f64>, i64)>> = value
+            .get("stops")?
+            .as_array()?
+            .iter()
+            .map(|s| Some((read_optional(s.get("best")?)?, s.get("count")?.as_int()?)))
+            .collect();
         (position.best, position.stops) = (best?, stops?);
         position.stopped = matches!(value.get("stopped")?, Value::Bool(true));
         let sizes = (position.metrics.len(), position.best.len(), position.stops.len());

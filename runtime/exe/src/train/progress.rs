@@ -118,6 +118,12 @@ impl Progress {
     }
 }
 
+impl Drop for Progress {
+    fn drop(&mut self) {
+        self.end();
+    }
+}
+
 fn unwritable(path: &std::path::Path, e: &io::Error) -> Failure {
     Failure::data(OUTPUT, format!("`{}` can't be written: {}", path.display(), reason(e)))
 }

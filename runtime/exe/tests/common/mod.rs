@@ -28,7 +28,7 @@ impl Call<'_> {
     unsafe fn global(&self, i: usize, len: usize) -> &mut [f32] {
         unsafe {
             let pointer = *self.cx.globals.add(i);
-            assert!(!pointer.is_null() && pointer.addr() % 64 == 0);
+            assert!(!pointer.is_null() && pointer.addr().is_multiple_of(64));
             std::slice::from_raw_parts_mut(pointer.cast(), len)
         }
     }

@@ -1,0 +1,366 @@
+//! What a compiled program says about itself: the JSON text in [`Program::meta`](mlc_rt_core::abi::Program::meta).
+//!
+//! This is the schema's home; `mlc` writes it and this module reads it. A *dim* is a number, or
+//! `{"text": "2*B + 1", "rpn": "2 B * 1 +"}` with tokens separated by spaces: whole numbers, names of
+//! size symbols, `+ - * / max` (`/` rounds down). Text in `<>` is explained, `or null` may be absent.
+//!
+//! ```text
+//! { "abi": 1, "mlc": "0.1.0", "name": "cnn", "source": "cnn.dl", "source_hash": "<hex>", "level": "v3",
+//!   "symbols": ["B"],
+//!   "globals": [                       <index = position in EntryCx.globals>
+//!     {"path": "conv1.weight",
+//!      "file_path": "conv1.weight",    <name in a weight file: prefixed by the binding if there are several instances>
+//!      "kind": "param|state|optimizer", "dtype": "f32", "shape": [3, 3, 1, 32]}],
+//!   "entries": [                       <index = position in Program.entries>
+//!     {"name": "forward",
+//!      "args": [{"name": "image", "dtype": "f32", "shape": [dim, 28, 28, 1]}],
+//!      "results": [{"name": "out", "dtype": "f32", "shape": [dim, 10]}],
+//!      "symbols": [{"symbol": 0, "arg": 0, "axis": 0, "coef": 1, "offset": 0}],   <extent = coef * size + offset>
+//!      "checks": ["T <= Ctx, required at gpt.dl:3:4"],
+//!      "faults": [{"place": "cnn.dl:39:18", "text": "label", "bound": dim}],
+//!      "globals_read": [0, 1], "globals_written": [],
+//!      "buffers": 12, "arena": "bytes(B) = 1234*B + 64", "flops": dim}],
+//!   "functions": [{"name": "forward", "model": "Cnn", "entry": 0}],
+//!   "init": {"entry": 3} or null,      <no arguments; writes all globals>
+//!   "trains": [
+//!     {"name": "digits", "seed": 42, "epochs": 10 or null, "steps": null, "batch": 32,
+//!      "step": 5,                      <args = columns; results = accumulands, scalars f32, f64 or i32>
+//!      "eval": 6,                      <the same, but writes nothing>
+//!      "grads": 7 or null,             <results = accumulands, then one for each trained parameter, named by its path>
+//!      "finish": 8,                    <args = accumulands as f64; results = "loss" and the metrics, f32 or f64>
+//!      "accumulands": [{"combine": "sum|max|min"}], "metrics": ["loss", "accuracy"],
+//!      "columns": [{"name": "image", "dtype": "f32", "shape": [dim, 28, 28, 1]}],
+//!      "trained": [0, 1],              <globals that it updates>
+//!      "data": pipeline or null, "valid": pipeline or null, "pipelines": {"data": pipeline, "valid": pipeline},
+//!      "every": [
+//!        {"count": 1, "period": "epochs|steps",
+//!         "entry": 9 or null,          <args = metrics as f64; results = the scalars that actions use by index>
+//!         "actions": [{"do": "evaluate", "pipeline": "valid"},
+//!                     {"do": "save", "dir": "runs/digits", "keep": 3 or null, "best": 0 or null},
+//!                     {"do": "early_stop", "value": 1, "patience": 3}]}]}] }
+//! pipeline = {"stages": [{"stage": "idx", "prefix": "data/digits/train", "labels": true},
+//!                        {"stage": "resize", "height": 28, "width": 28}, {"stage": "shuffle", "buffer": 2000},
+//!                        {"stage": "take", "n": 100}, {"stage": "skip", "n": 10}, {"stage": "batch", "n": 32}],
+//!             "place": "cnn.dl:29:14"}
+//! ```
+
+mod read;
+
+use crate::dim::Dim;
+use crate::dtype::Dtype;
+
+/// All of it.
+#[derive(Clone, Debug)]
+pub struct Meta {
+    /// Version of the compiler.
+    pub mlc: String,
+    /// The file's stem.
+    pub name: String,
+    /// The file's name.
+    pub source: String,
+    /// Hash of the source text, in hex.
+    pub source_hash: String,
+    /// The CPU level that the code needs.
+    pub level: String,
+    /// Names of the size symbols.
+    pub symbols: Vec<String>,
+    /// Weights and states.
+    pub globals: Vec<Global>,
+    /// Everything that can be called.
+    pub entries: Vec<Entry>,
+    /// Exported functions.
+    pub functions: Vec<Function>,
+    /// The entry that writes initial weights.
+    pub init: Option<usize>,
+    /// Train blocks.
+    pub trains: Vec<Train>,
+}
+
+/// What a global is for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Kind {
+    /// A parameter.
+    Param,
+    /// A state of a layer; saved with the weights.
+    State,
+    /// A state of an optimizer; saved in checkpoints only.
+    Optimizer,
+}
+
+impl Kind {
+    /// Its word in JSON.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Param => "param",
+            Self::State => "state",
+            Self::Optimizer => "optimizer",
+        }
+    }
+}
+
+/// A weight or a state.
+#[derive(Clone, Debug)]
+pub struct Global {
+    /// `conv1.weight`
+    pub path: String,
+    /// Its name in a weight file.
+    pub file_path: String,
+    /// What it is for.
+    pub kind: Kind,
+    /// Type of its elements.
+    pub dtype: Dtype,
+    /// Sizes of its axes.
+    pub shape: Vec<usize>,
+}
+
+/// An argument, a result or a column.
+#[derive(Clone, Debug)]
+pub struct Port {
+    /// Its name.
+    pub name: String,
+    /// Type of its elements.
+    pub dtype: Dtype,
+    /// Sizes of its axes.
+    pub shape: Vec<Dim>,
+}
+
+impl Port {
+    /// `f32[B, 10]`
+    pub fn type_text(&self) -> String {
+        if self.shape.is_empty() {
+            return self.dtype.name().to_owned();
+        }
+        let dims: Vec<&str> = self.shape.iter().map(|d| d.text.as_str()).collect();
+        format!("{}[{}]", self.dtype.name(), dims.join(", "))
+    }
+
+    /// `image: f32[B, 28, 28, 1]`
+    pub fn text(&self) -> String {
+        format!("{}: {}", self.name, self.type_text())
+    }
+}
+
+/// How a size is found: `extent of axis = coef * size + offset`.
+#[derive(Clone, Copy, Debug)]
+pub struct Solve {
+    /// Which symbol.
+    pub symbol: usize,
+    /// Which argument.
+    pub arg: usize,
+    /// Which of its axes.
+    pub axis: usize,
+    /// Factor, at least 1.
+    pub coef: i64,
+    /// Summand.
+    pub offset: i64,
+}
+
+/// A use of an index tensor that can fail.
+#[derive(Clone, Debug)]
+pub struct Fault {
+    /// `cnn.dl:39:18`
+    pub place: String,
+    /// What is indexed or what the index is, a phrase.
+    pub text: String,
+    /// Indices must be below it.
+    pub bound: Dim,
+}
+
+/// Something that can be called.
+#[derive(Clone, Debug)]
+pub struct Entry {
+    /// For messages.
+    pub name: String,
+    /// Arguments.
+    pub args: Vec<Port>,
+    /// Results.
+    pub results: Vec<Port>,
+    /// How sizes are found.
+    pub symbols: Vec<Solve>,
+    /// Texts of size checks.
+    pub checks: Vec<String>,
+    /// Uses of index tensors.
+    pub faults: Vec<Fault>,
+    /// Globals that it reads.
+    pub globals_read: Vec<usize>,
+    /// Globals that it writes.
+    pub globals_written: Vec<usize>,
+    /// Buffers in the arena.
+    pub buffers: usize,
+    /// Formula of the arena's bytes.
+    pub arena: String,
+    /// Floating-point operations of a call.
+    pub flops: Option<Dim>,
+}
+
+impl Entry {
+    /// `(image: f32[B, 28, 28, 1]) -> f32[B, 10]`
+    pub fn signature(&self) -> String {
+        let args: Vec<String> = self.args.iter().map(Port::text).collect();
+        let results: Vec<String> =
+            self.results.iter().map(|r| if is_unnamed(&r.name) { r.type_text() } else { r.text() }).collect();
+        let results = match &results[..] {
+            [one] if is_unnamed(&self.results[0].name) => one.clone(),
+            _ => format!("({})", results.join(", ")),
+        };
+        format!("({}) -> {results}", args.join(", "))
+    }
+}
+
+/// The name of a result that has none in the source: `out`, or its number.
+fn is_unnamed(name: &str) -> bool {
+    name == "out" || name.bytes().all(|b| b.is_ascii_digit())
+}
+
+/// An exported function.
+#[derive(Clone, Debug)]
+pub struct Function {
+    /// Its name.
+    pub name: String,
+    /// Its model or binding.
+    pub model: String,
+    /// Which entry it is.
+    pub entry: usize,
+}
+
+/// How an accumuland of a metric is combined over batches.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Combine {
+    /// Added.
+    Sum,
+    /// The largest.
+    Max,
+    /// The smallest.
+    Min,
+}
+
+/// A train block.
+#[derive(Clone, Debug)]
+pub struct Train {
+    /// Its name.
+    pub name: String,
+    /// Seed of weights, draws and shuffles.
+    pub seed: i64,
+    /// Epochs, if the block says.
+    pub epochs: Option<i64>,
+    /// Steps, if the block says.
+    pub steps: Option<i64>,
+    /// Rows of a batch.
+    pub batch: Option<i64>,
+    /// Entry of a training step.
+    pub step: usize,
+    /// Entry of a step that only reports.
+    pub eval: usize,
+    /// Entry that returns gradients.
+    pub grads: Option<usize>,
+    /// Entry that makes metrics of accumulands.
+    pub finish: usize,
+    /// How accumulands are combined.
+    pub accumulands: Vec<Combine>,
+    /// Names of the results of `finish`.
+    pub metrics: Vec<String>,
+    /// Arguments of the step.
+    pub columns: Vec<Port>,
+    /// Globals that the block updates.
+    pub trained: Vec<usize>,
+    /// Named pipelines.
+    pub pipelines: Vec<(String, Pipeline)>,
+    /// Blocks that run now and then.
+    pub every: Vec<Every>,
+}
+
+impl Train {
+    /// The pipeline called `name`.
+    pub fn pipeline(&self, name: &str) -> Option<&Pipeline> {
+        self.pipelines.iter().find(|(n, _)| n == name).map(|(_, p)| p)
+    }
+}
+
+/// Unit of an `every` block.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Period {
+    /// `every N epochs`
+    Epochs,
+    /// `every N steps`
+    Steps,
+}
+
+/// An `every` block.
+#[derive(Clone, Debug)]
+pub struct Every {
+    /// Runs when this many have passed, at least 1.
+    pub count: i64,
+    /// Of what.
+    pub period: Period,
+    /// Entry that computes the values which its actions use.
+    pub entry: Option<usize>,
+    /// In the source's order.
+    pub actions: Vec<Action>,
+}
+
+/// An action in an `every` block.
+#[derive(Clone, Debug)]
+pub enum Action {
+    /// `evaluate(valid)`
+    Evaluate {
+        /// Name of the pipeline.
+        pipeline: String,
+    },
+    /// `save(dir, keep:, best:)`
+    Save {
+        /// Folder.
+        dir: String,
+        /// How many `step-N` to keep; all if absent.
+        keep: Option<i64>,
+        /// Which value is best when highest.
+        best: Option<usize>,
+    },
+    /// `early_stop(value, patience:)`
+    EarlyStop {
+        /// Which value has to rise.
+        value: usize,
+        /// How often it may fail to.
+        patience: i64,
+    },
+}
+
+/// A source of rows and what is done to them.
+#[derive(Clone, Debug)]
+pub struct Pipeline {
+    /// The source and the stages after it.
+    pub stages: Vec<Stage>,
+    /// Its place in the source.
+    pub place: String,
+}
+
+/// A stage of a pipeline.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Stage {
+    /// Images and labels in the format of MNIST.
+    Idx {
+        /// Of the two file names.
+        prefix: String,
+        /// Are there labels?
+        labels: bool,
+    },
+    /// Images to one size.
+    Resize {
+        /// Rows of pixels.
+        height: usize,
+        /// Columns of pixels.
+        width: usize,
+    },
+    /// A buffered shuffle.
+    Shuffle {
+        /// Rows that it holds.
+        buffer: usize,
+    },
+    /// The first rows.
+    Take(usize),
+    /// All but the first rows.
+    Skip(usize),
+    /// Rows of a batch.
+    Batch(usize),
+    /// One that this runtime doesn't know.
+    Unknown(String),
+}

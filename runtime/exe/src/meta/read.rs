@@ -1,0 +1,311 @@
+//! Reading the metadata. Every number in it is checked, so that the rest of the runtime may index by it.
+
+use super::{
+    Action, Combine, Entry, Every, Fault, Function, Global, Kind, Meta, Period, Pipeline, Port, Solve, Stage, Train,
+};
+use crate::dim::Dim;
+use crate::dtype::Dtype;
+use crate::error::{Failure, Result};
+use crate::json::Value;
+use mlc_rt_core::abi::{ABI_VERSION, Program};
+
+impl Meta {
+    /// Reads the metadata of a program and checks all numbers in it.
+    ///
+    /// # Safety
+    ///
+    /// `program`'s pointers and lengths must be right.
+    pub unsafe fn of(program: &Program) -> Result<Self> {
+        if program.abi != ABI_VERSION {
+            return Err(damaged(&format!("version {} of the interface, this is {ABI_VERSION}", program.abi)));
+        }
+        // SAFETY: by this function's contract.
+        let text = unsafe { std::slice::from_raw_parts(program.meta, program.meta_len) };
+        let value = Value::parse(text).map_err(|e| damaged(&format!("{} at byte {}", e.what, e.at)))?;
+        let meta = Self::read(&Reader { value: &value, path: "" })?;
+        if meta.entries.len() != program.entry_count as usize {
+            return Err(damaged("the number of entries"));
+        }
+        Ok(meta)
+    }
+
+    fn read(r: &Reader<'_>) -> Result<Self> {
+        let symbols = r.list("symbols", |s| s.text())?;
+        let globals = r.list("globals", global)?;
+        let entries = r.list("entries", |e| entry(e, &symbols, globals.len()))?;
+        let known = entries.len();
+        let meta = Self {
+            mlc: r.field("mlc")?.text()?,
+            name: r.field("name")?.text()?,
+            source: r.field("source")?.text()?,
+            source_hash: r.field("source_hash")?.text()?,
+            level: r.field("level")?.text()?,
+            functions: r.list("functions", |f| function(f, known))?,
+            init: r.optional("init").map(|i| i.field("entry")?.index(known)).transpose()?,
+            trains: r.list("trains", |t| train(t, &symbols, &entries, globals.len()))?,
+            symbols,
+            globals,
+            entries,
+        };
+        Ok(meta)
+    }
+}
+
+fn damaged(what: &str) -> Failure {
+    Failure::internal(format!("the program's description is damaged: {what}"))
+}
+
+/// A value and the key it stands under.
+#[derive(Clone, Copy)]
+struct Reader<'a> {
+    value: &'a Value,
+    path: &'a str,
+}
+
+impl<'a> Reader<'a> {
+    fn wrong(&self) -> Failure {
+        damaged(&format!("`{}`", self.path))
+    }
+
+    fn field(&self, key: &'a str) -> Result<Self> {
+        self.optional(key).ok_or_else(|| damaged(&format!("`{key}` is missing in `{}`", self.path)))
+    }
+
+    fn optional(&self, key: &'a str) -> Option<Self> {
+        self.value.get(key).filter(|v| **v != Value::Null).map(|value| Self { value, path: key })
+    }
+
+    fn text(&self) -> Result<String> {
+        self.value.as_str().map(str::to_owned).ok_or_else(|| self.wrong())
+    }
+
+    fn int(&self) -> Result<i64> {
+        self.value.as_int().ok_or_else(|| self.wrong())
+    }
+
+    fn size(&self) -> Result<usize> {
+        usize::try_from(self.int()?).map_err(|_| self.wrong())
+    }
+
+    fn index(&self, below: usize) -> Result<usize> {
+        self.size().ok().filter(|&i| i < below).ok_or_else(|| self.wrong())
+    }
+
+    fn list<T>(&self, key: &'a str, item: impl Fn(&Self) -> Result<T>) -> Result<Vec<T>> {
+        let field = self.field(key)?;
+        let items = field.value.as_array().ok_or_else(|| field.wrong())?;
+        items.iter().map(|value| item(&Self { value, path: key })).collect()
+    }
+
+    fn optional_int(&self, key: &'a str) -> Result<Option<i64>> {
+        self.optional(key).map(|v| v.int()).transpose()
+    }
+
+    fn optional_index(&self, key: &'a str, below: usize) -> Result<Option<usize>> {
+        self.optional(key).map(|v| v.index(below)).transpose()
+    }
+
+    fn dtype(&self) -> Result<Dtype> {
+        let field = self.field("dtype")?;
+        Dtype::from_name(&field.text()?).ok_or_else(|| field.wrong())
+    }
+
+    fn dim(&self, symbols: &[String]) -> Result<Dim> {
+        Dim::from_json(self.value, symbols).ok_or_else(|| self.wrong())
+    }
+}
+
+fn global(r: &Reader<'_>) -> Result<Global> {
+    let kind = r.field("kind")?;
+    let shape: Vec<usize> = r.list("shape", Reader::size)?;
+    let dtype = r.dtype()?;
+    crate::tensor::bytes_of(dtype, &shape).ok_or_else(|| r.wrong())?;
+    Ok(Global {
+        path: r.field("path")?.text()?,
+        file_path: r.field("file_path")?.text()?,
+        kind: match kind.text()?.as_str() {
+            "param" => Kind::Param,
+            "state" => Kind::State,
+            "optimizer" => Kind::Optimizer,
+            _ => return Err(kind.wrong()),
+        },
+        dtype,
+        shape,
+    })
+}
+
+fn port(r: &Reader<'_>, symbols: &[String]) -> Result<Port> {
+    Ok(Port { name: r.field("name")?.text()?, dtype: r.dtype()?, shape: r.list("shape", |d| d.dim(symbols))? })
+}
+
+fn entry(r: &Reader<'_>, symbols: &[String], globals: usize) -> Result<Entry> {
+    let args = r.list("args", |a| port(a, symbols))?;
+    let solve = |s: &Reader<'_>| -> Result<Solve> {
+        let arg = s.field("arg")?.index(args.len())?;
+        let coef = s.field("coef")?;
+        Ok(Solve {
+            symbol: s.field("symbol")?.index(symbols.len())?,
+            arg,
+            axis: s.field("axis")?.index(args[arg].shape.len())?,
+            coef: coef.int().ok().filter(|&c| c >= 1).ok_or_else(|| coef.wrong())?,
+            offset: s.field("offset")?.int()?,
+        })
+    };
+    let fault = |f: &Reader<'_>| -> Result<Fault> {
+        Ok(Fault {
+            place: f.field("place")?.text()?,
+            text: f.field("text")?.text()?,
+            bound: f.field("bound")?.dim(symbols)?,
+        })
+    };
+    Ok(Entry {
+        name: r.field("name")?.text()?,
+        results: r.list("results", |a| port(a, symbols))?,
+        symbols: r.list("symbols", solve)?,
+        checks: r.list("checks", Reader::text)?,
+        faults: r.list("faults", fault)?,
+        globals_read: r.list("globals_read", |g| g.index(globals))?,
+        globals_written: r.list("globals_written", |g| g.index(globals))?,
+        buffers: r.field("buffers")?.size()?,
+        arena: r.field("arena")?.text()?,
+        flops: r.optional("flops").map(|d| d.dim(symbols)).transpose()?,
+        args,
+    })
+}
+
+fn function(r: &Reader<'_>, entries: usize) -> Result<Function> {
+    Ok(Function {
+        name: r.field("name")?.text()?,
+        model: r.optional("model").map(|m| m.text()).transpose()?.unwrap_or_default(),
+        entry: r.field("entry")?.index(entries)?,
+    })
+}
+
+fn train(r: &Reader<'_>, symbols: &[String], entries: &[Entry], globals: usize) -> Result<Train> {
+    let combine = |a: &Reader<'_>| -> Result<Combine> {
+        let field = a.field("combine")?;
+        match field.text()?.as_str() {
+            "sum" => Ok(Combine::Sum),
+            "max" => Ok(Combine::Max),
+            "min" => Ok(Combine::Min),
+            _ => Err(field.wrong()),
+        }
+    };
+    let known = entries.len();
+    let train = Train {
+        name: r.field("name")?.text()?,
+        seed: r.optional_int("seed")?.unwrap_or(0),
+        epochs: r.optional_int("epochs")?,
+        steps: r.optional_int("steps")?,
+        batch: r.optional_int("batch")?,
+        step: r.field("step")?.index(known)?,
+        eval: r.field("eval")?.index(known)?,
+        grads: r.optional_index("grads", known)?,
+        finish: r.field("finish")?.index(known)?,
+        accumulands: r.list("accumulands", combine)?,
+        metrics: r.list("metrics", Reader::text)?,
+        columns: r.list("columns", |c| port(c, symbols))?,
+        trained: r.list("trained", |g| g.index(globals))?,
+        pipelines: pipelines(r)?,
+        every: r.list("every", |e| every(e, entries))?,
+    };
+    check_train(&train, entries, r)?;
+    Ok(train)
+}
+
+/// The entries of a train block must take and return what the driver hands them.
+fn check_train(train: &Train, entries: &[Entry], r: &Reader<'_>) -> Result<()> {
+    let scalars = |ports: &[Port], count: usize| {
+        ports.len() >= count && ports[..count].iter().all(|p| p.shape.is_empty() && p.dtype.bytes() >= 4)
+    };
+    let sums = train.accumulands.len();
+    let reports = [Some(train.step), Some(train.eval), train.grads].into_iter().flatten();
+    let reports_fit =
+        reports.map(|e| &entries[e]).all(|e| scalars(&e.results, sums) && e.args.len() == train.columns.len());
+    let finish = &entries[train.finish];
+    let wide = |ports: &[Port], count: usize| {
+        ports.len() == count && scalars(ports, count) && ports.iter().all(|p| p.dtype == Dtype::F64)
+    };
+    let finish_fits = wide(&finish.args, sums)
+        && finish.results.len() == train.metrics.len()
+        && scalars(&finish.results, train.metrics.len());
+    let every_fits = train
+        .every
+        .iter()
+        .filter_map(|e| e.entry)
+        .map(|e| &entries[e])
+        .all(|e| (e.args.is_empty() || wide(&e.args, train.metrics.len())) && scalars(&e.results, e.results.len()));
+    if reports_fit && finish_fits && every_fits { Ok(()) } else { Err(r.wrong()) }
+}
+
+/// Those under `pipelines`, and `data` and `valid` if they stand only beside it.
+fn pipelines(r: &Reader<'_>) -> Result<Vec<(String, Pipeline)>> {
+    let mut all = Vec::new();
+    if let Some(Reader { value: Value::Object(fields), .. }) = r.optional("pipelines") {
+        for (name, value) in fields.iter().filter(|(_, v)| *v != Value::Null) {
+            all.push((name.clone(), pipeline(&Reader { value, path: name })?));
+        }
+    }
+    for name in ["data", "valid"] {
+        if let Some(value) = r.optional(name).filter(|_| all.iter().all(|(n, _)| n != name)) {
+            all.push((name.to_owned(), pipeline(&value)?));
+        }
+    }
+    Ok(all)
+}
+
+fn pipeline(r: &Reader<'_>) -> Result<Pipeline> {
+    Ok(Pipeline { stages: r.list("stages", stage)?, place: r.field("place")?.text()? })
+}
+
+fn stage(r: &Reader<'_>) -> Result<Stage> {
+    let positive = |key| -> Result<usize> {
+        let field = r.field(key)?;
+        field.size().ok().filter(|&n| n >= 1).ok_or_else(|| field.wrong())
+    };
+    Ok(match r.field("stage")?.text()?.as_str() {
+        "idx" => Stage::Idx {
+            prefix: r.field("prefix")?.text()?,
+            labels: r.optional("labels").is_none_or(|l| *l.value != Value::Bool(false)),
+        },
+        "resize" => Stage::Resize { height: positive("height")?, width: positive("width")? },
+        "shuffle" => Stage::Shuffle { buffer: positive("buffer")? },
+        "take" => Stage::Take(r.field("n")?.size()?),
+        "skip" => Stage::Skip(r.field("n")?.size()?),
+        "batch" => Stage::Batch(positive("n")?),
+        other => Stage::Unknown(other.to_owned()),
+    })
+}
+
+fn every(r: &Reader<'_>, entries: &[Entry]) -> Result<Every> {
+    let period = r.field("period")?;
+    let count = r.field("count")?;
+    let entry = r.optional_index("entry", entries.len())?;
+    let values = entry.map_or(0, |e| entries[e].results.len());
+    Ok(Every {
+        count: count.int().ok().filter(|&n| n >= 1).ok_or_else(|| count.wrong())?,
+        period: match period.text()?.as_str() {
+            "epochs" | "epoch" => Period::Epochs,
+            "steps" | "step" => Period::Steps,
+            _ => return Err(period.wrong()),
+        },
+        entry,
+        actions: r.list("actions", |a| action(a, values))?,
+    })
+}
+
+fn action(r: &Reader<'_>, values: usize) -> Result<Action> {
+    let what = r.field("do")?;
+    Ok(match what.text()?.as_str() {
+        "evaluate" => Action::Evaluate { pipeline: r.field("pipeline")?.text()? },
+        "save" => Action::Save {
+            dir: r.field("dir")?.text()?,
+            keep: r.optional_int("keep")?,
+            best: r.optional_index("best", values)?,
+        },
+        "early_stop" => {
+            Action::EarlyStop { value: r.field("value")?.index(values)?, patience: r.field("patience")?.int()? }
+        }
+        _ => return Err(what.wrong()),
+    })
+}
