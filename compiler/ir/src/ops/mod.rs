@@ -284,6 +284,7 @@ ops! {
     concat::Concat,
     reduce::Reduce,
     arg_reduce::ArgReduce,
+    cum_sum::CumSum,
     contract::Contract,
     conv::Conv,
     window_max::WindowMax,
