@@ -40,7 +40,7 @@ fn deep_expressions_parse() {
 
 #[test]
 fn deep_blocks_parse() {
-    let nested = format!("fn f() {{ {} }}", around("if a < b { ", "x = 1", " }", DEEP));
+    let nested = format!("fn f() {{ {} }}", around("if a < b { ", "x = 1", " }", DEEP - 1));
     assert_eq!(parse(&nested).messages(), Vec::<String>::new());
     let chain = format!("fn f() {{ if a {{ }} {} }}", "else if b == c { } ".repeat(DEEP));
     assert_eq!(parse(&chain).messages(), Vec::<String>::new());

@@ -1,8 +1,9 @@
 //! Cuts a file into logical lines.
 
+use super::chain::Chain;
 use super::headline::{self, Declaration};
 use super::token::{Kind, Lexer, Token};
-use super::{Body, Layout, Line, MAX_CHAIN, MAX_NESTING, Segment};
+use super::{Body, Layout, Line, MAX_NESTING, Segment};
 use crate::codes::Code;
 use crate::diag::Diagnostic;
 use crate::sink::Sink;
@@ -68,70 +69,6 @@ enum Attribute {
     Sign,
     /// There is something else.
     No,
-}
-
-/// How deep the tree of an expression or statement can become: what stands around it and beside it.
-struct Chain {
-    /// One for the file and for each open bracket and brace.
-    levels: Vec<Links>,
-    total: usize,
-}
-
-/// What makes a tree deeper without being around what follows.
-#[derive(Clone, Copy, Default)]
-struct Links {
-    /// Operators and brackets since the last comma.
-    operators: usize,
-    /// Blocks of this line: each `else if` is one deeper.
-    blocks: usize,
-}
-
-impl Default for Chain {
-    fn default() -> Chain {
-        Chain { levels: vec![Links::default()], total: 0 }
-    }
-}
-
-impl Chain {
-    fn link(&mut self) {
-        if let Some(level) = self.levels.last_mut() {
-            level.operators += 1;
-            self.total += 1;
-        }
-    }
-
-    fn restart(&mut self) {
-        if let Some(level) = self.levels.last_mut() {
-            self.total -= level.operators + level.blocks;
-            *level = Links::default();
-        }
-    }
-
-    fn open_bracket(&mut self) {
-        self.link();
-        self.levels.push(Links::default());
-    }
-
-    fn open_block(&mut self) {
-        if let Some(level) = self.levels.last_mut() {
-            // The operators of the head are beside the block, not around it.
-            self.total -= std::mem::take(&mut level.operators);
-            level.blocks += 1;
-            self.total += 1;
-        }
-        self.levels.push(Links::default());
-    }
-
-    fn close(&mut self) {
-        self.restart();
-        if self.levels.len() > 1 {
-            self.levels.pop();
-        }
-    }
-
-    fn is_too_long(&self) -> bool {
-        self.total > MAX_CHAIN
-    }
 }
 
 struct Cutter<'a> {

@@ -7,6 +7,7 @@
 //! Reported here: what is not closed, what is nested too deeply, comments of other languages. Not
 //! here: everything else about the text of a line.
 
+mod chain;
 mod cut;
 mod headline;
 mod token;
