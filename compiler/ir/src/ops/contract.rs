@@ -65,29 +65,25 @@ impl Primitive for Contract {
             .iter()
             .map(|letter| self.left.iter().position(|left| left == letter).map_or(1, |at| a.shape[at]))
             .collect();
-        let letters: Vec<u32> = self.out.iter().chain(&summed).copied().collect();
-        let place = |of: &[u32], index: &[usize]| -> Vec<usize> {
-            of.iter().map(|letter| letters.iter().position(|l| l == letter).map_or(0, |at| index[at])).collect()
+        let place = |letters: &[u32], index: &[usize]| {
+            (offset(a, &self.left, letters, index), offset(b, &self.right, letters, index))
         };
-        let terms = |index: &[usize]| -> Vec<(usize, usize)> {
-            each_index(&sizes)
-                .map(|rest| {
-                    let index = [index, &rest].concat();
-                    (a.offset(&place(&self.left, &index)), b.offset(&place(&self.right, &index)))
-                })
-                .collect()
+        let rests: Vec<(usize, usize)> = each_index(&sizes).map(|rest| place(&summed, &rest)).collect();
+        let terms = |index: Vec<usize>| {
+            let (in_a, in_b) = place(&self.out, &index);
+            rests.iter().map(move |(a, b)| (in_a + a, in_b + b))
         };
         vec![match (&a.data, &b.data) {
             (Data::Float(a_values), Data::Float(b_values)) => Tensor::floats_of(
                 a.dtype,
                 &shape,
-                each_index(&shape).map(|index| terms(&index).into_iter().map(|(i, j)| a_values[i] * b_values[j]).sum()),
+                each_index(&shape).map(|index| terms(index).map(|(i, j)| a_values[i] * b_values[j]).sum()),
             ),
             (Data::Int(a_values), Data::Int(b_values)) => Tensor::ints_of(
                 a.dtype,
                 &shape,
                 each_index(&shape).map(|index| {
-                    let products = terms(&index).into_iter().map(|(i, j)| a_values[i].wrapping_mul(b_values[j]));
+                    let products = terms(index).map(|(i, j)| a_values[i].wrapping_mul(b_values[j]));
                     products.fold(0i64, i64::wrapping_add)
                 }),
             ),
@@ -164,6 +160,15 @@ impl Contract {
         let right = self.right.iter().position(|l| *l == letter).map(|at| &b.shape[at]);
         left.or(right).cloned()
     }
+}
+
+/// What the coordinates of some letters add to the number of an element.
+fn offset(tensor: &Tensor, axes: &[u32], letters: &[u32], index: &[usize]) -> usize {
+    let mut place = vec![0; axes.len()];
+    for (slot, axis) in place.iter_mut().zip(axes) {
+        *slot = letters.iter().position(|letter| letter == axis).map_or(0, |at| index[at]);
+    }
+    tensor.offset(&place)
 }
 
 fn no_repeat(letters: &[u32]) -> bool {

@@ -17,7 +17,7 @@ use crate::graph::Value;
 use crate::index::{Cond, Definition, Expr, Ix};
 use crate::scalar::Literal;
 use crate::tensor::{Tensor, each_index, extents};
-use crate::ty::Type;
+use crate::ty::{DType, Type};
 
 /// Which operand of the trilinear form is the result.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -274,22 +274,23 @@ impl Conv {
     /// Calls `f` with the numbers of the three elements of each term of the trilinear form.
     fn each_term(&self, x: &[usize], w: &[usize], y: &[usize], mut f: impl FnMut(usize, usize, usize)) {
         let rank = self.geometry.rank();
-        let (group_in, group_out) = (w[rank], (w[rank + 1] / self.geometry.groups as usize).max(1));
-        let shaped = |shape: &[usize]| Tensor::zeros(crate::ty::DType::Bool, shape);
-        let (x, w, y) = (shaped(x), shaped(w), shaped(y));
-        for at_y in each_index(&y.shape) {
-            let channel = at_y[rank + 1];
-            for at_k in each_index(&w.shape[..=rank]) {
+        let (group_in, channels) = (w[rank], w[rank + 1]);
+        let group_out = (channels / self.geometry.groups as usize).max(1);
+        let pixels = Tensor::zeros(DType::Bool, &x[..=rank]);
+        for (y_pixel, at_y) in each_index(&y[..=rank]).enumerate() {
+            for (tap, at_k) in each_index(&w[..rank]).enumerate() {
                 let mut at_x = vec![at_y[0] as i64];
                 for axis in 0..rank {
                     let (stride, dilation) = (self.geometry.strides[axis], self.geometry.dilations[axis]);
                     let place = at_y[1 + axis] as i64 * stride + at_k[axis] as i64 * dilation;
                     at_x.push(place - self.geometry.pads[axis].0);
                 }
-                at_x.push((channel / group_out * group_in + at_k[rank]) as i64);
-                let at_w = [at_k.as_slice(), &[channel]].concat();
-                if let Some(place) = x.offset_within(&at_x) {
-                    f(place, w.offset(&at_w), y.offset(&at_y));
+                let Some(x_pixel) = pixels.offset_within(&at_x) else { continue };
+                for i in 0..group_in {
+                    for c in 0..channels {
+                        let channel_in = c / group_out * group_in + i;
+                        f(x_pixel * x[rank + 1] + channel_in, (tap * group_in + i) * channels + c, y_pixel * channels + c);
+                    }
                 }
             }
         }

@@ -71,7 +71,7 @@ impl Primitive for Reduce {
             .map(|index| places.offset(&kept.iter().map(|axis| index[*axis]).collect::<Vec<_>>()));
         vec![match &x.data {
             Data::Float(values) => {
-                let mut totals = vec![self.start(x.dtype); places.len()];
+                let mut totals = vec![self.start(); places.len()];
                 for (value, to) in values.iter().zip(targets) {
                     totals[to] = self.join(totals[to], *value);
                 }
@@ -159,7 +159,7 @@ impl Reduce {
         (0..rank).filter(|axis| !self.axes.contains(axis)).collect()
     }
 
-    fn start(&self, _dtype: DType) -> f64 {
+    fn start(&self) -> f64 {
         match self.kind {
             ReduceKind::Sum | ReduceKind::Any => 0.0,
             ReduceKind::Prod | ReduceKind::All => 1.0,
