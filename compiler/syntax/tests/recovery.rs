@@ -32,7 +32,8 @@ fn every_line_has_its_own_error() {
         [
             "2:15 E0002 `(` is not closed",
             "3:11 E0001 `w` needs a type",
-            "6:11 E0001 expected the end of the line, found `=`",
+            "5:16 E0001 expected an expression, found the end of the line",
+            "6:15 E0001 expected the end of the line, found `3`",
             "7:18 E0001 expected the end of the line, found `y`",
             "12:9 E0002 there is no `(` for this `)`",
         ]

@@ -239,7 +239,14 @@ impl Cutter<'_> {
             Kind::Word => matches!(self.word(previous), "and" | "or"),
             _ => false,
         });
-        next_joins || previous_joins
+        next_joins || (previous_joins && !self.lacks_operand(token))
+    }
+
+    /// An operator and then a line like `y = …`: the operand was forgotten. Behind a comma, `y` is one
+    /// more name on the left.
+    fn lacks_operand(&self, token: Token) -> bool {
+        let after_comma = self.previous.is_some_and(|previous| previous.kind == Kind::Comma);
+        !after_comma && headline::statement(&self.source[token.lo..])
     }
 
     fn note_attribute(&mut self, token: Token) {

@@ -40,8 +40,8 @@ pub fn declaration(text: &str) -> Option<Declaration> {
     (title || named).then_some(kind)
 }
 
-/// Whether the line at the beginning of `text`, which stands in open brackets but not behind a comma,
-/// looks like a statement: `y = …`, `return …`.
+/// Whether the line at the beginning of `text`, which stands in open brackets or behind an operator,
+/// but not behind a comma, looks like a statement: `y = …`, `return …`.
 pub fn statement(text: &str) -> bool {
     let (word, rest) = text.split_at(word_len(text));
     let rest = rest.trim_start_matches([' ', '\t']);
