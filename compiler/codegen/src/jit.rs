@@ -137,3 +137,37 @@ impl Drop for JitProgram {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use cranelift_codegen::Context;
+    use cranelift_codegen::ir::{InstBuilder, UserFuncName};
+    use cranelift_frontend::{FunctionBuilder, FunctionBuilderContext};
+    use cranelift_module::{Linkage, Module};
+
+    /// Cranelift would take any symbol of the process.
+    #[test]
+    #[should_panic(expected = "compiled code refers to `abs`")]
+    fn unknown_symbols_are_not_looked_for() {
+        let program = Program::default();
+        let compiler = Compiler::new(&program, &Target::host(), crate::Level::V2, Place::Jit).unwrap();
+        let mut module = empty_module(&compiler).unwrap();
+        let signature = module.make_signature();
+        let callee = module.declare_function("abs", Linkage::Import, &signature).unwrap();
+        let caller = module.declare_function("caller", Linkage::Local, &signature).unwrap();
+        let mut context = Context::new();
+        context.func.name = UserFuncName::user(0, caller.as_u32());
+        let mut builder_context = FunctionBuilderContext::new();
+        let mut b = FunctionBuilder::new(&mut context.func, &mut builder_context);
+        let block = b.create_block();
+        b.switch_to_block(block);
+        let callee = module.declare_func_in_func(callee, b.func);
+        b.ins().call(callee, &[]);
+        b.ins().return_(&[]);
+        b.seal_all_blocks();
+        b.finalize(module.target_config());
+        module.define_function(caller, &mut context).unwrap();
+        module.finalize_definitions().unwrap();
+    }
+}

@@ -14,6 +14,8 @@ use cranelift_codegen::control::ControlPlane;
 use cranelift_codegen::ir::{Function, LibCall, UserFuncName};
 use cranelift_codegen::isa::{OwnedTargetIsa, TargetIsa};
 use cranelift_module::{FuncId, Linkage, Module, ModuleReloc, ModuleRelocTarget};
+use mlc_kernel::lane::Lane;
+use mlc_kernel::lane_verify::verify;
 use mlc_kernel::program::Program;
 use rayon::prelude::*;
 use std::time::{Duration, Instant};
@@ -114,10 +116,19 @@ impl<'a> Compiler<'a> {
         let name = UserFuncName::user(0, id.as_u32());
         let config = self.isa_of(part).frontend_config();
         match part {
-            Part::Kernel(n) => emit::kernel(&self.program.kernels[n], name, config, self.mul_add),
+            Part::Kernel(n) => self.kernel(&self.program.kernels[n], name),
             Part::Entry(n) => entry_function(&self.program.entries[n], kernels, name, config),
             Part::Plan(n) => plan_function(&self.program.entries[n].plan, name, config),
         }
+    }
+
+    fn kernel(&self, lane: &Lane, name: UserFuncName) -> Function {
+        if cfg!(debug_assertions)
+            && let Err(error) = verify(lane, VECTOR_BYTES)
+        {
+            bug(&error.to_string());
+        }
+        emit::kernel(lane, name, self.kernels.frontend_config(), self.mul_add)
     }
 
     fn compile(&self, part: Part, id: FuncId, kernels: &[FuncId]) -> Compiled {
@@ -140,6 +151,9 @@ impl<'a> Compiler<'a> {
         Compiled { bytes, align, relocs, timing }
     }
 }
+
+/// Of Cranelift's vectors.
+const VECTOR_BYTES: u32 = 16;
 
 /// Of a fetch block, so that a loop's place in it doesn't depend on the functions before.
 const FUNCTION_ALIGN: u32 = 32;
@@ -243,4 +257,44 @@ fn compile_all(
         .build()
         .map_err(|error| CodegenError::Resources(error.to_string()))?;
     Ok(pool.install(|| parts.par_iter().zip(ids).map(compile).collect()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use mlc_kernel::lane::{Block, Elem, Inst, Mem, Op, Tail, Ty, V};
+
+    /// `*out = fma(x, x, x)` for four floats.
+    fn program() -> Program {
+        let def = |n, op| Inst::Def { result: V(n), op };
+        let load = Op::Load { ptr: V(0), disp: 0, mem: Mem::F32, tail: Tail::Full };
+        let insts = vec![
+            def(0, Op::FramePtr(0)),
+            def(1, load),
+            def(2, Op::MulAdd(V(1), V(1), V(1))),
+            Inst::Store { ptr: V(0), disp: 0, mem: Mem::F32, tail: Tail::Full, value: V(2) },
+        ];
+        let types = vec![Ty::new(Elem::Ptr, 1), Ty::new(Elem::F32, 4), Ty::new(Elem::F32, 4)];
+        let lane = Lane { name: "fma".into(), types, body: Block { insts }, frame_words: 1, scratch_bytes: 0 };
+        Program { kernels: vec![lane], ..Program::default() }
+    }
+
+    fn compile(level: Level, mul_add: MulAdd) -> Compiled {
+        let target = Target::parse("x86_64-unknown-linux-gnu").unwrap();
+        let program = program();
+        let compiler = Compiler { mul_add, ..Compiler::new(&program, &target, level, Place::Object).unwrap() };
+        compiler.compile(Part::Kernel(0), FuncId::from_u32(0), &[])
+    }
+
+    #[test]
+    #[should_panic(expected = "refers to LibCall(FmaF32)")]
+    fn a_library_call_is_refused() {
+        compile(Level::V2, MulAdd::Fused);
+    }
+
+    #[test]
+    fn kernels_refer_to_nothing() {
+        assert!(compile(Level::V2, MulAdd::Split).relocs.is_empty());
+        assert!(compile(Level::V3, MulAdd::Fused).relocs.is_empty());
+    }
 }

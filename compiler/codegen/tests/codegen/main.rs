@@ -4,5 +4,10 @@ mod build;
 mod check;
 mod guard;
 
+mod entry;
 mod memory;
+mod object;
 mod ops;
+mod plan;
+mod random;
+mod traps;
