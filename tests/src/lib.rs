@@ -1,1 +1,16 @@
-//! See the crate description.
+//! What the harnesses share: starting `mlc` and the executables it makes, and the files that go in
+//! and come out. Test code: whatever is wrong here panics.
+
+pub mod digits;
+pub mod npy;
+pub mod process;
+pub mod programs;
+pub mod snapshot;
+pub mod weights;
+
+use std::path::PathBuf;
+
+/// A path in the repository.
+pub fn repository(path: &str) -> PathBuf {
+    PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("..").join(path)
+}

@@ -1,0 +1,155 @@
+//! `mlc` itself: exit statuses, what is refused by name, products that appear complete or not at all,
+//! and the same bytes for the same input.
+
+use mlc_tests::process::{self, Outcome};
+use mlc_tests::{digits, repository};
+use std::fs;
+use std::path::Path;
+
+fn mlc(folder: &Path, args: &[&str]) -> Outcome {
+    process::run(Path::new(env!("CARGO_BIN_EXE_mlc-under-test")), folder, args)
+}
+
+fn example(name: &str) -> String {
+    repository("dsl-examples").join(name).to_str().unwrap().to_string()
+}
+
+/// Refused as a wrong command line, with these words.
+#[track_caller]
+fn usage(args: &[&str], words: &[&str]) {
+    let outcome = mlc(&repository("."), args);
+    assert_eq!(outcome.status, 2, "{args:?}\n{}", outcome.stderr);
+    for word in words {
+        assert!(outcome.stderr.contains(word), "`{word}` is not in:\n{}", outcome.stderr);
+    }
+}
+
+#[test]
+fn refused_by_name() {
+    let cnn = example("cnn.dl");
+    usage(&["build", &cnn, "--cpu", "v4"], &["v4", "not supported yet"]);
+    usage(&["build", &cnn, "--emit", "lib"], &["lib", "not supported yet"]);
+    usage(&["build", &cnn, "--emit", "python"], &["python", "not supported yet"]);
+    usage(&["build", &cnn, "--target", "aarch64-unknown-linux-gnu"], &["--target", "not supported yet"]);
+    usage(&["build", &cnn, "--tune"], &["--tune", "not supported yet"]);
+    usage(&["build", &cnn, "--threads", "none"], &["--threads", "not supported yet"]);
+    usage(&["build", &cnn, "--linker", "wild"], &["--linker", "not supported yet"]);
+    usage(&["check", &cnn, "--max-memory", "1000"], &["--max-memory", "not supported yet"]);
+    for command in ["fmt", "verify", "import"] {
+        usage(&[command, &cnn, "--any", "-o", "x"], &[command, "not supported yet"]);
+    }
+    usage(&["fly"], &["fly"]);
+    usage(&[], &["Usage"]);
+    usage(&["check", &cnn, "-D", "H"], &["NAME=VALUE"]);
+    usage(&["emit", &cnn, "--stage", "nothing"], &["nothing"]);
+    usage(&["explain", "E9999"], &["E9999"]);
+}
+
+#[test]
+fn sources_that_cannot_be_read() {
+    let folder = tempfile::tempdir().unwrap();
+    fs::create_dir(folder.path().join("folder.dl")).unwrap();
+    for command in ["check", "build", "run", "test"] {
+        mlc(folder.path(), &[command, "missing.dl"]).refused(&["E0004", "missing.dl"]);
+        mlc(folder.path(), &[command, "folder.dl"]).refused(&["E0004", "folder.dl"]);
+    }
+    assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 1);
+}
+
+#[test]
+fn messages_for_editors() {
+    let folder = tempfile::tempdir().unwrap();
+    fs::write(folder.path().join("m.dl"), "const H = 1\nconst H = 2\n").unwrap();
+    let outcome = mlc(folder.path(), &["check", "m.dl", "--message-format", "json"]);
+    assert_eq!(outcome.status, 1);
+    let first: serde_json::Value = serde_json::from_str(outcome.stderr.lines().next().unwrap()).unwrap();
+    assert_eq!((first["code"].as_str(), first["spans"][0]["line"].as_u64()), (Some("E0102"), Some(2)), "{first}");
+}
+
+#[test]
+fn explanations() {
+    let outcome = mlc(&repository("."), &["explain", "e0107"]).ok();
+    assert!(outcome.stdout.starts_with("# E0107: matrix sizes do not agree"));
+}
+
+#[test]
+fn the_same_input_gives_the_same_bytes() {
+    let (here, there) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    fs::copy(example("mlp.dl"), there.path().join("mlp.dl")).unwrap();
+    mlc(here.path(), &["build", &example("mlp.dl"), "-o", "a"]).ok();
+    mlc(there.path(), &["build", "mlp.dl"]).ok();
+    mlc(here.path(), &["build", &example("mlp.dl"), "-o", "other", "-D", "H=256"]).ok();
+    let read = |path: &Path| fs::read(path).unwrap();
+    let first = read(&here.path().join("a"));
+    assert!(first == read(&there.path().join("mlp")));
+    assert!(first != read(&here.path().join("other")));
+    let traces = ["/tmp/", env!("CARGO_MANIFEST_DIR")];
+    for trace in traces {
+        assert!(!first.windows(trace.len()).any(|bytes| bytes == trace.as_bytes()), "{trace} is in the executable");
+    }
+}
+
+#[test]
+fn products_appear_complete_or_not_at_all() {
+    let folder = tempfile::tempdir().unwrap();
+    let cnn = example("cnn.dl");
+    mlc(folder.path(), &["build", &cnn, "-o", "no/such/folder/cnn"]).refused(&["E0304", "no/such/folder"]);
+    fs::create_dir(folder.path().join("taken")).unwrap();
+    mlc(folder.path(), &["build", &cnn, "-o", "taken"]).refused(&["E0304", "taken"]);
+    fs::write(folder.path().join("bad.dl"), "model M {").unwrap();
+    fs::write(folder.path().join("bad"), "was here before").unwrap();
+    mlc(folder.path(), &["build", "bad.dl"]).refused(&["E0002"]);
+    assert_eq!(fs::read_to_string(folder.path().join("bad")).unwrap(), "was here before");
+    assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 3);
+}
+
+#[test]
+fn build_and_run_in_the_folder_of_the_source() {
+    let (sources, elsewhere) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    digits::write_made_up(sources.path(), 64);
+    let source = sources.path().join("mlp.dl");
+    fs::copy(example("mlp.dl"), &source).unwrap();
+    let run = ["--run", "train", "--epochs", "1", "--out", "out"];
+    let build = [&["build", source.to_str().unwrap(), "-D", "H=16", "-o", "mlp"], &run[..]].concat();
+    mlc(elsewhere.path(), &build).ok();
+    assert!(elsewhere.path().join("mlp").exists() && sources.path().join("out/last.safetensors").exists());
+    let status = mlc(elsewhere.path(), &["build", source.to_str().unwrap(), "--run", "fly"]).status;
+    assert_eq!(status, 2, "the status is the program's");
+}
+
+#[test]
+fn embedded_weights() {
+    let folder = tempfile::tempdir().unwrap();
+    let mlp = example("mlp.dl");
+    mlc(folder.path(), &["run", &mlp, "init", "-o", "w.safetensors"]).ok();
+    mlc(folder.path(), &["build", &mlp, "--weights", "w.safetensors"]).ok();
+    mlc(folder.path(), &["build", &mlp, "--weights", "no.safetensors", "-o", "x"])
+        .refused(&["E0302", "no.safetensors"]);
+    let program = folder.path().join("mlp");
+    let image = folder.path().join("x.npy");
+    mlc_tests::npy::write_f32(&image, &[1, 28, 28, 1], &digits::image(4));
+    let run = |extra: &[&str], out: &str| {
+        let args = [&["run", "forward", "--in", "image=x.npy", "--out", out], extra].concat();
+        process::run_bare(&program, folder.path(), &args).ok();
+        fs::read(folder.path().join(out)).unwrap()
+    };
+    assert!(run(&[], "a.npy") == run(&["--weights", "w.safetensors"], "b.npy"));
+}
+
+#[test]
+fn timings_are_one_json_line() {
+    let folder = tempfile::tempdir().unwrap();
+    let outcome = mlc(folder.path(), &["build", &example("mlp.dl"), "--timings", "--size"]).ok();
+    let line = outcome.stderr.lines().find(|line| line.starts_with('{')).unwrap();
+    let timings: serde_json::Value = serde_json::from_str(line).unwrap();
+    assert!(timings["compile_ms"].as_f64().unwrap() > 0.0 && timings["passes"]["resolve"].is_number(), "{timings}");
+    assert!(outcome.stdout.contains("bytes"), "{}", outcome.stdout);
+}
+
+#[test]
+fn test_blocks_of_the_examples() {
+    for name in ["mlp.dl", "cnn.dl"] {
+        let outcome = mlc(&repository("."), &["test", &example(name)]).ok();
+        assert!(outcome.stdout.contains("ok"), "{}", outcome.stdout);
+    }
+}

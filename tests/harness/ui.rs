@@ -1,0 +1,42 @@
+//! Diagnostics as users see them: each `ui/<area>/NAME.dl` is given to `mlc check`, and everything
+//! on stderr, with the exit status, must be what stands in `NAME.stderr`.
+//!
+//! A first line `# mlc: ARGS` gives other arguments: `# mlc: test`, `# mlc: check -D H=0`.
+
+use libtest_mimic::{Arguments, Failed, Trial};
+use mlc_tests::{process, snapshot};
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("ui");
+    let trials = sources(&root).into_iter().map(|path| {
+        let name = path.strip_prefix(&root).unwrap_or(&path).with_extension("").display().to_string();
+        Trial::test(name, move || check(&path))
+    });
+    libtest_mimic::run(&Arguments::from_args(), trials.collect()).exit_code()
+}
+
+fn sources(folder: &Path) -> Vec<PathBuf> {
+    let mut paths: Vec<PathBuf> = fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path()).collect();
+    paths.sort();
+    let (folders, files): (Vec<PathBuf>, Vec<PathBuf>) = paths.into_iter().partition(|path| path.is_dir());
+    let here = files.into_iter().filter(|path| path.extension().is_some_and(|extension| extension == "dl"));
+    here.chain(folders.iter().flat_map(|folder| sources(folder))).collect()
+}
+
+fn check(path: &Path) -> Result<(), Failed> {
+    let first = fs::read(path)?;
+    let first = String::from_utf8_lossy(first.split(|&byte| byte == b'\n').next().unwrap_or(&[])).into_owned();
+    let mut args: Vec<&str> = first.strip_prefix("# mlc: ").unwrap_or("check").split_whitespace().collect();
+    let name = path.file_name().and_then(|name| name.to_str()).ok_or("a file name that is not text")?;
+    args.insert(1, name);
+    let program = Path::new(env!("CARGO_BIN_EXE_mlc-under-test"));
+    let outcome = process::run(program, path.parent().ok_or("no folder")?, &args);
+    if outcome.stderr.contains("panicked") || ![0, 1].contains(&outcome.status) {
+        return Err(format!("status {}\n{}", outcome.status, outcome.stderr).into());
+    }
+    let actual = format!("{}exit status: {}\n", outcome.stderr, outcome.status);
+    snapshot::check(&path.with_extension("stderr"), &actual).map_err(Failed::from)
+}
