@@ -17,6 +17,7 @@ pub mod layout;
 pub mod lower;
 pub mod nest;
 pub mod plan;
+pub mod print;
 pub mod program;
 pub mod run;
 pub mod schedule;

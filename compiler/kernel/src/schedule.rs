@@ -131,7 +131,8 @@ fn choose_block(nest: &Nest, machine: &Machine, typical: &[(Sym, i64)], schedule
         let id = AxisId(*axis as u32);
         !nest.par[*axis].is(1) && (!depends(left, id) || !depends(right, id)) && (depends(left, id) || depends(right, id))
     };
-    let row_axis = candidates.filter(reuses).max_by_key(|axis| (size_at(&nest.par[*axis], typical).min(16), *axis));
+    // The innermost axis that fills a block: its elements are close to one another.
+    let row_axis = candidates.filter(reuses).max_by_key(|axis| (size_at(&nest.par[*axis], typical).min(4), *axis));
     let (rows, vectors) = best_block(machine, row_axis.map(|axis| &nest.par[axis]), typical, total);
     schedule.rows = row_axis.filter(|_| rows > 1).map(|axis| (axis, rows));
     schedule.vectors = vectors;

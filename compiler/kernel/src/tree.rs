@@ -22,8 +22,6 @@ pub struct Tree {
     pub buffers: Vec<Buffer>,
     /// Elements of a vector.
     pub lanes: i64,
-    /// As the nest's.
-    pub lets: Vec<ExprRef>,
     /// Register tiles, by number.
     pub accs: Vec<Acc>,
     /// Memory tiles, by number: as many elements as the accumulator they hold.
@@ -152,8 +150,18 @@ pub enum Stmt {
         /// Which.
         scratch: usize,
     },
-    /// The let's value at this element.
-    Let(usize),
+    /// A value at this element that later statements name.
+    Let {
+        /// Its number.
+        number: usize,
+        /// What.
+        value: ExprRef,
+    },
+    /// Ends the life of an accumulator's registers.
+    Release {
+        /// Which.
+        acc: usize,
+    },
     /// Writes an element.
     Store {
         /// Which buffer.
@@ -193,6 +201,7 @@ pub fn build(nest: &Nest, schedule: &Schedule) -> Tree {
         accs: Vec::new(),
         scratch: Vec::new(),
         reduced: None,
+        registers: Registers { row: AxisId(0), unrolled: AxisId(0), lane: AxisId(0), init: Vec::new(), breaks: None },
     };
     let parts = match schedule.shape {
         Shape::Map => builder.map(),
@@ -204,7 +213,6 @@ pub fn build(nest: &Nest, schedule: &Schedule) -> Tree {
         span: nest.span,
         buffers: nest.buffers.clone(),
         lanes: schedule.lanes,
-        lets: nest.lets.clone(),
         accs: builder.accs,
         scratch: builder.scratch,
         reduced: builder.reduced,
@@ -223,6 +231,18 @@ struct Segment {
     partial: bool,
 }
 
+/// What register blocks share.
+#[derive(Clone)]
+struct Registers {
+    row: AxisId,
+    unrolled: AxisId,
+    lane: AxisId,
+    /// First values of the accumulators.
+    init: Vec<Stmt>,
+    /// Where the chain breaks.
+    breaks: Option<(usize, i64)>,
+}
+
 struct TreeBuilder<'a> {
     nest: &'a Nest,
     schedule: &'a Schedule,
@@ -232,6 +252,7 @@ struct TreeBuilder<'a> {
     accs: Vec<Acc>,
     scratch: Vec<usize>,
     reduced: Option<Result>,
+    registers: Registers,
 }
 
 impl TreeBuilder<'_> {
@@ -256,7 +277,8 @@ impl TreeBuilder<'_> {
 
     /// Lets and stores at the current element.
     fn epilogue(&self) -> Vec<Stmt> {
-        let lets = (0..self.nest.lets.len()).map(Stmt::Let);
+        let lets = self.nest.lets.iter().enumerate();
+        let lets = lets.map(|(number, value)| Stmt::Let { number, value: self.here(value) });
         let stores = self.nest.stores.iter().map(|store| Stmt::Store {
             buffer: store.buffer,
             at: self.here_ix(&store.at),
@@ -430,6 +452,7 @@ impl TreeBuilder<'_> {
     // ---- blocks of outputs in registers
 
     fn block(&mut self) -> Vec<Part> {
+        self.registers = self.registers();
         let Some(vector) = self.schedule.vector else {
             let body = self.block_body(None, &[]);
             return vec![Part { tiles: Vec::new(), body }];
@@ -489,14 +512,9 @@ impl TreeBuilder<'_> {
 
     /// One register block: clear, reduce, epilogue.
     fn block_body(&mut self, columns: Option<(usize, &Ix, i64, &Segment)>, rows: &[(usize, Ix, i64)]) -> Vec<Stmt> {
-        let (row_var, unrolled, lane) = (self.var(), self.var(), self.var());
-        let mut vars = Vec::new();
+        let Registers { row: row_var, unrolled, lane, init, breaks } = self.registers.clone();
         if let [(axis, first, _)] = rows {
             self.at[*axis] = first.clone().add(Ix::axis(row_var));
-            vars.push(row_var);
-        }
-        if columns.is_some() {
-            vars.push(unrolled);
         }
         let row_count = rows.first().map_or(1, |(_, _, count)| *count);
         let mut over = |this: &mut Self, body: &mut dyn FnMut(&mut Self) -> Vec<Stmt>| -> Vec<Stmt> {
@@ -511,23 +529,32 @@ impl TreeBuilder<'_> {
                 _ => vec![Stmt::For { var: row_var, extent: Dim::from(row_count), how: How::Unroll, body: inner }],
             }
         };
-        let vector = columns.is_some() && self.schedule.lanes > 1;
-        let (init, plan) = self.start(&vars, vector);
         let mut stmts = Vec::new();
-        let init_body = |init: &[Stmt]| init.to_vec();
-        match (plan, self.reduced) {
+        match (breaks, self.reduced) {
             (Some(chain), Some(Result::Scratch(scratch))) => {
                 stmts.extend(over(self, &mut |_| vec![Stmt::Clear { scratch }]));
                 stmts.extend(self.broken_chain(chain, &mut over, &init, scratch));
             }
             _ => {
-                stmts.extend(over(self, &mut |_| init_body(&init)));
+                stmts.extend(over(self, &mut |_| init.clone()));
                 let axes: Vec<usize> = (self.nest.par.len()..self.nest.par.len() + self.nest.red.len()).collect();
                 stmts.extend(self.chain(&axes, &mut over));
             }
         }
         stmts.extend(over(self, &mut |this| this.epilogue()));
+        stmts.extend((0..self.accs.len()).map(|acc| Stmt::Release { acc }));
         stmts
+    }
+
+    /// The variables and accumulators of register blocks, shared by all of them.
+    fn registers(&mut self) -> Registers {
+        let (row, unrolled, lane) = (self.var(), self.var(), self.var());
+        let mut vars = Vec::new();
+        vars.extend(self.schedule.rows.map(|_| row));
+        vars.extend(self.schedule.vector.map(|_| unrolled));
+        let vector = self.schedule.vector.is_some() && self.schedule.lanes > 1;
+        let (init, breaks) = self.start(&vars, vector);
+        Registers { row, unrolled, lane, init, breaks }
     }
 
     /// Makes the accumulators; returns their first values, and the chain's breaks if it has any.
@@ -767,6 +794,7 @@ impl TreeBuilder<'_> {
         }));
         stmts.push(Stmt::Halve { from: acc, parts, into, combine });
         stmts.extend(self.epilogue());
+        stmts.extend((0..self.accs.len()).map(|acc| Stmt::Release { acc }));
         stmts
     }
 }

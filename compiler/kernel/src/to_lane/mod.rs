@@ -188,8 +188,9 @@ impl Emit<'_> {
             Stmt::Halve { from, parts, into, combine } => self.halve(*from, *parts, *into, *combine),
             Stmt::Clear { scratch } => self.clear(*scratch),
             Stmt::Flush { scratch } => self.flush(*scratch),
-            Stmt::Let(number) => {
-                let value = self.expr(&self.tree.lets[*number].clone());
+            Stmt::Release { acc } => self.accs.retain(|(other, _), _| other != acc),
+            Stmt::Let { number, value } => {
+                let value = self.expr(value);
                 self.lets.insert(*number, value);
             }
             Stmt::Store { buffer, at, value } => self.store(*buffer, at, value),

@@ -1,0 +1,306 @@
+//! Text of fused groups, nests, trees and plans, for `mlc emit`. Deterministic; places in the source
+//! stand behind `#`.
+
+use crate::expr::{Address, Expr, Index};
+use crate::fuse::Role;
+use crate::lower::{KernelInfo, LoweredProgram};
+use crate::nest::{Nest, ReducePlan, Reduction, Source};
+use crate::program::{EntryCode, Loc, Plan, Slot, Step};
+use crate::schedule::Schedule;
+use crate::tree::{How, Stmt, Tree};
+use mlc_ir::dim::Dim;
+use mlc_ir::graph::{Graph, SpanId, Value};
+use mlc_ir::index::{AxisId, Cond, Ix, IxAtom};
+use std::fmt::Write;
+use std::sync::Arc;
+
+/// Names of the size symbols.
+type Names<'a> = &'a [Arc<str>];
+
+/// Groups of an entry: what each stores, which ops are in it, and what was not fused and why.
+pub fn fused_text(graph: &Graph, lowered: &LoweredProgram, entry: usize) -> String {
+    let region = graph.region(graph.entries[entry].region);
+    let fusion = &lowered.fusions[entry];
+    let op = |node: mlc_ir::graph::NodeId| region.nodes[node.index()].op.primitive().map_or("region", |p| p.info().name);
+    let mut text = format!("entry {}\n", graph.entries[entry].name);
+    for (number, group) in fusion.groups.iter().enumerate() {
+        let roots: Vec<String> =
+            group.roots.iter().map(|v| format!("%{}: {}", v.0, region.ty(*v).display(&graph.symbols))).collect();
+        let _ = writeln!(text, "  group {number} -> {}", roots.join(", "));
+        for (node, role) in group.members.iter() {
+            let role = match role {
+                _ if group.anchor == Some(*node) => "anchor",
+                Role::Reduced => "reduced",
+                Role::Epilogue => "epilogue",
+                Role::Viewed => "viewed",
+            };
+            let span = place(graph, region.nodes[node.index()].span);
+            let _ = writeln!(text, "    {role:<8} {}{span}", op(*node));
+        }
+    }
+    for (node, reason) in &fusion.refusals {
+        let span = place(graph, region.nodes[node.index()].span);
+        let _ = writeln!(text, "  not fused: {}, {reason}{span}", op(*node));
+    }
+    text
+}
+
+fn place(graph: &Graph, span: SpanId) -> String {
+    graph.position(span).map_or_else(String::new, |position| format!("   # {position}"))
+}
+
+/// A nest with its plan.
+pub fn nest_text(graph: &Graph, info: &KernelInfo) -> String {
+    let nest = &info.nest;
+    let printer = Printer { names: &graph.symbols, buffers: nest.buffers.iter().map(|b| source(b.source)).collect() };
+    let mut text = format!("nest {}{}\n", nest.name, place(graph, nest.span));
+    let axes = |from: usize, dims: &[Dim]| -> String {
+        let list: Vec<String> = dims.iter().enumerate().map(|(i, d)| format!("i{}: {}", from + i, printer.dim(d))).collect();
+        list.join(", ")
+    };
+    let _ = writeln!(text, "  parallel {}", axes(0, &nest.par));
+    if let Some(reduce) = &nest.reduce {
+        let plan = plan_text(nest, &printer);
+        let _ = writeln!(text, "  over {}   ({plan})", axes(nest.par.len(), &nest.red));
+        let value = match reduce {
+            Reduction::Fold { combine, value, .. } => format!("{combine:?} {}", printer.expr(value)),
+            Reduction::Dot { left, right, .. } => format!("Dot {} , {}", printer.expr(left), printer.expr(right)),
+            Reduction::Best { extreme, value, .. } => format!("Best{extreme:?} {}", printer.expr(value)),
+        };
+        let _ = writeln!(text, "  reduced = {value}");
+    }
+    for (number, value) in nest.lets.iter().enumerate() {
+        let _ = writeln!(text, "  let {number} = {}", printer.expr(value));
+    }
+    for store in &nest.stores {
+        let _ =
+            writeln!(text, "  {}[{}] = {}", printer.buffers[store.buffer], printer.ix(&store.at), printer.expr(&store.value));
+    }
+    let _ = writeln!(text, "  schedule {}", schedule_text(&info.schedule));
+    text
+}
+
+fn plan_text(nest: &Nest, printer: &Printer<'_>) -> String {
+    match nest.plan() {
+        Some(ReducePlan::Chain { axis, count }) => match nest.red.get(axis) {
+            Some(extent) => format!("chain, blocks of {count} of i{} = {}", nest.par.len() + axis, printer.dim(extent)),
+            None => "chain".to_string(),
+        },
+        Some(ReducePlan::Lanes) => "dealt to lanes, combined by halving".to_string(),
+        None => String::new(),
+    }
+}
+
+fn schedule_text(schedule: &Schedule) -> String {
+    let mut text = format!("{:?} lanes {} x {} vectors", schedule.shape, schedule.lanes, schedule.vectors);
+    if let Some(axis) = schedule.vector {
+        let _ = write!(text, " along i{axis}");
+    }
+    if let Some((axis, rows)) = schedule.rows {
+        let _ = write!(text, ", {rows} rows of i{axis}");
+    }
+    let _ = write!(text, ", unroll {}, tiles {:?}", schedule.unroll, schedule.tiles);
+    if schedule.tile_blocks {
+        text.push_str(" and blocks");
+    }
+    text
+}
+
+fn source(source: Source) -> String {
+    match source {
+        Source::Value(Value(number)) => format!("%{number}"),
+        Source::Copy(number) => format!("copy{number}"),
+    }
+}
+
+/// The loops of a kernel.
+pub fn tree_text(graph: &Graph, tree: &Tree) -> String {
+    let printer = Printer { names: &graph.symbols, buffers: tree.buffers.iter().map(|b| source(b.source)).collect() };
+    let mut text = format!("tree {}{}\n", tree.name, place(graph, tree.span));
+    for part in &tree.parts {
+        let tiles: Vec<String> = part.tiles.iter().map(|(v, d)| format!("i{} < {}", v.0, printer.dim(d))).collect();
+        let _ = writeln!(text, "  tiles {}", tiles.join(", "));
+        printer.stmts(&part.body, 2, &mut text);
+    }
+    text
+}
+
+/// Steps and buffers of an entry.
+pub fn plan_stage_text(graph: &Graph, lowered: &LoweredProgram, entry: usize) -> String {
+    let code = &lowered.program.entries[entry];
+    let printer = Printer { names: &graph.symbols, buffers: Vec::new() };
+    let mut text = format!("entry {}\n  {}\n", code.name, code.plan.formula(&graph.symbols));
+    buffers_text(&code.plan, &printer, &mut text);
+    steps_text(lowered, code, &printer, &mut text);
+    text
+}
+
+fn buffers_text(plan: &Plan, printer: &Printer<'_>, text: &mut String) {
+    for (number, buffer) in plan.buffers.iter().enumerate() {
+        let below: Vec<String> = buffer.below.iter().map(|b| format!("a{b}")).collect();
+        let above = if below.is_empty() { String::new() } else { format!(" above {}", below.join(", ")) };
+        let _ = writeln!(text, "  a{number} {}: {} bytes{above}", buffer.name, printer.dim(&buffer.bytes));
+    }
+}
+
+fn steps_text(lowered: &LoweredProgram, code: &EntryCode, printer: &Printer<'_>, text: &mut String) {
+    for step in &code.steps {
+        let line = match step {
+            Step::Run { kernel, frame, tiles, .. } => {
+                let words: Vec<String> = frame
+                    .iter()
+                    .map(|slot| match slot {
+                        Slot::Ptr(at) => loc(*at),
+                        Slot::Size(dim) => printer.dim(dim),
+                    })
+                    .collect();
+                let name = &lowered.program.kernels[*kernel].name;
+                format!("run k{kernel} {name}({}) over {} tiles", words.join(", "), printer.dim(tiles))
+            }
+            Step::Fault { index, first_bad, .. } => format!("fault {index} at {}", loc(*first_bad)),
+            Step::Copy { from, to, bytes } => format!("copy {} to {}, {} bytes", loc(*from), loc(*to), printer.dim(bytes)),
+        };
+        let _ = writeln!(text, "  {line}");
+    }
+}
+
+fn loc(loc: Loc) -> String {
+    match loc {
+        Loc::Arg(n) => format!("arg{n}"),
+        Loc::Result(n) => format!("result{n}"),
+        Loc::Global(n) => format!("global{n}"),
+        Loc::Arena(n) => format!("a{n}"),
+        Loc::Seed => "seed".to_string(),
+        Loc::Step => "step".to_string(),
+        Loc::Epoch => "epoch".to_string(),
+        Loc::TotalSteps => "total_steps".to_string(),
+    }
+}
+
+struct Printer<'a> {
+    names: Names<'a>,
+    buffers: Vec<String>,
+}
+
+impl Printer<'_> {
+    fn dim(&self, dim: &Dim) -> String {
+        dim.display(self.names).to_string()
+    }
+
+    fn ix(&self, ix: &Ix) -> String {
+        let mut parts: Vec<String> = ix.terms.iter().map(|(atom, coef)| self.term(atom, *coef)).collect();
+        if !ix.constant.is(0) || parts.is_empty() {
+            parts.push(self.dim(&ix.constant));
+        }
+        parts.join(" + ")
+    }
+
+    fn term(&self, atom: &IxAtom, coef: i64) -> String {
+        let atom = match atom {
+            IxAtom::Axis(AxisId(axis)) => format!("i{axis}"),
+            IxAtom::FloorDiv(a, k) => format!("floor(({}) / {k})", self.ix(a)),
+            IxAtom::Mod(a, k) => format!("(({}) % {k})", self.ix(a)),
+            IxAtom::Scaled(a, size) => format!("({}) * ({})", self.ix(a), self.dim(size)),
+        };
+        if coef == 1 { atom } else { format!("{coef}*{atom}") }
+    }
+
+    fn cond(&self, cond: &Cond) -> String {
+        match cond {
+            Cond::NotNegative(a) => format!("{} >= 0", self.ix(a)),
+            Cond::Zero(a) => format!("{} == 0", self.ix(a)),
+        }
+    }
+
+    fn conds(&self, conds: &[Cond]) -> String {
+        let list: Vec<String> = conds.iter().map(|c| self.cond(c)).collect();
+        list.join(" and ")
+    }
+
+    fn expr(&self, expr: &Expr) -> String {
+        match expr {
+            Expr::Literal(literal) => format!("{}", literal.as_f64()),
+            Expr::Size(_, dim) => self.dim(dim),
+            Expr::Position(_, ix) => format!("({})", self.ix(ix)),
+            Expr::Test(conds) => format!("({})", self.conds(conds)),
+            Expr::Load { buffer, at } => self.load(&self.buffers[*buffer], at),
+            Expr::Reduced => "reduced".to_string(),
+            Expr::BestPosition(_) => "position".to_string(),
+            Expr::Let(number) => format!("let{number}"),
+            Expr::Unary(op, a) => format!("{}({})", lower_name(op), self.expr(a)),
+            Expr::Binary(op, a, b) => format!("{}({}, {})", lower_name(op), self.expr(a), self.expr(b)),
+            Expr::Compare(op, a, b) => format!("{}({}, {})", lower_name(op), self.expr(a), self.expr(b)),
+            Expr::Select(c, a, b) => format!("select({}, {}, {})", self.expr(c), self.expr(a), self.expr(b)),
+            Expr::Cast(dtype, a) => format!("{dtype}({})", self.expr(a)),
+            Expr::Random { distribution, site, element, .. } => {
+                format!("{}(site {site:016x}, {})", lower_name(distribution), self.ix(element))
+            }
+        }
+    }
+
+    fn load(&self, buffer: &str, at: &Address) -> String {
+        match at {
+            Address::Linear(ix) => format!("{buffer}[{}]", self.ix(ix)),
+            Address::Axes { index, within, .. } => {
+                let index: Vec<String> = index
+                    .iter()
+                    .map(|index| match index {
+                        Index::At(ix) => self.ix(ix),
+                        Index::Data { value, .. } => self.expr(value),
+                    })
+                    .collect();
+                let within = if within.is_empty() { String::new() } else { format!(" if {}", self.conds(within)) };
+                format!("{buffer}[{}{within}]", index.join("; "))
+            }
+        }
+    }
+
+    fn stmts(&self, stmts: &[Stmt], depth: usize, text: &mut String) {
+        for stmt in stmts {
+            let _ = write!(text, "{:width$}", "", width = depth * 2);
+            let _ = writeln!(text, "{}", self.stmt(stmt));
+            if let Stmt::For { body, .. } = stmt {
+                self.stmts(body, depth + 1, text);
+            }
+        }
+    }
+
+    fn stmt(&self, stmt: &Stmt) -> String {
+        match stmt {
+            Stmt::For { var, extent, how, .. } => {
+                let how = match how {
+                    How::Serial => String::new(),
+                    How::Unroll => " unrolled".to_string(),
+                    How::Vector { valid: None } => " in lanes".to_string(),
+                    How::Vector { valid: Some(valid) } => format!(" in lanes, {} count", self.ix(valid)),
+                };
+                format!("for i{} < {}{how}", var.0, self.dim(extent))
+            }
+            Stmt::Init { acc, value } => format!("acc{acc} = {}", value.as_f64()),
+            Stmt::Fold { acc, combine, value } => {
+                format!("acc{acc} = {}(acc{acc}, {})", lower_name(combine), self.expr(value))
+            }
+            Stmt::MulAdd { acc, left, right } => {
+                format!("acc{acc} = mul_add({}, {}, acc{acc})", self.expr(left), self.expr(right))
+            }
+            Stmt::Best { acc, position, extreme, value, at } => {
+                let extreme = lower_name(extreme);
+                format!("acc{acc}, acc{position} = best_{extreme}({} at {})", self.expr(value), self.ix(at))
+            }
+            Stmt::Halve { from, parts, into, combine } => {
+                format!("acc{into} = {} of {parts} vectors of acc{from} by halving", lower_name(combine))
+            }
+            Stmt::Release { acc } => format!("release acc{acc}"),
+            Stmt::Clear { scratch } => format!("scratch{scratch} = 0"),
+            Stmt::Flush { scratch } => format!("scratch{scratch} += acc"),
+            Stmt::Let { number, value } => format!("let {number} = {}", self.expr(value)),
+            Stmt::Store { buffer, at, value } => {
+                format!("{}[{}] = {}", self.buffers[*buffer], self.ix(at), self.expr(value))
+            }
+        }
+    }
+}
+
+fn lower_name(value: &dyn std::fmt::Debug) -> String {
+    format!("{value:?}").to_lowercase()
+}
