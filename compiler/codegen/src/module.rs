@@ -8,13 +8,13 @@ use crate::emit::{self, MulAdd};
 use crate::entry::{entry_function, entry_signature};
 use crate::error::{CodegenError, bug};
 use crate::plan::{plan_function, plan_signature};
-use crate::target::{Level, Place, Target};
+use crate::target::{Level, Optimize, Place, Target};
 use cranelift_codegen::Context;
 use cranelift_codegen::control::ControlPlane;
 use cranelift_codegen::ir::{Function, LibCall, UserFuncName};
 use cranelift_codegen::isa::{OwnedTargetIsa, TargetIsa};
 use cranelift_module::{FuncId, Linkage, Module, ModuleReloc, ModuleRelocTarget};
-use mlc_kernel::lane::Lane;
+use mlc_kernel::lane::{Block, Inst, Lane};
 use mlc_kernel::lane_verify::verify;
 use mlc_kernel::program::Program;
 use rayon::prelude::*;
@@ -87,16 +87,18 @@ pub(crate) fn part_name(program: &Program, part: Part) -> String {
 pub(crate) struct Compiler<'a> {
     pub(crate) program: &'a Program,
     kernels: OwnedTargetIsa,
+    register_tiles: OwnedTargetIsa,
     entries: OwnedTargetIsa,
     mul_add: MulAdd,
 }
 
 impl<'a> Compiler<'a> {
     pub(crate) fn new(program: &'a Program, target: &Target, level: Level, place: Place) -> Result<Self, CodegenError> {
-        let kernels = target.isa(level, place)?;
-        let entries = target.isa(Level::V2, place)?;
+        let kernels = target.isa(level, place, Optimize::Fully)?;
+        let register_tiles = target.isa(level, place, Optimize::InOrder)?;
+        let entries = target.isa(Level::V2, place, Optimize::Fully)?;
         let mul_add = if target.has_fma(level) { MulAdd::Fused } else { MulAdd::Split };
-        Ok(Compiler { program, kernels, entries, mul_add })
+        Ok(Compiler { program, kernels, register_tiles, entries, mul_add })
     }
 
     /// The instruction set of entries and plan functions, which is also the module's.
@@ -106,6 +108,7 @@ impl<'a> Compiler<'a> {
 
     pub(crate) fn isa_of(&self, part: Part) -> &dyn TargetIsa {
         match part {
+            Part::Kernel(n) if has_register_tile(&self.program.kernels[n]) => &*self.register_tiles,
             Part::Kernel(_) => &*self.kernels,
             Part::Entry(_) | Part::Plan(_) => &*self.entries,
         }
@@ -154,6 +157,24 @@ impl<'a> Compiler<'a> {
 
 /// Of Cranelift's vectors.
 const VECTOR_BYTES: u32 = 16;
+
+/// Vectors carried through a loop from which they are a register tile rather than a few sums.
+const TILE_VECTORS: usize = 4;
+
+/// Whether a loop of the kernel accumulates into many vectors at once.
+fn has_register_tile(lane: &Lane) -> bool {
+    fn in_block(lane: &Lane, block: &Block) -> bool {
+        block.insts.iter().any(|inst| match inst {
+            Inst::Def { .. } | Inst::Store { .. } => false,
+            Inst::If { then, otherwise, .. } => in_block(lane, then) || in_block(lane, otherwise),
+            Inst::Loop { params, body, .. } => {
+                let vectors = params.iter().filter(|v| lane.types[v.index()].lanes > 1).count();
+                vectors >= TILE_VECTORS || in_block(lane, body)
+            }
+        })
+    }
+    in_block(lane, &lane.body)
+}
 
 /// Of a fetch block, so that a loop's place in it doesn't depend on the functions before.
 const FUNCTION_ALIGN: u32 = 32;
@@ -262,7 +283,7 @@ fn compile_all(
 #[cfg(test)]
 mod tests {
     use super::*;
-    use mlc_kernel::lane::{Block, Elem, Inst, Mem, Op, Tail, Ty, V};
+    use mlc_kernel::lane::{Elem, Mem, Op, Tail, Ty, V};
 
     /// `*out = fma(x, x, x)` for four floats.
     fn program() -> Program {

@@ -109,6 +109,17 @@ pub(crate) enum Place {
     Object,
 }
 
+/// What Cranelift may do to a function.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Optimize {
+    /// Everything: constants and what doesn't change leave loops, common expressions merge. But within
+    /// a block all loads come to stand before all arithmetic.
+    Fully,
+    /// Nothing: instructions stay in the order of the Lane code. For register tiles, where loads that
+    /// come early are vectors that don't fit.
+    InOrder,
+}
+
 impl Target {
     /// The running machine.
     pub fn host() -> Target {
@@ -134,7 +145,7 @@ impl Target {
         }
     }
 
-    pub(crate) fn isa(&self, level: Level, place: Place) -> Result<OwnedTargetIsa, CodegenError> {
+    pub(crate) fn isa(&self, level: Level, place: Place, optimize: Optimize) -> Result<OwnedTargetIsa, CodegenError> {
         let unsupported = || CodegenError::Target(self.triple.to_string());
         match self.triple.architecture {
             Architecture::X86_64 | Architecture::Aarch64(_) => {}
@@ -146,7 +157,7 @@ impl Target {
                 set(&mut builder, feature, "true");
             }
         }
-        let isa = builder.finish(flags(place)).map_err(|_| unsupported())?;
+        let isa = builder.finish(flags(place, optimize)).map_err(|_| unsupported())?;
         if isa.has_native_fma() != self.has_fma(level) {
             bug("the instruction set has not the fused multiply-add of its level");
         }
@@ -154,9 +165,9 @@ impl Target {
     }
 }
 
-fn flags(place: Place) -> Flags {
+fn flags(place: Place, optimize: Optimize) -> Flags {
     let mut builder = settings::builder();
-    set(&mut builder, "opt_level", "speed");
+    set(&mut builder, "opt_level", if optimize == Optimize::Fully { "speed" } else { "none" });
     set(&mut builder, "preserve_frame_pointers", "true");
     set(&mut builder, "unwind_info", "false");
     set(&mut builder, "enable_verifier", if cfg!(debug_assertions) { "true" } else { "false" });
@@ -183,27 +194,27 @@ mod tests {
     fn preset_lacks_avx() {
         let mut builder = isa::lookup(x86().triple).unwrap();
         builder.enable("x86-64-v3").unwrap();
-        assert!(!builder.finish(flags(Place::Jit)).unwrap().has_native_fma());
+        assert!(!builder.finish(flags(Place::Jit, Optimize::Fully)).unwrap().has_native_fma());
     }
 
     #[test]
     fn fma_only_where_the_level_has_it() {
-        assert!(!x86().isa(Level::V2, Place::Jit).unwrap().has_native_fma());
-        assert!(x86().isa(Level::V3, Place::Jit).unwrap().has_native_fma());
+        assert!(!x86().isa(Level::V2, Place::Jit, Optimize::Fully).unwrap().has_native_fma());
+        assert!(x86().isa(Level::V3, Place::Jit, Optimize::Fully).unwrap().has_native_fma());
         let arm = Target::parse("aarch64-unknown-linux-gnu").unwrap();
-        assert!(arm.isa(Level::V2, Place::Object).unwrap().has_native_fma());
+        assert!(arm.isa(Level::V2, Place::Object, Optimize::Fully).unwrap().has_native_fma());
     }
 
     #[test]
     fn only_objects_are_position_independent() {
-        assert!(!x86().isa(Level::V3, Place::Jit).unwrap().flags().is_pic());
-        assert!(x86().isa(Level::V3, Place::Object).unwrap().flags().is_pic());
+        assert!(!x86().isa(Level::V3, Place::Jit, Optimize::Fully).unwrap().flags().is_pic());
+        assert!(x86().isa(Level::V3, Place::Object, Optimize::Fully).unwrap().flags().is_pic());
     }
 
     #[test]
     fn refused_targets() {
         assert_eq!(Target::parse("nonsense"), Err(CodegenError::Target("nonsense".into())));
         let riscv = Target::parse("riscv64gc-unknown-linux-gnu").unwrap();
-        assert!(matches!(riscv.isa(Level::V2, Place::Object), Err(CodegenError::Target(_))));
+        assert!(matches!(riscv.isa(Level::V2, Place::Object, Optimize::Fully), Err(CodegenError::Target(_))));
     }
 }

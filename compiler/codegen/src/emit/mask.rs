@@ -2,7 +2,7 @@
 
 use super::{EmitCx, types};
 use cranelift_codegen::ir::{InstBuilder, Value};
-use mlc_kernel::lane::{Elem, V};
+use mlc_kernel::lane::{Elem, Ty, V};
 
 impl EmitCx<'_> {
     pub(super) fn mask_not(&mut self, mask: V) -> Value {
@@ -19,7 +19,7 @@ impl EmitCx<'_> {
         // On integers the mask needs no cast, and Cranelift sees the comparison: one blend.
         match ty.elem {
             Elem::F32 | Elem::F64 => {
-                let (a, b) = (self.to_int_vector(a, ty), self.to_int_vector(b, ty));
+                let (a, b) = (self.int_lanes(a, ty), self.int_lanes(b, ty));
                 let chosen = self.b.ins().bitselect(mask, a, b);
                 self.b.ins().bitcast(types::vector(ty), types::lane_order(), chosen)
             }
@@ -27,12 +27,12 @@ impl EmitCx<'_> {
         }
     }
 
-    fn to_int_vector(&mut self, value: Value, ty: mlc_kernel::lane::Ty) -> Value {
+    fn int_lanes(&mut self, value: Value, ty: Ty) -> Value {
         self.b.ins().bitcast(types::int_vector(ty), types::lane_order(), value)
     }
 
     /// A scalar mask as an integer lane of `ty`: all ones or all zeros.
-    pub(super) fn mask_lane(&mut self, mask: Value, ty: mlc_kernel::lane::Ty) -> Value {
+    pub(super) fn mask_lane(&mut self, mask: Value, ty: Ty) -> Value {
         let bit = self.b.ins().uextend(types::int_scalar(ty), mask);
         self.b.ins().ineg(bit)
     }

@@ -253,7 +253,7 @@ impl Generator {
         let low = self.b.int(self.random.below(3) as i64 - 1);
         let high = self.b.int(self.random.below(8) as i64 - 1);
         let step = 1 + self.random.below(3) as i64;
-        let init: Vec<V> = (0..self.random.below(4)).map(|_| self.some()).collect();
+        let init: Vec<V> = (0..self.random.pick(&[0, 1, 2, 3, 9])).map(|_| self.some()).collect();
         let types: Vec<Ty> = init.iter().map(|&v| self.b.ty(v)).collect();
         let index = self.b.value(INDEX);
         let params: Vec<V> = types.iter().map(|&ty| self.b.value(ty)).collect();

@@ -151,6 +151,42 @@ fn address_space() -> u64 {
     statm.split(' ').next().unwrap().parse::<u64>().unwrap() * 4096
 }
 
+/// A register tile of 4 x 2 vectors, four steps of K at a time: what is loaded for a step is used
+/// before the next loads, so that nothing is spilled.
+#[test]
+fn register_tiles_stay_in_order() {
+    let (rows, columns, unroll) = (4, 2, 4);
+    let mut b = Build::new("tile", 4);
+    let (a, right, out, depth) = (b.ptr(0), b.ptr(1), b.ptr(2), b.size(3));
+    let zero = b.def(VECTOR, Op::Const([0].into_iter().collect()));
+    let low = b.int(0);
+    let tile = b.repeat((low, depth, unroll), &[zero; 8], |b, k, tile| {
+        let mut tile = tile.to_vec();
+        let (left, right) = (b.element(a, k, 4), b.element(right, k, 32));
+        for step in 0..unroll as i32 {
+            let vectors = [0, 1].map(|j| b.load(Mem::F32, 4, right, step * 32 + j * 16, Tail::Full));
+            for i in 0..rows {
+                let x = b.load(Mem::F32, 1, left, step * 4 + i * 64, Tail::Full);
+                let x = b.def(VECTOR, Op::Splat(x));
+                for (j, &y) in (0..columns).zip(&vectors) {
+                    let at = (i * columns + j) as usize;
+                    tile[at] = b.def(VECTOR, Op::MulAdd(x, y, tile[at]));
+                }
+            }
+        }
+        tile
+    });
+    for (n, &sum) in (0..).zip(&tile) {
+        b.store(Mem::F32, out, n * 16, Tail::Full, sum);
+    }
+    let lane = b.finish();
+    assert_lacks(&assembly(lane.clone(), Level::V3), "rsp)");
+
+    let numbers: Vec<f32> = (0..128).map(|n| (n % 23) as f32 * 0.37 - 3.0).collect();
+    let buffers = vec![Buffer::f32(&numbers[..64]), Buffer::f32(&numbers), Buffer::filled(Mem::F32, 32)];
+    check(&[Case { lane, frame: frame(3, &[16]), buffers, tiles: (0, 1) }]);
+}
+
 /// Many pointers and accumulators at once: spills must not need alignment either.
 #[test]
 fn spilled_vectors() {
