@@ -1,9 +1,9 @@
 //! Lane code to machine code, for JIT and objects alike.
 //!
 //! A [`mlc_kernel::program::Program`] goes through three steps: every kernel and entry becomes a CLIF
-//! function ([`emit`], [`entry`]); the functions are compiled in parallel, each with the instruction
-//! set of its level ([`module`]); and the bytes are put, in a fixed order, into a JIT's memory
-//! ([`jit`]) or an object file ([`object`]). The same program gives the same bytes.
+//! function (`emit`, `entry`); the functions are compiled in parallel, each with the instruction
+//! set of its level (`module`); and the bytes are put, in a fixed order, into a JIT's memory
+//! (`jit`) or an object file (`object`). The same program gives the same bytes.
 //!
 //! Kernels are leaf functions without relocations. Entries call kernels, `parallel_for` and `memmove`,
 //! nothing else. Whatever goes wrong here but a refused target, an oversized file or a lack of memory
