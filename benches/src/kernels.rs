@@ -1,5 +1,5 @@
 //! `cargo bench -p mlc-benches --bench kernels`: a training step of the two-convolution classifier,
-//! kernel by kernel, with each kernel's share of the machine's multiply-add rate as measured here.
+//! kernel by kernel, the slowest first. With `-- k3` kernel 3 is shown in every form.
 
 use mlc_codegen::{Options, compile_jit};
 use mlc_kernel::lower::lower;
@@ -82,5 +82,21 @@ fn main() {
     for (seconds, kernel, tiles, name) in &rows {
         println!("{:9.1} us  k{kernel:<3} {tiles:>6} tiles  {name}", seconds * 1e6);
     }
+    if let Some(kernel) = std::env::args().find_map(|arg| arg.strip_prefix("k")?.parse::<usize>().ok()) {
+        show(&graph, &lowered, kernel);
+    }
     println!("{:9.1} us in all on one thread, loss {}", sum * 1e6, result[0]);
+}
+
+/// Every form of one kernel: `cargo bench -p mlc-benches --bench kernels -- k3`.
+fn show(graph: &mlc_ir::graph::Graph, lowered: &mlc_kernel::lower::LoweredProgram, kernel: usize) {
+    let Some(info) = lowered.kernels.iter().find(|info| info.kernel == kernel) else { return };
+    println!("{}", mlc_kernel::print::nest_text(graph, info));
+    println!("{}", mlc_kernel::print::tree_text(graph, &info.tree));
+    println!("{}", mlc_kernel::lane_print::text(&lowered.program.kernels[kernel]));
+    let name = &lowered.program.kernels[kernel].name;
+    match mlc_codegen::asm_text(&lowered.program, &mlc_codegen::Target::host(), &Options::default(), name) {
+        Ok(text) => println!("{text}"),
+        Err(error) => println!("{error:?}"),
+    }
 }
