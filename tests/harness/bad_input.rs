@@ -1,6 +1,8 @@
 //! Data, weights and inputs that are wrong: a message that names what and where, exit status 1,
 //! nothing written and nothing lost. Never a panic.
 
+#![expect(clippy::unwrap_used, reason = "test code: whatever is wrong panics")]
+
 use mlc_tests::programs::Program;
 use mlc_tests::weights::{self, Tensor};
 use mlc_tests::{digits, npy};

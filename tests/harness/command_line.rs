@@ -1,6 +1,8 @@
 //! `mlc` itself: exit statuses, what is refused by name, products that appear complete or not at all,
 //! and the same bytes for the same input.
 
+#![expect(clippy::unwrap_used, reason = "test code: whatever is wrong panics")]
+
 use mlc_tests::process::{self, Outcome};
 use mlc_tests::{digits, repository};
 use std::fs;

@@ -1,5 +1,7 @@
 //! Against PyTorch: the files in `golden/` were made by `golden/make.py`, which says what is in them.
 
+#![expect(clippy::unwrap_used, reason = "test code: whatever is wrong panics")]
+
 use mlc_tests::programs::Program;
 use mlc_tests::weights::{self, Tensor, distance};
 use mlc_tests::{npy, repository};

@@ -1,6 +1,8 @@
 //! The examples, from the source to the executable and through all its commands: alone in a folder
 //! with its data, with an empty PATH; and the same through `mlc run`, byte for byte.
 
+#![expect(clippy::unwrap_used, reason = "test code: whatever is wrong panics")]
+
 use mlc_tests::process::{self, Outcome};
 use mlc_tests::programs::Program;
 use mlc_tests::{digits, npy, repository, weights};

@@ -1,6 +1,8 @@
 //! `mlc emit`: each stage of small programs as text, beside `stages/NAME.STAGE`, and for `cnn.dl`
 //! what must be in each stage.
 
+#![expect(clippy::unwrap_used, reason = "test code: whatever is wrong panics")]
+
 use mlc_tests::{process, repository, snapshot};
 use std::path::Path;
 

@@ -3,6 +3,8 @@
 //!
 //! A first line `# mlc: ARGS` gives other arguments: `# mlc: test`, `# mlc: check -D H=0`.
 
+#![expect(clippy::unwrap_used, reason = "test code: whatever is wrong panics")]
+
 use libtest_mimic::{Arguments, Failed, Trial};
 use mlc_tests::{process, snapshot};
 use std::fs;

@@ -1,6 +1,8 @@
 //! What the harnesses share: starting `mlc` and the executables it makes, and the files that go in
 //! and come out. Test code: whatever is wrong here panics.
 
+#![expect(clippy::unwrap_used, reason = "test code: whatever is wrong panics")]
+
 pub mod digits;
 pub mod npy;
 pub mod process;

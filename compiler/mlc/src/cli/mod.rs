@@ -1,0 +1,124 @@
+//! The command line: one file for each command. Results go to stdout, diagnostics to stderr.
+//!
+//! Exit status: 0 done, 1 the user's program or data is wrong, 2 the command line is, 70 `mlc` is.
+
+mod build;
+mod check;
+mod emit;
+mod explain;
+mod options;
+mod run;
+mod test;
+mod unsupported;
+
+use crate::failure::Failure;
+use crate::internal;
+use crate::render::{self, Format};
+use crate::session::Session;
+use clap::{Parser, Subcommand};
+use mlc_resolve::program::Program;
+use mlc_syntax::diag::Diagnostic;
+use mlc_syntax::span::Sources;
+use std::io::{IsTerminal, Write};
+use std::process::ExitCode;
+
+/// Deep programs are walked by recursion: the command runs on a thread with this much stack.
+const STACK_BYTES: usize = 256 << 20;
+
+/// Ahead-of-time compiler for deep-learning models.
+#[derive(Debug, Parser)]
+#[command(name = "mlc", bin_name = "mlc", version, disable_help_subcommand = true)]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Compile a model ahead of time
+    Build(build::Args),
+    /// Compile in memory and run: the same arguments as the executable
+    Run(run::Args),
+    /// Check syntax, shapes and gradients; nothing is written
+    Check(check::Args),
+    /// Run the `test` blocks
+    Test(test::Args),
+    /// Show a stage of the compilation as text
+    Emit(emit::Args),
+    /// Show the page of an error code
+    Explain(explain::Args),
+    /// Commands of later versions
+    #[command(flatten)]
+    Unsupported(unsupported::Command),
+}
+
+/// The whole program: reads the command line, works, says what went wrong.
+pub fn main() -> ExitCode {
+    let cli = Cli::parse();
+    internal::install();
+    let work = std::thread::Builder::new().stack_size(STACK_BYTES).spawn(move || execute(cli.command));
+    let status = work.map(|thread| thread.join().unwrap_or(internal::STATUS)).unwrap_or(internal::STATUS);
+    ExitCode::from(status)
+}
+
+fn execute(command: Command) -> u8 {
+    let mut console = Console::default();
+    let done = match command {
+        Command::Build(args) => build::execute(&args, &mut console),
+        Command::Run(args) => run::execute(&args, &mut console),
+        Command::Check(args) => check::execute(&args, &mut console),
+        Command::Test(args) => test::execute(&args, &mut console),
+        Command::Emit(args) => emit::execute(&args, &mut console),
+        Command::Explain(args) => explain::execute(&args),
+        Command::Unsupported(command) => Err(command.failure()),
+    };
+    done.map_or_else(|failure| console.fail(&failure), |()| 0)
+}
+
+/// Where diagnostics go, and what is needed to show them.
+#[derive(Debug, Default)]
+struct Console {
+    /// Files that spans point into.
+    sources: Sources,
+    /// `--message-format json`
+    json: bool,
+}
+
+impl Console {
+    fn fail(&self, failure: &Failure) -> u8 {
+        match failure {
+            Failure::Diagnostics(diagnostics) => {
+                self.show(diagnostics);
+                1
+            }
+            Failure::Usage(text) => {
+                say(&format!("mlc: {text}\n"));
+                2
+            }
+            Failure::Reported(status) => *status,
+        }
+    }
+
+    /// Checks the program and shows what is probably not meant in it.
+    fn resolve(&mut self, session: &mut Session) -> Result<Program, Failure> {
+        let program = session.resolve();
+        self.sources = session.sources().clone();
+        self.show(session.warnings());
+        program
+    }
+
+    /// Shows diagnostics on stderr.
+    fn show(&self, diagnostics: &[Diagnostic]) {
+        let format = match (self.json, std::io::stderr().is_terminal()) {
+            (true, _) => Format::Json,
+            (false, true) => Format::Coloured,
+            (false, false) => Format::Plain,
+        };
+        say(&render::render(diagnostics, &self.sources, format));
+    }
+}
+
+/// To stderr; if nobody reads it there is nobody to tell.
+fn say(text: &str) {
+    let _ = std::io::stderr().lock().write_all(text.as_bytes());
+}

@@ -1,0 +1,47 @@
+//! Programs compiled in memory, run as an executable would run them.
+
+use mlc_codegen::JitProgram;
+use mlc_rt_core::abi::{ABI_VERSION, Program};
+use mlc_rt_exe::Host;
+use std::fmt;
+use std::path::Path;
+use std::ptr;
+
+/// Machine code and what the runtime is told about it.
+pub struct InMemory {
+    code: JitProgram,
+    metadata: String,
+}
+
+impl InMemory {
+    /// `metadata` must describe what `code` was compiled from.
+    pub fn new(code: JitProgram, metadata: String) -> InMemory {
+        InMemory { code, metadata }
+    }
+
+    /// Runs it with the arguments of the executable; relative paths of the source start at `root`.
+    /// Returns the exit status. `name` is what help shows as the program's name.
+    pub fn run(&self, name: &str, args: &[String], root: &Path) -> u8 {
+        let entries = self.code.entries();
+        let program = Program {
+            abi: ABI_VERSION,
+            entry_count: entries.len() as u32,
+            meta: self.metadata.as_ptr(),
+            meta_len: self.metadata.len(),
+            entries: entries.as_ptr(),
+            plans: self.code.plans().as_ptr(),
+            weights: ptr::null(),
+            weights_len: 0,
+        };
+        // SAFETY: entries, plans and metadata were made from one kernel program, in the same order,
+        // and live in `self`, which outlives the call.
+        let status = unsafe { mlc_rt_exe::main_with(&program, &Host { program: name, root }, args) };
+        u8::try_from(status).unwrap_or(crate::internal::STATUS)
+    }
+}
+
+impl fmt::Debug for InMemory {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "InMemory({} entries)", self.code.entries().len())
+    }
+}

@@ -1,0 +1,172 @@
+//! The description of a program that travels with its code: names, types, sizes, training blocks.
+//! Written here as JSON, read by `mlc-rt-exe`; the schema is in that crate's `meta` module.
+//!
+//! Pure: the same program gives the same text. No path of this machine gets in: source files are
+//! named by their last component.
+
+mod size;
+mod solve;
+mod train;
+
+use crate::digest::Digest;
+use mlc_ir::dim::Dim;
+use mlc_ir::graph::{Entry, Fault, GlobalKind, Graph, Input, Output, SizeCheck, SpanId};
+use mlc_ir::ty::Type;
+use mlc_kernel::program::EntryCode;
+use mlc_resolve::program::{Function, Program};
+use mlc_rt_core::abi::ABI_VERSION;
+use mlc_syntax::span::Sources;
+use serde_json::{Value, json};
+
+/// What describes a program beside its code.
+#[derive(Clone, Debug)]
+pub struct About<'a> {
+    /// The source file's name without its folder: `cnn.dl`.
+    pub source: &'a str,
+    /// All files that were read.
+    pub sources: &'a Sources,
+    /// Of the source and the options it was compiled with.
+    pub hash: Digest,
+    /// The processor level of the kernels.
+    pub level: &'a str,
+}
+
+/// The metadata of `program`, whose entries were compiled from `entries`, in the same order.
+pub fn metadata(program: &Program, entries: &[EntryCode], about: &About) -> String {
+    let graph = &program.graph;
+    let entries: Vec<Value> =
+        graph.entries.iter().zip(entries).map(|(entry, code)| self::entry(graph, entry, code)).collect();
+    json!({
+        "abi": ABI_VERSION,
+        "mlc": env!("CARGO_PKG_VERSION"),
+        "name": about.source.strip_suffix(".dl").unwrap_or(about.source),
+        "source": about.source,
+        "source_hash": about.hash.to_string(),
+        "level": about.level,
+        "symbols": graph.symbols.iter().map(|name| &**name).collect::<Vec<&str>>(),
+        "globals": globals(program),
+        "entries": entries,
+        "functions": program.functions.iter().map(function).collect::<Vec<Value>>(),
+        "not_exported": program.not_exported.iter().map(|(name, reason)| json!({"name": name, "reason": reason})).collect::<Vec<Value>>(),
+        "init": {"entry": program.init},
+        "trains": program.trains.iter().map(|train| train::train(graph, train, about.sources)).collect::<Vec<Value>>(),
+    })
+    .to_string()
+}
+
+fn globals(program: &Program) -> Vec<Value> {
+    let globals = program.graph.globals.iter().zip(&program.file_paths);
+    globals
+        .map(|(global, file_path)| {
+            let kind = match global.kind {
+                GlobalKind::Param => "param",
+                GlobalKind::State => "state",
+                GlobalKind::OptimizerState => "optimizer",
+            };
+            json!({
+                "path": &*global.path,
+                "file_path": file_path,
+                "kind": kind,
+                "dtype": global.ty.dtype.name(),
+                "shape": shape(&program.graph, &global.ty),
+            })
+        })
+        .collect()
+}
+
+fn function(function: &Function) -> Value {
+    json!({"name": function.name, "model": function.model, "entry": function.entry})
+}
+
+fn entry(graph: &Graph, entry: &Entry, code: &EntryCode) -> Value {
+    let args = args(graph, entry);
+    let (results, faults) = (results(graph, entry), faults(entry));
+    let read = entry.inputs.iter().filter_map(|input| match input {
+        Input::Global(id) => Some(id.index()),
+        _ => None,
+    });
+    let written = entry.outputs.iter().filter_map(|output| match output {
+        Output::Global(id) => Some(id.index()),
+        _ => None,
+    });
+    json!({
+        "name": entry.name,
+        "args": args.iter().map(|(name, ty)| named(graph, name, ty)).collect::<Vec<Value>>(),
+        "results": results.iter().map(|(name, ty)| named(graph, name, ty)).collect::<Vec<Value>>(),
+        "symbols": solve::symbols(&args),
+        "checks": entry.checks.iter().map(|check| self::check(graph, check)).collect::<Vec<String>>(),
+        "faults": faults.iter().map(|fault| self::fault(graph, fault)).collect::<Vec<Value>>(),
+        "globals_read": read.collect::<Vec<usize>>(),
+        "globals_written": written.collect::<Vec<usize>>(),
+        "buffers": code.plan.buffers.len(),
+        "arena": code.plan.formula(&graph.symbols),
+        "flops": dim(graph, &code.flops),
+    })
+}
+
+fn args<'a>(graph: &'a Graph, entry: &'a Entry) -> Vec<(&'a str, &'a Type)> {
+    let region = graph.region(entry.region);
+    let inputs = entry.inputs.iter().zip(&region.params);
+    inputs
+        .filter_map(|(input, &value)| match input {
+            Input::Arg(name) => Some((name.as_str(), region.ty(value))),
+            Input::Global(_) | Input::Seed | Input::Step | Input::Epoch | Input::TotalSteps => None,
+        })
+        .collect()
+}
+
+fn results<'a>(graph: &'a Graph, entry: &'a Entry) -> Vec<(&'a str, &'a Type)> {
+    let region = graph.region(entry.region);
+    let outputs = entry.outputs.iter().zip(&region.results);
+    outputs
+        .filter_map(|(output, &value)| match output {
+            Output::Result(name) => Some((name.as_str(), region.ty(value))),
+            Output::Global(_) | Output::Fault(_) => None,
+        })
+        .collect()
+}
+
+fn faults(entry: &Entry) -> Vec<&Fault> {
+    let faults = entry.outputs.iter().filter_map(|output| match output {
+        Output::Fault(fault) => Some(fault),
+        Output::Result(_) | Output::Global(_) => None,
+    });
+    faults.collect()
+}
+
+fn check(graph: &Graph, check: &SizeCheck) -> String {
+    match place(graph, check.span) {
+        Some(place) => format!("{}, required at {place}", check.text),
+        None => check.text.clone(),
+    }
+}
+
+fn fault(graph: &Graph, fault: &Fault) -> Value {
+    json!({
+        "place": place(graph, fault.span).unwrap_or_default(),
+        "text": fault.text,
+        "bound": dim(graph, &fault.bound),
+    })
+}
+
+fn named(graph: &Graph, name: &str, ty: &Type) -> Value {
+    json!({"name": name, "dtype": ty.dtype.name(), "shape": shape(graph, ty)})
+}
+
+fn shape(graph: &Graph, ty: &Type) -> Vec<Value> {
+    ty.shape.iter().map(|size| dim(graph, size)).collect()
+}
+
+fn dim(graph: &Graph, dim: &Dim) -> Value {
+    size::json(dim, &graph.symbols)
+}
+
+/// `cnn.dl:13:27`, without the file's folder.
+fn place(graph: &Graph, span: SpanId) -> Option<String> {
+    graph.position(span).map(|position| without_folder(&position).to_string())
+}
+
+/// `cnn.dl:13:27` of `examples/cnn.dl:13:27`.
+fn without_folder(position: &str) -> &str {
+    position.rsplit(['/', '\\']).next().unwrap_or(position)
+}

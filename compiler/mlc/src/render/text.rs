@@ -1,0 +1,94 @@
+//! Diagnostics as text, in the manner of rustc.
+
+use super::clamped;
+use annotate_snippets::{Annotation, AnnotationKind, Element, Group, Level, Renderer, Snippet};
+use mlc_syntax::diag::{Diagnostic, Label, Severity};
+use mlc_syntax::span::{FileId, Sources};
+
+/// Whether escape codes are used.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Style {
+    /// No escape codes.
+    Plain,
+    /// ANSI colours.
+    Coloured,
+}
+
+/// Each diagnostic, followed by an empty line.
+pub fn render(diagnostics: &[Diagnostic], sources: &Sources, style: Style) -> String {
+    let renderer = match style {
+        Style::Plain => Renderer::plain(),
+        Style::Coloured => Renderer::styled(),
+    };
+    diagnostics.iter().map(|diagnostic| renderer.render(&[group(diagnostic, sources)]) + "\n\n").collect()
+}
+
+fn group<'a>(diagnostic: &'a Diagnostic, sources: &'a Sources) -> Group<'a> {
+    let level = match diagnostic.severity {
+        Severity::Error => Level::ERROR,
+        Severity::Warning => Level::WARNING,
+    };
+    let notes = diagnostic.notes.iter().map(|text| Level::NOTE.message(text.as_str()));
+    let help = diagnostic.help.iter().map(|text| Level::HELP.message(text.as_str()));
+    level
+        .primary_title(diagnostic.title.as_str())
+        .id(diagnostic.code.name())
+        .elements(snippets(diagnostic, sources).into_iter().map(Element::from))
+        .elements(notes)
+        .elements(help)
+}
+
+/// One snippet for each file, the primary place's first.
+fn snippets<'a>(diagnostic: &'a Diagnostic, sources: &'a Sources) -> Vec<Snippet<'a, Annotation<'a>>> {
+    let primary = diagnostic.primary.iter().map(|label| (AnnotationKind::Primary, label));
+    let secondary = diagnostic.secondary.iter().map(|label| (AnnotationKind::Context, label));
+    let mut by_file: Vec<(FileId, Snippet<'a, Annotation<'a>>)> = Vec::new();
+    for (kind, label) in primary.chain(secondary) {
+        let Some((name, text, range)) = clamped(label.span, sources) else { continue };
+        let annotation = kind.span(range).label(words(label));
+        match by_file.iter_mut().find(|(file, _)| *file == label.span.file) {
+            Some((_, snippet)) => *snippet = snippet.clone().annotation(annotation),
+            None => by_file.push((label.span.file, Snippet::source(text).path(name).annotation(annotation))),
+        }
+    }
+    by_file.into_iter().map(|(_, snippet)| snippet).collect()
+}
+
+fn words(label: &Label) -> Option<&str> {
+    Some(label.text.as_str()).filter(|text| !text.is_empty())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use mlc_syntax::codes::Code;
+    use mlc_syntax::span::Span;
+
+    #[test]
+    fn looks_like_the_language_reference() {
+        let text = "model M {\n    fn f() {\n        x = flatten(x) |> fc1 |> relu\n    }\n}\n";
+        let mut sources = Sources::new();
+        let file = sources.add("cnn.dl", text);
+        let span = |word: &str| {
+            let lo = text.find(word).unwrap();
+            Span::new(file, lo, lo + word.len())
+        };
+        let diagnostic = Diagnostic::error(Code::E0107, span("fc1"), "matrix sizes do not agree: 3136 and 1568")
+            .label("`fc1` takes 1568 features (set by its first use, cnn.dl:21)")
+            .also(span("flatten(x)"), "f32[B, 3136], because 7 * 7 * 64")
+            .help("give the two uses their own Linear, or make the sizes agree");
+        let expected = "\
+error[E0107]: matrix sizes do not agree: 3136 and 1568
+ --> cnn.dl:3:27
+  |
+3 |         x = flatten(x) |> fc1 |> relu
+  |             ----------    ^^^ `fc1` takes 1568 features (set by its first use, cnn.dl:21)
+  |             |
+  |             f32[B, 3136], because 7 * 7 * 64
+  |
+  = help: give the two uses their own Linear, or make the sizes agree
+
+";
+        assert_eq!(render(&[diagnostic], &sources, Style::Plain), expected);
+    }
+}
