@@ -291,8 +291,9 @@ impl Printer<'_> {
                 format!("acc{into} = {} of {parts} vectors of acc{from} by halving", lower_name(combine))
             }
             Stmt::Release { acc } => format!("release acc{acc}"),
-            Stmt::Clear { scratch } => format!("scratch{scratch} = 0"),
-            Stmt::Flush { scratch } => format!("scratch{scratch} += acc"),
+            Stmt::Clear { scratch, slot } => format!("scratch{scratch}[{}] = 0", self.ix(slot)),
+            Stmt::Flush { scratch, slot } => format!("scratch{scratch}[{}] += acc", self.ix(slot)),
+            Stmt::Recall { scratch, slot } => format!("acc = scratch{scratch}[{}]", self.ix(slot)),
             Stmt::Let { number, value } => format!("let {number} = {}", self.expr(value)),
             Stmt::Store { buffer, at, value } => {
                 format!("{}[{}] = {}", self.buffers[*buffer], self.ix(at), self.expr(value))

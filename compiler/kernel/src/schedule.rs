@@ -54,6 +54,9 @@ pub struct Schedule {
     pub vectors: i64,
     /// The parallel axis of the block's rows, and how many.
     pub rows: Option<(usize, i64)>,
+    /// Whether the register blocks of a tile go through a long chain side by side, block of terms by
+    /// block of terms, so that what they read stays in a near cache.
+    pub side_by_side: bool,
     /// Turns of the innermost reduced loop that are unrolled.
     pub unroll: i64,
     /// Parallel axes, outermost first, that make up tiles.
@@ -66,6 +69,12 @@ pub struct Schedule {
 
 /// Tiles from which on there are enough of them.
 const ENOUGH_TILES: i64 = 64;
+
+/// Terms from which on register blocks go through a chain side by side.
+const LONG_CHAIN: i64 = 2048;
+
+/// Register blocks side by side at most.
+const SIDE_BY_SIDE: i64 = 128;
 
 /// Elements of a tile of a one-axis map.
 const CHUNK: i64 = 4096;
@@ -89,6 +98,7 @@ pub fn choose(nest: &Nest, machine: &Machine, typical: &[(Sym, i64)]) -> Schedul
         vector,
         vectors: 1,
         rows: None,
+        side_by_side: false,
         unroll: 1,
         tiles: Vec::new(),
         tile_blocks: false,
@@ -136,6 +146,9 @@ fn choose_block(nest: &Nest, machine: &Machine, typical: &[(Sym, i64)], schedule
     let (rows, vectors) = best_block(machine, row_axis.map(|axis| &nest.par[axis]), typical, total);
     schedule.rows = row_axis.filter(|_| rows > 1).map(|axis| (axis, rows));
     schedule.vectors = vectors;
+    let terms = nest.red.iter().map(|dim| size_at(dim, typical)).fold(1, i64::saturating_mul);
+    let blocks = schedule.rows.and_then(|(axis, rows)| Some(nest.par[axis].as_const()? / rows));
+    schedule.side_by_side = terms >= LONG_CHAIN && blocks.is_some_and(|blocks| (2..=SIDE_BY_SIDE).contains(&blocks));
 }
 
 /// The block with the fewest estimated cycles for all outputs of one row axis and the vector axis.

@@ -24,8 +24,8 @@ pub struct Tree {
     pub lanes: i64,
     /// Register tiles, by number.
     pub accs: Vec<Acc>,
-    /// Memory tiles, by number: as many elements as the accumulator they hold.
-    pub scratch: Vec<usize>,
+    /// Memory tiles, by number.
+    pub scratch: Vec<ScratchTile>,
     /// What [`Expr::Reduced`] and [`Expr::BestPosition`] mean.
     pub reduced: Option<Result>,
     /// The parts of the tile range, in order: each has its own body.
@@ -37,10 +37,19 @@ pub struct Tree {
 pub enum Result {
     /// In an accumulator.
     Acc(usize),
-    /// In a scratch tile.
-    Scratch(usize),
     /// Value and position in two accumulators.
     Best(usize, usize),
+}
+
+/// Memory for the registers of an accumulator between the blocks of a chain.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ScratchTile {
+    /// Whose registers.
+    pub acc: usize,
+    /// How many registers a slot holds.
+    pub registers: i64,
+    /// How many slots: register blocks whose chains are under way at the same time.
+    pub slots: i64,
 }
 
 /// A run of tiles: their number is the product of the extents.
@@ -140,15 +149,26 @@ pub enum Stmt {
         /// How.
         combine: Combine,
     },
-    /// `scratch = 0`
+    /// `scratch[slot] = 0`
     Clear {
         /// Which.
         scratch: usize,
+        /// Which slot.
+        slot: Ix,
     },
-    /// `scratch = scratch + acc`
+    /// `scratch[slot] = scratch[slot] + acc`
     Flush {
         /// Which.
         scratch: usize,
+        /// Which slot.
+        slot: Ix,
+    },
+    /// `acc = scratch[slot]`
+    Recall {
+        /// Which.
+        scratch: usize,
+        /// Which slot.
+        slot: Ix,
     },
     /// A value at this element that later statements name.
     Let {
@@ -239,8 +259,43 @@ struct Registers {
     lane: AxisId,
     /// First values of the accumulators.
     init: Vec<Stmt>,
-    /// Where the chain breaks.
-    breaks: Option<(usize, i64)>,
+    /// Where the chain breaks, and the scratch tile of its sums.
+    breaks: Option<Breaks>,
+}
+
+/// A chain in blocks.
+#[derive(Clone, Copy)]
+struct Breaks {
+    /// Position of the axis that blocks cut, among the reduced ones.
+    axis: usize,
+    /// Its values in a block.
+    count: i64,
+    scratch: usize,
+}
+
+/// A block of a chain: `length` values from `start` of the axis that blocks cut.
+struct ChainBlock {
+    start: Ix,
+    length: Dim,
+}
+
+/// The columns of a register block: vectors along an axis.
+#[derive(Clone)]
+struct Columns<'s> {
+    axis: usize,
+    base: Ix,
+    vectors: i64,
+    segment: &'s Segment,
+}
+
+/// A register block.
+#[derive(Clone)]
+struct RegisterBlock<'s> {
+    columns: Option<Columns<'s>>,
+    /// Axis, first row, number of rows.
+    rows: Option<(usize, Ix, i64)>,
+    /// Its slot of a scratch tile.
+    slot: Ix,
 }
 
 struct TreeBuilder<'a> {
@@ -250,7 +305,7 @@ struct TreeBuilder<'a> {
     at: Vec<Ix>,
     next: u32,
     accs: Vec<Acc>,
-    scratch: Vec<usize>,
+    scratch: Vec<ScratchTile>,
     reduced: Option<Result>,
     registers: Registers,
 }
@@ -454,7 +509,7 @@ impl TreeBuilder<'_> {
     fn block(&mut self) -> Vec<Part> {
         self.registers = self.registers();
         let Some(vector) = self.schedule.vector else {
-            let body = self.block_body(None, &[]);
+            let body = self.block_body(&RegisterBlock { columns: None, rows: None, slot: Ix::constant(0) });
             return vec![Part { tiles: Vec::new(), body }];
         };
         let segments = self.segments(&self.extent(vector), self.schedule.vectors);
@@ -480,70 +535,165 @@ impl TreeBuilder<'_> {
     }
 
     /// All blocks of a segment of the vector axis, or the one that a tile variable names.
-    fn block_segment(&mut self, vector: usize, segment: &Segment, tile: Option<AxisId>) -> Vec<Stmt> {
+    fn block_segment(&mut self, axis: usize, segment: &Segment, tile: Option<AxisId>) -> Vec<Stmt> {
         let Some(var) = tile else {
-            return self.blocks(segment, &mut |this, base, vectors| this.row_blocks(vector, &base, vectors, segment));
+            return self.blocks(segment, &mut |this, base, vectors| {
+                this.row_blocks(&Columns { axis, base, vectors, segment })
+            });
         };
         let length = segment.length.as_const().unwrap_or(self.schedule.lanes);
         let base = Ix::axis(var).times(length).plus(segment.start.clone());
         let vectors = (length + self.schedule.lanes - 1) / self.schedule.lanes;
-        self.row_blocks(vector, &base, vectors, segment)
+        self.row_blocks(&Columns { axis, base, vectors, segment })
     }
 
-    fn row_blocks(&mut self, vector: usize, base: &Ix, vectors: i64, segment: &Segment) -> Vec<Stmt> {
+    /// The register blocks of some columns: one after another, or side by side through the blocks of
+    /// their chains, so that what a block of terms reads is read once for all of them.
+    fn row_blocks(&mut self, columns: &Columns<'_>) -> Vec<Stmt> {
+        let Some(breaks) = self.registers.breaks.filter(|_| self.schedule.side_by_side) else {
+            return self.each_row_block(columns, &mut |this, block| this.block_body(block));
+        };
+        let mut stmts = self.each_row_block(columns, &mut |this, block| this.clear(block, breaks));
+        stmts.extend(self.blocks_of_chain(breaks, &mut |this, part| {
+            this.each_row_block(columns, &mut |this, block| this.block_of_chain(block, breaks, part))
+        }));
+        stmts.extend(self.each_row_block(columns, &mut |this, block| this.finish_block(block)));
+        stmts
+    }
+
+    fn each_row_block(
+        &mut self,
+        columns: &Columns<'_>,
+        body: &mut dyn FnMut(&mut Self, &RegisterBlock<'_>) -> Vec<Stmt>,
+    ) -> Vec<Stmt> {
+        let columns = Some(columns.clone());
         let Some((axis, rows)) = self.schedule.rows else {
-            return self.block_body(Some((vector, base, vectors, segment)), &[]);
+            return body(self, &RegisterBlock { columns, rows: None, slot: Ix::constant(0) });
         };
         let mut stmts = Vec::new();
+        let mut slots = 0;
         for part in cut_rows(&self.extent(axis), rows) {
             let count = part.length.as_const().unwrap_or(1);
-            let start = Ix::constant(part.start.clone());
-            if part.count.is(1) {
-                stmts.extend(self.block_body(Some((vector, base, vectors, segment)), &[(axis, start, count)]));
-                continue;
+            let (var, one) = (self.var(), part.count.is(1));
+            let number = if one { Ix::constant(0) } else { Ix::axis(var) };
+            let first = number.clone().times(count).plus(part.start.clone());
+            self.at[axis] = first.clone().add(Ix::axis(self.registers.row));
+            let slot = if self.schedule.side_by_side { number.plus(slots) } else { Ix::constant(0) };
+            let inside = body(self, &RegisterBlock { columns: columns.clone(), rows: Some((axis, first, count)), slot });
+            slots += part.count.as_const().unwrap_or(1);
+            if one {
+                stmts.extend(inside);
+            } else {
+                stmts.push(Stmt::For { var, extent: part.count, how: How::Serial, body: inside });
             }
-            let var = self.var();
-            let first = Ix::axis(var).times(count).add(start);
-            let body = self.block_body(Some((vector, base, vectors, segment)), &[(axis, first, count)]);
-            stmts.push(Stmt::For { var, extent: part.count, how: How::Serial, body });
         }
         stmts
+    }
+
+    /// `body` for each register of a block.
+    fn over(&mut self, block: &RegisterBlock<'_>, body: &mut dyn FnMut(&mut Self) -> Vec<Stmt>) -> Vec<Stmt> {
+        let Registers { row, unrolled, lane, .. } = self.registers;
+        if let Some((axis, first, _)) = &block.rows {
+            self.at[*axis] = first.clone().add(Ix::axis(row));
+        }
+        let inner = match &block.columns {
+            Some(Columns { axis, base, vectors, segment }) => {
+                self.vectors_with(*axis, base, *vectors, segment, (unrolled, lane), body)
+            }
+            None => body(self),
+        };
+        match block.rows {
+            None => inner,
+            Some((_, _, count)) => {
+                vec![Stmt::For { var: row, extent: Dim::from(count), how: How::Unroll, body: inner }]
+            }
+        }
     }
 
     /// One register block: clear, reduce, epilogue.
-    fn block_body(&mut self, columns: Option<(usize, &Ix, i64, &Segment)>, rows: &[(usize, Ix, i64)]) -> Vec<Stmt> {
-        let Registers { row: row_var, unrolled, lane, init, breaks } = self.registers.clone();
-        if let [(axis, first, _)] = rows {
-            self.at[*axis] = first.clone().add(Ix::axis(row_var));
-        }
-        let row_count = rows.first().map_or(1, |(_, _, count)| *count);
-        let mut over = |this: &mut Self, body: &mut dyn FnMut(&mut Self) -> Vec<Stmt>| -> Vec<Stmt> {
-            let inner = match columns {
-                Some((axis, base, vectors, segment)) => {
-                    this.vectors_with(axis, base, vectors, segment, (unrolled, lane), body)
-                }
-                None => body(this),
-            };
-            match rows {
-                [] => inner,
-                _ => vec![Stmt::For { var: row_var, extent: Dim::from(row_count), how: How::Unroll, body: inner }],
+    fn block_body(&mut self, block: &RegisterBlock<'_>) -> Vec<Stmt> {
+        let mut stmts = match self.registers.breaks {
+            Some(breaks) => {
+                let mut stmts = self.clear(block, breaks);
+                stmts.extend(self.blocks_of_chain(breaks, &mut |this, part| this.block_of_chain(block, breaks, part)));
+                stmts
+            }
+            None => {
+                let mut stmts = self.init(block);
+                let axes: Vec<usize> = (self.nest.par.len()..self.nest.par.len() + self.nest.red.len()).collect();
+                stmts.extend(self.chain(&axes, &mut |this, body| this.over(block, body)));
+                stmts
             }
         };
-        let mut stmts = Vec::new();
-        match (breaks, self.reduced) {
-            (Some(chain), Some(Result::Scratch(scratch))) => {
-                stmts.extend(over(self, &mut |_| vec![Stmt::Clear { scratch }]));
-                stmts.extend(self.broken_chain(chain, &mut over, &init, scratch));
-            }
-            _ => {
-                stmts.extend(over(self, &mut |_| init.clone()));
-                let axes: Vec<usize> = (self.nest.par.len()..self.nest.par.len() + self.nest.red.len()).collect();
-                stmts.extend(self.chain(&axes, &mut over));
-            }
-        }
-        stmts.extend(over(self, &mut |this| this.epilogue()));
-        stmts.extend((0..self.accs.len()).map(|acc| Stmt::Release { acc }));
+        stmts.extend(self.finish_block(block));
         stmts
+    }
+
+    fn init(&mut self, block: &RegisterBlock<'_>) -> Vec<Stmt> {
+        let init = self.registers.init.clone();
+        self.over(block, &mut |_| init.clone())
+    }
+
+    fn clear(&mut self, block: &RegisterBlock<'_>, breaks: Breaks) -> Vec<Stmt> {
+        let slot = block.slot.clone();
+        self.over(block, &mut |_| vec![Stmt::Clear { scratch: breaks.scratch, slot: slot.clone() }])
+    }
+
+    /// The sums of a block of terms, from 0, added to what the blocks before gave.
+    fn block_of_chain(&mut self, block: &RegisterBlock<'_>, breaks: Breaks, part: &ChainBlock) -> Vec<Stmt> {
+        let par = self.nest.par.len();
+        let inner: Vec<usize> = (par + breaks.axis + 1..par + self.nest.red.len()).collect();
+        let mut stmts = self.init(block);
+        let mut over = |this: &mut Self, body: &mut dyn FnMut(&mut Self) -> Vec<Stmt>| this.over(block, body);
+        stmts.extend(self.chain_part(par + breaks.axis, &part.start, &part.length, &inner, &mut over));
+        let slot = block.slot.clone();
+        stmts.extend(self.over(block, &mut |_| vec![Stmt::Flush { scratch: breaks.scratch, slot: slot.clone() }]));
+        stmts.extend(self.release());
+        stmts
+    }
+
+    /// What follows the reduction.
+    fn finish_block(&mut self, block: &RegisterBlock<'_>) -> Vec<Stmt> {
+        let mut stmts = Vec::new();
+        if let Some(Breaks { scratch, .. }) = self.registers.breaks {
+            let slot = block.slot.clone();
+            stmts.extend(self.over(block, &mut |_| vec![Stmt::Recall { scratch, slot: slot.clone() }]));
+        }
+        stmts.extend(self.over(block, &mut |this| this.epilogue()));
+        stmts.extend(self.release());
+        stmts
+    }
+
+    fn release(&self) -> Vec<Stmt> {
+        (0..self.accs.len()).map(|acc| Stmt::Release { acc }).collect()
+    }
+
+    /// The loop over the blocks of a chain.
+    fn blocks_of_chain(
+        &mut self,
+        breaks: Breaks,
+        body: &mut dyn FnMut(&mut Self, &ChainBlock) -> Vec<Stmt>,
+    ) -> Vec<Stmt> {
+        let par = self.nest.par.len();
+        let outer: Vec<usize> = (par..par + breaks.axis).collect();
+        let extent = self.extent(par + breaks.axis);
+        self.around(&outer, &mut |this| {
+            let mut stmts = Vec::new();
+            for part in cut(&extent, breaks.count) {
+                let var = this.var();
+                let mut start = Ix::constant(part.start.clone());
+                if !part.count.is(1) {
+                    start = start.add(Ix::axis(var).scaled(&part.length));
+                }
+                let body = body(this, &ChainBlock { start, length: part.length });
+                if part.count.is(1) {
+                    stmts.extend(body);
+                } else {
+                    stmts.push(Stmt::For { var, extent: part.count, how: How::Serial, body });
+                }
+            }
+            stmts
+        })
     }
 
     /// The variables and accumulators of register blocks, shared by all of them.
@@ -558,7 +708,7 @@ impl TreeBuilder<'_> {
     }
 
     /// Makes the accumulators; returns their first values, and the chain's breaks if it has any.
-    fn start(&mut self, vars: &[AxisId], vector: bool) -> (Vec<Stmt>, Option<(usize, i64)>) {
+    fn start(&mut self, vars: &[AxisId], vector: bool) -> (Vec<Stmt>, Option<Breaks>) {
         let init = |acc: usize, value: Literal| Stmt::Init { acc, value };
         match &self.nest.reduce {
             None => (Vec::new(), None),
@@ -575,38 +725,34 @@ impl TreeBuilder<'_> {
             Some(Reduction::Fold { combine, dtype, .. }) => {
                 let acc = self.acc(vars.to_vec(), *dtype, vector);
                 let sums = *combine == Combine::Sum && dtype.is_float();
-                let breaks = sums.then(|| self.breaks()).flatten();
-                self.finish_start(acc, breaks.is_some());
+                let breaks = if sums { self.breaks(acc) } else { None };
+                self.reduced = Some(Result::Acc(acc));
                 (vec![init(acc, identity(*combine, *dtype))], breaks)
             }
             Some(Reduction::Dot { dtype, .. }) => {
                 let acc = self.acc(vars.to_vec(), *dtype, vector);
-                let breaks = dtype.is_float().then(|| self.breaks()).flatten();
-                self.finish_start(acc, breaks.is_some());
+                let breaks = if dtype.is_float() { self.breaks(acc) } else { None };
+                self.reduced = Some(Result::Acc(acc));
                 (vec![init(acc, Literal::zero(*dtype))], breaks)
             }
         }
     }
 
-    fn finish_start(&mut self, acc: usize, broken: bool) {
-        self.reduced = Some(if broken {
-            self.scratch.push(acc);
-            Result::Scratch(self.scratch.len() - 1)
-        } else {
-            Result::Acc(acc)
-        });
-    }
-
-    /// The axis and count of the chain's blocks, unless one block is all.
-    fn breaks(&self) -> Option<(usize, i64)> {
-        match self.nest.plan() {
-            Some(ReducePlan::Chain { .. }) if self.nest.red.is_empty() => None,
-            Some(ReducePlan::Chain { axis, count }) => {
-                let whole = axis == 0 && self.nest.red.first().and_then(Dim::as_const).is_some_and(|extent| extent <= count);
-                (!whole).then_some((axis, count))
-            }
-            Some(ReducePlan::Lanes) | None => None,
+    /// The axis and count of the chain's blocks with a scratch tile for them, unless one block is all.
+    fn breaks(&mut self, acc: usize) -> Option<Breaks> {
+        let Some(ReducePlan::Chain { axis, count }) = self.nest.plan().filter(|_| !self.nest.red.is_empty()) else {
+            return None;
+        };
+        if axis == 0 && self.nest.red[0].as_const().is_some_and(|extent| extent <= count) {
+            return None;
         }
+        let (rows, slots) = match self.schedule.rows {
+            None => (1, 1),
+            Some((axis, rows)) => (rows, self.extent(axis).as_const().map_or(1, |extent| extent / rows + 1)),
+        };
+        let slots = if self.schedule.side_by_side { slots } else { 1 };
+        self.scratch.push(ScratchTile { acc, registers: rows * self.schedule.vectors, slots });
+        Some(Breaks { axis, count, scratch: self.scratch.len() - 1 })
     }
 
     /// Terms of all `axes` in order, one turn of the innermost loop unrolled a few times.
@@ -654,40 +800,6 @@ impl TreeBuilder<'_> {
         stmts
     }
 
-    /// A chain in blocks: each block from 0, then added to the scratch tile.
-    fn broken_chain(
-        &mut self,
-        (axis, count): (usize, i64),
-        over: &mut dyn FnMut(&mut Self, &mut dyn FnMut(&mut Self) -> Vec<Stmt>) -> Vec<Stmt>,
-        init: &[Stmt],
-        scratch: usize,
-    ) -> Vec<Stmt> {
-        let par = self.nest.par.len();
-        let outer: Vec<usize> = (par..par + axis).collect();
-        let cut_axis = par + axis;
-        let inner: Vec<usize> = (cut_axis + 1..par + self.nest.red.len()).collect();
-        let extent = self.extent(cut_axis);
-        self.around(&outer, &mut |this| {
-            let mut stmts = Vec::new();
-            for part in cut(&extent, count) {
-                let var = this.var();
-                let mut start = Ix::constant(part.start.clone());
-                if !part.count.is(1) {
-                    start = start.add(Ix::axis(var).scaled(&part.length));
-                }
-                let mut body = over(this, &mut |_| init.to_vec());
-                body.extend(this.chain_part(cut_axis, &start, &part.length, &inner, over));
-                body.extend(over(this, &mut |_| vec![Stmt::Flush { scratch }]));
-                if part.count.is(1) {
-                    stmts.extend(body);
-                } else {
-                    stmts.push(Stmt::For { var, extent: part.count, how: How::Serial, body });
-                }
-            }
-            stmts
-        })
-    }
-
     fn chain_part(
         &mut self,
         axis: usize,
@@ -713,7 +825,6 @@ impl TreeBuilder<'_> {
     fn term(&mut self) -> Vec<Stmt> {
         let acc = match self.reduced {
             Some(Result::Acc(acc) | Result::Best(acc, _)) => acc,
-            Some(Result::Scratch(scratch)) => self.scratch[scratch],
             None => mlc_ir::internal_error("tree", "a term without a reduction"),
         };
         self.term_into(acc)

@@ -59,8 +59,8 @@ struct Emit<'a> {
     /// The vector variable, if code is for vectors at the moment, and the lanes that count.
     vector: Option<(AxisId, Valid)>,
     accs: BTreeMap<AccKey, V>,
-    scratch: HashMap<(usize, Vec<i64>), i32>,
-    scratch_bytes: i32,
+    /// Registers of a scratch tile's slot, in the order of their first use.
+    scratch: Vec<Vec<Vec<i64>>>,
     lets: HashMap<usize, Val>,
     memo: HashMap<*const Expr, Val>,
     /// Buffers that this kernel writes.
@@ -98,15 +98,14 @@ pub fn lower(tree: &Tree) -> Lowered {
         vars: HashMap::new(),
         vector: None,
         accs: BTreeMap::new(),
-        scratch: HashMap::new(),
-        scratch_bytes: 0,
+        scratch: vec![Vec::new(); tree.scratch.len()],
         lets: HashMap::new(),
         memo: HashMap::new(),
         written,
         halved,
     };
     let tiles = emit.parts();
-    let (words, scratch) = (emit.frame.len() as u32, emit.scratch_bytes as u32);
+    let (words, scratch) = (emit.frame.len() as u32, emit.scratch_start(tree.scratch.len()) as u32);
     Lowered { lane: emit.b.finish(tree.name.clone(), words, scratch), frame: emit.frame, tiles }
 }
 
@@ -186,8 +185,9 @@ impl Emit<'_> {
             Stmt::MulAdd { acc, left, right } => self.mul_add(*acc, left, right),
             Stmt::Best { acc, position, extreme, value, at } => self.best(*acc, *position, *extreme, value, at),
             Stmt::Halve { from, parts, into, combine } => self.halve(*from, *parts, *into, *combine),
-            Stmt::Clear { scratch } => self.clear(*scratch),
-            Stmt::Flush { scratch } => self.flush(*scratch),
+            Stmt::Clear { scratch, slot } => self.clear(*scratch, slot),
+            Stmt::Flush { scratch, slot } => self.flush(*scratch, slot),
+            Stmt::Recall { scratch, slot } => self.recall(*scratch, slot),
             Stmt::Release { acc } => self.accs.retain(|(other, _), _| other != acc),
             Stmt::Let { number, value } => {
                 let value = self.expr(value);
@@ -223,6 +223,7 @@ impl Emit<'_> {
             Stmt::Fold { acc, .. } | Stmt::MulAdd { acc, .. } => updated.push(*acc),
             Stmt::Best { acc, position, .. } => updated.extend([*acc, *position]),
             Stmt::Init { acc, .. } => fresh.push(*acc),
+            Stmt::Recall { scratch, .. } => fresh.push(self.tree.scratch[*scratch].acc),
             _ => {}
         });
         let carried: Vec<AccKey> = self

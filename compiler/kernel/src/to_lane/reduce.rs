@@ -169,49 +169,64 @@ impl Emit<'_> {
 
     // ---- scratch tiles
 
-    fn scratch_address(&mut self, scratch: usize) -> (V, i32, Mem, u8) {
-        let acc = self.tree.scratch[scratch];
-        let ty = self.acc_ty(acc);
-        let (_, key) = self.key(acc);
-        let bytes = i32::from(ty.lanes) * i32::from(ty.bits / 8);
-        let next = self.scratch_bytes;
-        let disp = *self.scratch.entry((scratch, key)).or_insert(next);
-        if disp == next {
-            self.scratch_bytes += bytes;
-        }
+    fn register_bytes(&self, scratch: usize) -> i64 {
+        let ty = self.acc_ty(self.tree.scratch[scratch].acc);
+        i64::from(ty.lanes) * i64::from(ty.bits / 8)
+    }
+
+    /// Where a scratch tile begins; behind the last one: the bytes of all.
+    pub(super) fn scratch_start(&self, scratch: usize) -> i64 {
+        let tiles = self.tree.scratch[..scratch].iter().enumerate();
+        tiles.map(|(i, tile)| tile.slots * tile.registers * self.register_bytes(i)).sum()
+    }
+
+    /// The place of this register in a slot, its memory element and its lanes.
+    fn scratch_address(&mut self, scratch: usize, slot: &Ix) -> ((V, i32), Mem, u8) {
+        let tile = self.tree.scratch[scratch];
+        let (_, key) = self.key(tile.acc);
+        let number = self.scratch[scratch].iter().position(|known| *known == key).unwrap_or_else(|| {
+            self.scratch[scratch].push(key);
+            self.scratch[scratch].len() - 1
+        });
+        let mem = super::mem(self.tree.accs[tile.acc].dtype);
+        let bytes = self.register_bytes(scratch);
+        let elements = bytes / mem.bytes();
+        let Some(slot) = self.lin(slot) else { mlc_ir::internal_error("lane", "a scratch slot along lanes") };
+        let first = self.scratch_start(scratch) / mem.bytes() + number as i64 * elements;
+        let at = super::Lin::number(first).plus(&slot, tile.registers * elements);
         let base = self.b.def(Op::ScratchPtr, PTR);
-        (base, disp, super::mem(self.tree.accs[acc].dtype), ty.lanes)
+        (self.address(base, &at, mem), mem, (elements) as u8)
     }
 
-    pub(super) fn clear(&mut self, scratch: usize) {
-        let ty = self.acc_ty(self.tree.scratch[scratch]);
-        let (base, disp, mem, _) = self.scratch_address(scratch);
+    pub(super) fn clear(&mut self, scratch: usize, slot: &Ix) {
+        let ty = self.acc_ty(self.tree.scratch[scratch].acc);
+        let (address, mem, _) = self.scratch_address(scratch, slot);
         let zero = self.b.bits(ty, 0);
-        self.b.store((base, disp), mem, Tail::Full, zero);
+        self.b.store(address, mem, Tail::Full, zero);
     }
 
-    pub(super) fn flush(&mut self, scratch: usize) {
-        let acc = self.tree.scratch[scratch];
+    pub(super) fn flush(&mut self, scratch: usize, slot: &Ix) {
+        let acc = self.tree.scratch[scratch].acc;
         let ty = self.acc_ty(acc);
-        let total = self.scratch_value(scratch);
+        let (address, mem, lanes) = self.scratch_address(scratch, slot);
+        let total = self.b.load(address, mem, lanes, Tail::Full, Memory::Written);
         let part = self.acc(acc);
         let sum = self.b.def(Op::FBinary(FBinary::Add, total, part), ty);
-        let (base, disp, mem, _) = self.scratch_address(scratch);
-        self.b.store((base, disp), mem, Tail::Full, sum);
+        self.b.store(address, mem, Tail::Full, sum);
     }
 
-    fn scratch_value(&mut self, scratch: usize) -> V {
-        let (base, disp, mem, lanes) = self.scratch_address(scratch);
-        self.b.load((base, disp), mem, lanes, Tail::Full, Memory::Written)
+    pub(super) fn recall(&mut self, scratch: usize, slot: &Ix) {
+        let (address, mem, lanes) = self.scratch_address(scratch, slot);
+        let total = self.b.load(address, mem, lanes, Tail::Full, Memory::Written);
+        self.set_acc(self.tree.scratch[scratch].acc, total);
     }
 
     /// The value of the nest's reduction at this element.
     pub(super) fn reduced(&mut self) -> Val {
-        let (acc, v) = match self.tree.reduced {
-            Some(crate::tree::Result::Acc(acc) | crate::tree::Result::Best(acc, _)) => (acc, self.acc(acc)),
-            Some(crate::tree::Result::Scratch(scratch)) => (self.tree.scratch[scratch], self.scratch_value(scratch)),
-            None => mlc_ir::internal_error("lane", "the value of a reduction without one"),
+        let Some(crate::tree::Result::Acc(acc) | crate::tree::Result::Best(acc, _)) = self.tree.reduced else {
+            mlc_ir::internal_error("lane", "the value of a reduction without one")
         };
+        let v = self.acc(acc);
         self.from_memory(v, self.tree.accs[acc].dtype)
     }
 
