@@ -140,7 +140,7 @@ impl EntryEmit<'_> {
     fn step(&mut self, step: &Step) {
         match step {
             Step::Run { kernel, frame, tiles, work } => self.run(*kernel, frame, tiles, work),
-            Step::Fault { index, first_bad, indices, dtype } => self.fault(*index, *first_bad, *indices, *dtype),
+            Step::Fault { index, first_bad, indices } => self.fault(*index, *first_bad, *indices),
             Step::Copy { from, to, bytes } => self.copy(*from, *to, bytes),
         }
     }
@@ -221,7 +221,7 @@ impl EntryEmit<'_> {
         declared
     }
 
-    fn fault(&mut self, index: u32, first_bad: Loc, indices: Loc, dtype: DType) {
+    fn fault(&mut self, index: u32, first_bad: Loc, indices: Option<(Loc, DType)>) {
         let first_bad = self.address(first_bad);
         let element = self.b.ins().load(clif::I32, access(), first_bad, 0);
         let found = self.b.ins().icmp_imm_s(IntCC::NotEqual, element, i64::from(i32::MAX));
@@ -229,7 +229,10 @@ impl EntryEmit<'_> {
             cx.report(entry_cx::FAULT_INDEX, i64::from(index));
             let element = cx.b.ins().sextend(clif::I64, element);
             cx.b.ins().store(access(), element, cx.cx, entry_cx::FAULT_ELEMENT);
-            let value = cx.index_value(indices, element, dtype);
+            let value = match indices {
+                Some((indices, dtype)) => cx.index_value(indices, element, dtype),
+                None => element,
+            };
             cx.b.ins().store(access(), value, cx.cx, entry_cx::FAULT_VALUE);
             cx.return_status(Status::Fault);
         });

@@ -308,10 +308,11 @@ impl<'a> EntryLowering<'a> {
                 infos.push(KernelInfo { entry, kernel, nest, schedule, tree });
                 Step::Run { kernel, frame, tiles: pending.lowered.tiles.clone(), work }
             }
-            PendingStep::Fault { index, first_bad, indices } => {
-                let (indices, dtype) = indices.unwrap_or((*first_bad, DType::I32));
-                Step::Fault { index: *index, first_bad: loc(first_bad), indices: loc(&indices), dtype }
-            }
+            PendingStep::Fault { index, first_bad, indices } => Step::Fault {
+                index: *index,
+                first_bad: loc(first_bad),
+                indices: indices.map(|(source, dtype)| (loc(&source), dtype)),
+            },
             PendingStep::Copy { from, to, bytes } => Step::Copy { from: loc(from), to: *to, bytes: bytes.clone() },
         }
     }
@@ -382,8 +383,11 @@ fn reads_elsewhere(nest: &Nest, old: Source, new: Source) -> bool {
 /// The tensor whose first bad element a fault's kernel looks for: the integers it reads.
 fn index_tensor(groups: &[Vec<Pending>], fault: Source) -> Option<(Source, DType)> {
     let nest = groups.iter().flatten().map(|pending| &pending.nest).find(|nest| stores_to(nest, fault))?;
-    let integers = |dtype: DType| matches!(dtype, DType::I32 | DType::I64);
-    nest.buffers.iter().find(|b| integers(b.dtype) && b.source != fault).map(|b| (b.source, b.dtype))
+    let searched = Dim::product(&nest.red);
+    let is_index = |b: &&crate::nest::Buffer| {
+        matches!(b.dtype, DType::I32 | DType::I64) && b.source != fault && Dim::product(&b.shape) == searched
+    };
+    nest.buffers.iter().find(is_index).map(|b| (b.source, b.dtype))
 }
 
 #[derive(Default)]

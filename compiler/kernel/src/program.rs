@@ -82,10 +82,9 @@ pub enum Step {
         index: u32,
         /// The row-major number of the first bad element.
         first_bad: Loc,
-        /// The index tensor, to report the value.
-        indices: Loc,
-        /// Of the index tensor: i32 or i64.
-        dtype: DType,
+        /// The index tensor and its dtype (i32 or i64), to report the value; absent where the index is
+        /// computed and not kept: then the element's number is reported as the value.
+        indices: Option<(Loc, DType)>,
     },
     /// Copies bytes.
     Copy {

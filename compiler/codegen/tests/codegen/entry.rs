@@ -285,7 +285,7 @@ fn size_checks_do_not_wrap() {
 }
 
 fn fault(dtype: DType) -> JitProgram {
-    let step = Step::Fault { index: 9, first_bad: Loc::Arg(0), indices: Loc::Arg(1), dtype };
+    let step = Step::Fault { index: 9, first_bad: Loc::Arg(0), indices: Some((Loc::Arg(1), dtype)) };
     compile_entry(0, vec![], vec![step])
 }
 
