@@ -16,6 +16,7 @@ use mlc_ir::dim::{Dim, SizeError};
 use mlc_ir::graph::{Entry, Graph, Input, Output, Region, Value};
 use mlc_ir::index::Definition;
 use mlc_ir::ty::DType;
+use rayon::prelude::*;
 use std::collections::{BTreeMap, HashMap};
 use std::hash::{DefaultHasher, Hash, Hasher};
 
@@ -116,12 +117,14 @@ impl<'a> EntryLowering<'a> {
 
     fn run(&mut self, kernels: &mut Kernels, number: usize, infos: &mut Vec<KernelInfo>) -> EntryCode {
         let mut copies = 0;
-        let mut groups: Vec<Vec<Pending>> = Vec::new();
+        let mut nests: Vec<Vec<Nest>> = Vec::new();
         for group in &self.fusion.groups {
             let nest = inline::nest(self.region, &self.fusion, group);
             let (nest, before) = layout::prepare(nest, &mut copies);
-            groups.push(before.into_iter().chain([nest]).map(|nest| self.pend(nest)).collect());
+            nests.push(before.into_iter().chain([nest]).collect());
         }
+        let pend = |nests: Vec<Nest>| nests.into_iter().map(|nest| self.pend(nest)).collect();
+        let groups: Vec<Vec<Pending>> = nests.into_par_iter().map(pend).collect();
         let mut places = self.input_places();
         let in_place = self.in_place(&groups, &places);
         let (copy_steps, targets) = self.output_places(&mut places, &in_place);
