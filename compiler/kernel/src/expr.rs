@@ -208,7 +208,9 @@ impl Substitution<'_> {
         }
         let with = self.with;
         let new = Arc::new(match &**expr {
-            Expr::Literal(_) | Expr::Size(..) | Expr::Reduced | Expr::BestPosition(_) | Expr::Let(_) => return expr.clone(),
+            Expr::Literal(_) | Expr::Size(..) | Expr::Reduced | Expr::BestPosition(_) | Expr::Let(_) => {
+                return expr.clone();
+            }
             Expr::Position(dtype, ix) => Expr::Position(*dtype, ix.substitute(with)),
             Expr::Test(conds) => Expr::Test(conds.iter().map(|c| c.substitute(with)).collect()),
             Expr::Load { buffer, at } => Expr::Load { buffer: *buffer, at: self.address(at) },

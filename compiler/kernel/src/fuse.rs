@@ -304,7 +304,9 @@ fn cheap(class: Class, op: &Op) -> bool {
                 unary.op,
                 UnaryOp::Neg | UnaryOp::Abs | UnaryOp::Floor | UnaryOp::Ceil | UnaryOp::Round | UnaryOp::Not
             ),
-            Op::Binary(binary) => !matches!(binary.op, BinaryOp::Div | BinaryOp::Pow | BinaryOp::Rem | BinaryOp::FloorDiv),
+            Op::Binary(binary) => {
+                !matches!(binary.op, BinaryOp::Div | BinaryOp::Pow | BinaryOp::Rem | BinaryOp::FloorDiv)
+            }
             _ => true,
         },
         Class::Reduce

@@ -66,7 +66,8 @@ fn copy_operand(nest: &mut Nest, operand: ExprRef, copies: &mut Vec<Nest>, next_
     let shape = order.iter().map(|axis| window[*axis].extent.clone()).collect();
     nest.buffers.push(Buffer { source: copy, dtype: source.dtype, shape });
     let index = order.iter().map(|axis| Index::At(index[*axis].clone().sub(Ix::constant(window[*axis].low.clone()))));
-    let at = Address::Axes { index: index.collect(), within: Vec::new(), fill: mlc_ir::scalar::Literal::zero(source.dtype) };
+    let at =
+        Address::Axes { index: index.collect(), within: Vec::new(), fill: mlc_ir::scalar::Literal::zero(source.dtype) };
     Arc::new(Expr::Load { buffer: nest.buffers.len() - 1, at })
 }
 
@@ -151,7 +152,11 @@ fn copy_nest(span: SpanId, source: &Buffer, window: &[Window], order: &[usize], 
         buffers: vec![source.clone(), target],
         reduce: None,
         lets: Vec::new(),
-        stores: vec![Store { buffer: 1, at: Ix::row_major(&axes, &par), value: Arc::new(Expr::Load { buffer: 0, at }) }],
+        stores: vec![Store {
+            buffer: 1,
+            at: Ix::row_major(&axes, &par),
+            value: Arc::new(Expr::Load { buffer: 0, at }),
+        }],
         par,
     }
 }

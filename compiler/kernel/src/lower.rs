@@ -90,7 +90,6 @@ struct Pending {
 }
 
 struct EntryLowering<'a> {
-
     entry: &'a Entry,
     region: &'a Region,
     machine: &'a Machine,
@@ -128,7 +127,8 @@ impl<'a> EntryLowering<'a> {
         let mut places = self.input_places();
         let in_place = self.in_place(&groups, &places);
         let (copy_steps, targets) = self.output_places(&mut places, &in_place);
-        let deferred: Vec<bool> = groups.iter().map(|group| group.iter().any(|p| writes_any(&p.nest, &targets))).collect();
+        let deferred: Vec<bool> =
+            groups.iter().map(|group| group.iter().any(|p| writes_any(&p.nest, &targets))).collect();
 
         let mut steps = StepList::default();
         for (group, _) in groups.iter().zip(&deferred).filter(|(_, deferred)| !**deferred) {
@@ -184,8 +184,11 @@ impl<'a> EntryLowering<'a> {
             let Output::Global(id) = output else { continue };
             let value = storage(self.region, *value);
             let source = Source::Value(value);
-            let Some(writer) = groups.iter().position(|g| g.iter().any(|p| stores_to(&p.nest, source))) else { continue };
-            let old: Vec<Source> = places.iter().filter(|(_, loc)| **loc == Loc::Global(id.0)).map(|(s, _)| *s).collect();
+            let Some(writer) = groups.iter().position(|g| g.iter().any(|p| stores_to(&p.nest, source))) else {
+                continue;
+            };
+            let old: Vec<Source> =
+                places.iter().filter(|(_, loc)| **loc == Loc::Global(id.0)).map(|(s, _)| *s).collect();
             let writers: Vec<usize> = self.global_writers(groups);
             let fine = groups.iter().enumerate().all(|(i, group)| {
                 group.iter().all(|pending| {
@@ -213,7 +216,11 @@ impl<'a> EntryLowering<'a> {
 
     /// Gives outputs their places; returns the copies that are needed at the end, and the values that
     /// are written into weights or states.
-    fn output_places(&self, places: &mut BTreeMap<Source, Loc>, in_place: &[Value]) -> (Vec<PendingStep<'static>>, Vec<Source>) {
+    fn output_places(
+        &self,
+        places: &mut BTreeMap<Source, Loc>,
+        in_place: &[Value],
+    ) -> (Vec<PendingStep<'static>>, Vec<Source>) {
         let (mut copies, mut targets, mut results) = (Vec::new(), Vec::new(), 0);
         for (value, output) in self.region.results.iter().zip(&self.entry.outputs) {
             let source = Source::Value(storage(self.region, *value));
@@ -261,7 +268,11 @@ impl<'a> EntryLowering<'a> {
     // ---- memory
 
     /// Plans the arena for everything that has no place yet.
-    fn place(&self, steps: &StepList<'_>, mut places: BTreeMap<Source, Loc>) -> (crate::program::Plan, BTreeMap<Source, Loc>) {
+    fn place(
+        &self,
+        steps: &StepList<'_>,
+        mut places: BTreeMap<Source, Loc>,
+    ) -> (crate::program::Plan, BTreeMap<Source, Loc>) {
         let mut requests: Vec<Request> = Vec::new();
         let mut number: BTreeMap<Source, usize> = BTreeMap::new();
         for (at, step) in steps.list.iter().enumerate() {
@@ -339,7 +350,9 @@ fn work(nest: &Nest, schedule: &Schedule) -> Dim {
     let mut parts = 0;
     each_root(nest, &mut |root| root.each(&mut |_| parts += 1));
     let per_element = Dim::from((parts / schedule.lanes).max(1));
-    Dim::product(nest.par.iter().chain(&nest.red)).and_then(|n| n.mul(&per_element)).unwrap_or_else(|_| Dim::from(i64::MAX / 2))
+    Dim::product(nest.par.iter().chain(&nest.red))
+        .and_then(|n| n.mul(&per_element))
+        .unwrap_or_else(|_| Dim::from(i64::MAX / 2))
 }
 
 fn source_name(source: Source) -> String {
@@ -413,9 +426,8 @@ enum PendingStep<'a> {
 impl PendingStep<'_> {
     /// The buffers a step reads or writes, with their sizes.
     fn touches(&self, region: &Region) -> Vec<(Source, Dim)> {
-        let bytes = |dtype: DType, shape: &[Dim]| {
-            checked(Dim::product(shape).and_then(|n| n.mul(&Dim::from(dtype.bytes()))))
-        };
+        let bytes =
+            |dtype: DType, shape: &[Dim]| checked(Dim::product(shape).and_then(|n| n.mul(&Dim::from(dtype.bytes()))));
         let of_source = |source: &Source| match source {
             Source::Value(value) => (*source, bytes(region.ty(*value).dtype, &region.ty(*value).shape)),
             Source::Copy(_) => (*source, Dim::zero()),

@@ -21,7 +21,8 @@ type Names<'a> = &'a [Arc<str>];
 pub fn fused_text(graph: &Graph, lowered: &LoweredProgram, entry: usize) -> String {
     let region = graph.region(graph.entries[entry].region);
     let fusion = &lowered.fusions[entry];
-    let op = |node: mlc_ir::graph::NodeId| region.nodes[node.index()].op.primitive().map_or("region", |p| p.info().name);
+    let op =
+        |node: mlc_ir::graph::NodeId| region.nodes[node.index()].op.primitive().map_or("region", |p| p.info().name);
     let mut text = format!("entry {}\n", graph.entries[entry].name);
     for (number, group) in fusion.groups.iter().enumerate() {
         let roots: Vec<String> =
@@ -55,7 +56,8 @@ pub fn nest_text(graph: &Graph, info: &KernelInfo) -> String {
     let printer = Printer { names: &graph.symbols, buffers: nest.buffers.iter().map(|b| source(b.source)).collect() };
     let mut text = format!("nest {}{}\n", nest.name, place(graph, nest.span));
     let axes = |from: usize, dims: &[Dim]| -> String {
-        let list: Vec<String> = dims.iter().enumerate().map(|(i, d)| format!("i{}: {}", from + i, printer.dim(d))).collect();
+        let list: Vec<String> =
+            dims.iter().enumerate().map(|(i, d)| format!("i{}: {}", from + i, printer.dim(d))).collect();
         list.join(", ")
     };
     let _ = writeln!(text, "  parallel {}", axes(0, &nest.par));
@@ -73,8 +75,13 @@ pub fn nest_text(graph: &Graph, info: &KernelInfo) -> String {
         let _ = writeln!(text, "  let {number} = {}", printer.expr(value));
     }
     for store in &nest.stores {
-        let _ =
-            writeln!(text, "  {}[{}] = {}", printer.buffers[store.buffer], printer.ix(&store.at), printer.expr(&store.value));
+        let _ = writeln!(
+            text,
+            "  {}[{}] = {}",
+            printer.buffers[store.buffer],
+            printer.ix(&store.at),
+            printer.expr(&store.value)
+        );
     }
     let _ = writeln!(text, "  schedule {}", schedule_text(&info.schedule));
     text
@@ -158,7 +165,9 @@ fn steps_text(lowered: &LoweredProgram, code: &EntryCode, printer: &Printer<'_>,
                 format!("run k{kernel} {name}({}) over {} tiles", words.join(", "), printer.dim(tiles))
             }
             Step::Fault { index, first_bad, .. } => format!("fault {index} at {}", loc(*first_bad)),
-            Step::Copy { from, to, bytes } => format!("copy {} to {}, {} bytes", loc(*from), loc(*to), printer.dim(bytes)),
+            Step::Copy { from, to, bytes } => {
+                format!("copy {} to {}, {} bytes", loc(*from), loc(*to), printer.dim(bytes))
+            }
         };
         let _ = writeln!(text, "  {line}");
     }

@@ -139,7 +139,9 @@ fn choose_block(nest: &Nest, machine: &Machine, typical: &[(Sym, i64)], schedule
     let candidates = (0..nest.par.len()).filter(|axis| *axis != vector);
     let reuses = |axis: &usize| {
         let id = AxisId(*axis as u32);
-        !nest.par[*axis].is(1) && (!depends(left, id) || !depends(right, id)) && (depends(left, id) || depends(right, id))
+        !nest.par[*axis].is(1)
+            && (!depends(left, id) || !depends(right, id))
+            && (depends(left, id) || depends(right, id))
     };
     // The innermost axis that fills a block: its elements are close to one another.
     let row_axis = candidates.filter(reuses).max_by_key(|axis| (size_at(&nest.par[*axis], typical).min(4), *axis));
@@ -170,7 +172,8 @@ fn best_block(machine: &Machine, row: Option<&Dim>, typical: &[(Sym, i64)], tota
                 };
                 row_extent / rows * block_cost(machine, rows, vectors) + tail_cost
             };
-            let cost = total / vectors * row_cost(vectors) + if total % vectors > 0 { row_cost(total % vectors) } else { 0 };
+            let cost =
+                total / vectors * row_cost(vectors) + if total % vectors > 0 { row_cost(total % vectors) } else { 0 };
             if cost < best.0 {
                 best = (cost, (rows, vectors));
             }
@@ -191,7 +194,8 @@ fn block_cost(machine: &Machine, rows: i64, vectors: i64) -> i64 {
 
 fn choose_tiles(nest: &Nest, typical: &[(Sym, i64)], schedule: &mut Schedule) {
     let inner = |axis: usize| {
-        schedule.shape != Shape::Lanes && Some(axis) == schedule.vector || schedule.rows.is_some_and(|(row, _)| row == axis)
+        schedule.shape != Shape::Lanes && Some(axis) == schedule.vector
+            || schedule.rows.is_some_and(|(row, _)| row == axis)
     };
     let mut count = 1i64;
     for axis in (0..nest.par.len()).filter(|axis| !inner(*axis)) {
@@ -296,7 +300,12 @@ impl Widths<'_> {
                     }
                 }
             }
-            Expr::Literal(_) | Expr::Size(..) | Expr::Test(_) | Expr::Reduced | Expr::BestPosition(_) | Expr::Let(_) => {}
+            Expr::Literal(_)
+            | Expr::Size(..)
+            | Expr::Test(_)
+            | Expr::Reduced
+            | Expr::BestPosition(_)
+            | Expr::Let(_) => {}
             Expr::Position(dtype, _) => self.note(*dtype),
             Expr::Unary(op, a) => {
                 self.scalar |= matches!(op, UnaryOp::Sin | UnaryOp::Cos | UnaryOp::Erf);

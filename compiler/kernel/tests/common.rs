@@ -20,23 +20,47 @@ pub fn bytes(tensor: &Tensor) -> Vec<u8> {
 
 pub fn tensor(bytes: &[u8], dtype: DType, shape: &[usize]) -> Tensor {
     match dtype {
-        DType::F32 => Tensor::from_f32(shape, &bytes.chunks(4).map(|b| f32::from_le_bytes(b.try_into().unwrap())).collect::<Vec<_>>()),
-        DType::F64 => Tensor::from_f64(shape, &bytes.chunks(8).map(|b| f64::from_le_bytes(b.try_into().unwrap())).collect::<Vec<_>>()),
-        DType::I32 => Tensor::from_i32(shape, &bytes.chunks(4).map(|b| i32::from_le_bytes(b.try_into().unwrap())).collect::<Vec<_>>()),
-        DType::I64 => Tensor::from_i64(shape, &bytes.chunks(8).map(|b| i64::from_le_bytes(b.try_into().unwrap())).collect::<Vec<_>>()),
+        DType::F32 => Tensor::from_f32(
+            shape,
+            &bytes.chunks(4).map(|b| f32::from_le_bytes(b.try_into().unwrap())).collect::<Vec<_>>(),
+        ),
+        DType::F64 => Tensor::from_f64(
+            shape,
+            &bytes.chunks(8).map(|b| f64::from_le_bytes(b.try_into().unwrap())).collect::<Vec<_>>(),
+        ),
+        DType::I32 => Tensor::from_i32(
+            shape,
+            &bytes.chunks(4).map(|b| i32::from_le_bytes(b.try_into().unwrap())).collect::<Vec<_>>(),
+        ),
+        DType::I64 => Tensor::from_i64(
+            shape,
+            &bytes.chunks(8).map(|b| i64::from_le_bytes(b.try_into().unwrap())).collect::<Vec<_>>(),
+        ),
         DType::U8 => Tensor::from_u8(shape, bytes),
         DType::Bool => Tensor::from_bool(shape, &bytes.iter().map(|b| *b != 0).collect::<Vec<_>>()),
     }
 }
 
 /// A graph of one entry whose parameters are arguments and whose results are returned.
-pub fn entry(mut graph: Graph, builder: Builder, results: Vec<mlc_ir::graph::Value>, typical: &[(mlc_ir::dim::Sym, i64)]) -> Graph {
+pub fn entry(
+    mut graph: Graph,
+    builder: Builder,
+    results: Vec<mlc_ir::graph::Value>,
+    typical: &[(mlc_ir::dim::Sym, i64)],
+) -> Graph {
     let count = results.len();
     let region = builder.finish(results);
     let inputs = (0..region.params.len()).map(|i| Input::Arg(format!("a{i}"))).collect();
     let outputs = (0..count).map(|i| Output::Result(format!("r{i}"))).collect();
     let region = graph.add_region(region);
-    graph.entries.push(Entry { name: "main".into(), region, inputs, outputs, checks: Vec::new(), typical: typical.to_vec() });
+    graph.entries.push(Entry {
+        name: "main".into(),
+        region,
+        inputs,
+        outputs,
+        checks: Vec::new(),
+        typical: typical.to_vec(),
+    });
     mlc_ir::verify::expect(&graph, "test");
     graph
 }
@@ -55,10 +79,8 @@ pub fn lowered(graph: &Graph) -> LoweredProgram {
 pub fn run_lane(graph: &Graph, lowered: &LoweredProgram, sizes: &[i64], args: &[Tensor]) -> Vec<Tensor> {
     let region = graph.region(graph.entries[0].region);
     let types: Vec<Type> = region.results.iter().map(|v| region.ty(*v).clone()).collect();
-    let concrete: Vec<(DType, Vec<usize>)> = types
-        .iter()
-        .map(|ty| (ty.dtype, ty.shape.iter().map(|d| d.eval(sizes).unwrap() as usize).collect()))
-        .collect();
+    let concrete: Vec<(DType, Vec<usize>)> =
+        types.iter().map(|ty| (ty.dtype, ty.shape.iter().map(|d| d.eval(sizes).unwrap() as usize).collect())).collect();
     let mut memory = Memory {
         args: args.iter().map(bytes).collect(),
         results: concrete.iter().map(|(d, s)| vec![0; s.iter().product::<usize>() * d.bytes() as usize]).collect(),

@@ -19,7 +19,8 @@ fn kernels_agree_with_reference_evaluation() {
             let results = builder.add(case.op.clone(), &params).to_vec();
             let graph = entry(Graph::new(), builder, results, &[]);
             let domain = case.domain;
-            let args: Vec<_> = case.args.iter().map(|ty| random(ty, domain.low, domain.high, domain.bound, &mut rng)).collect();
+            let args: Vec<_> =
+                case.args.iter().map(|ty| random(ty, domain.low, domain.high, domain.bound, &mut rng)).collect();
             let expected = mlc_ir::interp::run(&graph, graph.entries[0].region, &args, &[]);
             let actual = run_lane(&graph, &lowered(&graph), &[], &args);
             for (a, e) in actual.iter().zip(&expected) {

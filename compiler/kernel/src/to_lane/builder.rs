@@ -120,7 +120,13 @@ impl LaneBuilder {
     pub fn open_loop(&mut self, low: V, high: V, init: Vec<V>) -> (V, Vec<V>) {
         let depth = self.blocks.len();
         let index = self.value(I64, depth);
-        let params: Vec<V> = init.iter().map(|v| self.types[v.index()]).collect::<Vec<_>>().into_iter().map(|ty| self.value(ty, depth)).collect();
+        let params: Vec<V> = init
+            .iter()
+            .map(|v| self.types[v.index()])
+            .collect::<Vec<_>>()
+            .into_iter()
+            .map(|ty| self.value(ty, depth))
+            .collect();
         let looped = Some(PendingLoop { index, low, high, init, params: params.clone() });
         self.blocks.push(Open { looped, ..Open::default() });
         (index, params)
@@ -132,10 +138,27 @@ impl LaneBuilder {
             mlc_ir::internal_error("lane", "a loop is closed that was not opened")
         };
         let depth = self.blocks.len() - 1;
-        let results: Vec<V> = looped.params.iter().map(|p| self.types[p.index()]).collect::<Vec<_>>().into_iter().map(|ty| self.value(ty, depth)).collect();
+        let results: Vec<V> = looped
+            .params
+            .iter()
+            .map(|p| self.types[p.index()])
+            .collect::<Vec<_>>()
+            .into_iter()
+            .map(|ty| self.value(ty, depth))
+            .collect();
         let PendingLoop { index, low, high, init, params } = looped;
         let body = Block { insts };
-        self.top().insts.push(Inst::Loop { index, low, high, step: 1, init, params, body, next, results: results.clone() });
+        self.top().insts.push(Inst::Loop {
+            index,
+            low,
+            high,
+            step: 1,
+            init,
+            params,
+            body,
+            next,
+            results: results.clone(),
+        });
         results
     }
 
@@ -206,7 +229,9 @@ impl LaneBuilder {
         match ty.elem {
             Elem::F32 => self.bits(ty, u64::from((value as f32).to_bits())),
             Elem::F64 => self.bits(ty, value.to_bits()),
-            Elem::I32 | Elem::I64 | Elem::Ptr | Elem::Mask => mlc_ir::internal_error("lane", "a float constant of another element"),
+            Elem::I32 | Elem::I64 | Elem::Ptr | Elem::Mask => {
+                mlc_ir::internal_error("lane", "a float constant of another element")
+            }
         }
     }
 
@@ -240,7 +265,9 @@ fn fold(op: IBinary, a: i64, b: i64) -> Option<i64> {
         IBinary::Max => a.max(b),
         IBinary::DivFloor if b > 0 => a.div_euclid(b),
         IBinary::ModFloor if b > 0 => a.rem_euclid(b),
-        IBinary::DivFloor | IBinary::ModFloor | IBinary::And | IBinary::Or | IBinary::Xor | IBinary::MulHighU => return None,
+        IBinary::DivFloor | IBinary::ModFloor | IBinary::And | IBinary::Or | IBinary::Xor | IBinary::MulHighU => {
+            return None;
+        }
     })
 }
 
@@ -252,7 +279,12 @@ pub fn operands(op: &Op) -> smallvec::SmallVec<[V; 4]> {
             Tail::Value(count) => smallvec![*ptr, *count],
             Tail::Full | Tail::Const(_) => smallvec![*ptr],
         },
-        Op::FUnary(_, a) | Op::MaskNot(a) | Op::Convert(_, a) | Op::Splat(a) | Op::Extract(a, _) | Op::Shift(_, a, _) => {
+        Op::FUnary(_, a)
+        | Op::MaskNot(a)
+        | Op::Convert(_, a)
+        | Op::Splat(a)
+        | Op::Extract(a, _)
+        | Op::Shift(_, a, _) => {
             smallvec![*a]
         }
         Op::PtrAdd(a, b)

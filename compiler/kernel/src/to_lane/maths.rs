@@ -212,11 +212,20 @@ impl Emit<'_> {
         let magnitude = self.b.def(Op::FUnary(FUnary::Abs, x), ty);
         let z = self.fmul(x, x);
         let ratio = if wide {
-            let p = self.polynomial(z, &[-9.643_991_794_250_522_386_28e-1, -9.928_772_310_019_185_865_64e1, -1.614_687_684_417_084_479_52e3]);
-            let q = self.polynomial(z, &[1.0, 1.128_116_784_916_329_314_02e2, 2.235_488_390_601_004_485_83e3, 4.844_063_053_251_254_860_48e3]);
+            let p = self.polynomial(
+                z,
+                &[-9.643_991_794_250_522_386_28e-1, -9.928_772_310_019_185_865_64e1, -1.614_687_684_417_084_479_52e3],
+            );
+            let q = self.polynomial(
+                z,
+                &[1.0, 1.128_116_784_916_329_314_02e2, 2.235_488_390_601_004_485_83e3, 4.844_063_053_251_254_860_48e3],
+            );
             self.fdiv(p, q)
         } else {
-            self.polynomial(z, &[-5.704_988_73e-3, 2.063_908_88e-2, -5.373_971_56e-2, 1.333_144_22e-1, -3.333_328_19e-1])
+            self.polynomial(
+                z,
+                &[-5.704_988_73e-3, 2.063_908_88e-2, -5.373_971_56e-2, 1.333_144_22e-1, -3.333_328_19e-1],
+            )
         };
         let cube = self.fmul(z, ratio);
         let near = self.fma(cube, x, x);
@@ -267,7 +276,9 @@ impl Emit<'_> {
         let n = self.b.def(Op::FUnary(FUnary::Nearest, n), ty);
         // pi/2 in three parts of 33 bits (Cody and Waite; the constants of the FreeBSD libm).
         let mut r = x;
-        for part in [1.570_796_326_734_125_614_17e+00, 6.077_100_506_303_965_976_60e-11, 2.022_266_248_795_950_631_54e-21] {
+        for part in
+            [1.570_796_326_734_125_614_17e+00, 6.077_100_506_303_965_976_60e-11, 2.022_266_248_795_950_631_54e-21]
+        {
             let part = self.f(x, -part);
             r = self.fma(n, part, r);
         }
@@ -322,7 +333,10 @@ impl Emit<'_> {
             .rev()
             .map(|k| if k % 2 == 0 { 1.0 } else { -1.0 } / (factorial(k) * f64::from(2 * k + 1)) * std::f64::consts::FRAC_2_SQRT_PI)
             .collect();
-        let near = { let sum = self.polynomial(z, &series); self.fmul(sum, near) };
+        let near = {
+            let sum = self.polynomial(z, &series);
+            self.fmul(sum, near)
+        };
         // erfc x = exp(-x²)/sqrt(pi) / (x + (1/2)/(x + 1/(x + (3/2)/(x + …))))
         let far = self.b.def(Op::FBinary(FBinary::Max, magnitude, three), ty);
         let far = self.b.def(Op::FBinary(FBinary::Min, far, six), ty);

@@ -226,12 +226,8 @@ impl Emit<'_> {
             Stmt::Recall { scratch, .. } => fresh.push(self.tree.scratch[*scratch].acc),
             _ => {}
         });
-        let carried: Vec<AccKey> = self
-            .accs
-            .keys()
-            .filter(|(acc, _)| updated.contains(acc) && !fresh.contains(acc))
-            .cloned()
-            .collect();
+        let carried: Vec<AccKey> =
+            self.accs.keys().filter(|(acc, _)| updated.contains(acc) && !fresh.contains(acc)).cloned().collect();
         let (low, high) = (self.b.index(0), self.size(extent));
         let init = carried.iter().map(|key| self.accs[key]).collect();
         let (index, params) = self.b.open_loop(low, high, init);
@@ -317,7 +313,8 @@ impl Emit<'_> {
         let elem = if ty.bits == 64 { crate::lane::Elem::I64 } else { crate::lane::Elem::I32 };
         let lane_ty = Ty::new(elem, ty.lanes);
         let numbers = self.b.def(Op::Const((0..u64::from(ty.lanes)).collect()), lane_ty);
-        let count = if elem == crate::lane::Elem::I32 { self.b.convert(crate::lane::Convert::I64I32, count) } else { count };
+        let count =
+            if elem == crate::lane::Elem::I32 { self.b.convert(crate::lane::Convert::I64I32, count) } else { count };
         let count = if ty.lanes > 1 { self.b.def(Op::Splat(count), lane_ty) } else { count };
         Some(self.b.def(Op::ICmp(Cmp::Lt, numbers, count), Ty::mask_of(lane_ty)))
     }

@@ -22,7 +22,8 @@ impl Emit<'_> {
         let key = [self.half(seed.v, 0), self.half(seed.v, 32)];
         let step = self.half(step.v, 0);
         let scalar = Ty::new(Elem::I32, 1);
-        let (low, high) = (self.b.int(scalar, i64::from(site as u32)), self.b.int(scalar, i64::from((site >> 32) as u32)));
+        let (low, high) =
+            (self.b.int(scalar, i64::from(site as u32)), self.b.int(scalar, i64::from((site >> 32) as u32)));
         let counter = [block, step, low, high].map(|v| self.widen(v, ty.lanes));
         let key = key.map(|v| self.widen(v, ty.lanes));
         let words = self.philox(counter, key);
@@ -51,8 +52,10 @@ impl Emit<'_> {
             if round > 0 {
                 k = [op(self, IBinary::Add, k[0], weyl[0]), op(self, IBinary::Add, k[1], weyl[1])];
             }
-            let (high0, low0) = (op(self, IBinary::MulHighU, c[0], multipliers[0]), op(self, IBinary::Mul, c[0], multipliers[0]));
-            let (high1, low1) = (op(self, IBinary::MulHighU, c[2], multipliers[1]), op(self, IBinary::Mul, c[2], multipliers[1]));
+            let (high0, low0) =
+                (op(self, IBinary::MulHighU, c[0], multipliers[0]), op(self, IBinary::Mul, c[0], multipliers[0]));
+            let (high1, low1) =
+                (op(self, IBinary::MulHighU, c[2], multipliers[1]), op(self, IBinary::Mul, c[2], multipliers[1]));
             let first = op(self, IBinary::Xor, high1, c[1]);
             let first = op(self, IBinary::Xor, first, k[0]);
             let third = op(self, IBinary::Xor, high0, c[3]);

@@ -162,7 +162,8 @@ impl Emit<'_> {
         }
         let lanes = self.tree.lanes as u8;
         let ty = Ty::new(register(dtype), lanes);
-        let offsets = (0..i64::from(lanes)).map(|lane| (lane * lin.lane) as u64 & if ty.bits == 32 { u64::from(u32::MAX) } else { u64::MAX });
+        let offsets = (0..i64::from(lanes))
+            .map(|lane| (lane * lin.lane) as u64 & if ty.bits == 32 { u64::from(u32::MAX) } else { u64::MAX });
         let offsets = self.b.def(Op::Const(offsets.collect()), ty);
         let base = self.widen(base.v, lanes);
         Val { v: self.b.def(Op::IBinary(IBinary::Add, base, offsets), ty), dtype }
@@ -358,7 +359,13 @@ impl Emit<'_> {
             }
             (UnaryOp::Floor | UnaryOp::Ceil | UnaryOp::Round, false) => v,
             (
-                UnaryOp::Exp | UnaryOp::Log | UnaryOp::Sin | UnaryOp::Cos | UnaryOp::Tanh | UnaryOp::Sqrt | UnaryOp::Erf,
+                UnaryOp::Exp
+                | UnaryOp::Log
+                | UnaryOp::Sin
+                | UnaryOp::Cos
+                | UnaryOp::Tanh
+                | UnaryOp::Sqrt
+                | UnaryOp::Erf,
                 false,
             ) => mlc_ir::internal_error("lane", "a float function of an integer"),
         };
@@ -379,7 +386,8 @@ impl Emit<'_> {
         let ty = self.b.ty(v);
         let mask = Ty::mask_of(ty);
         let (zero, one, minus_one) = (self.b.float(ty, 0.0), self.b.float(ty, 1.0), self.b.float(ty, -1.0));
-        let (above, below) = (self.b.def(Op::FCmp(Cmp::Gt, v, zero), mask), self.b.def(Op::FCmp(Cmp::Lt, v, zero), mask));
+        let (above, below) =
+            (self.b.def(Op::FCmp(Cmp::Gt, v, zero), mask), self.b.def(Op::FCmp(Cmp::Lt, v, zero), mask));
         // What is neither above nor below is 0 or NaN and stays.
         let v = self.b.def(Op::Select(above, one, v), ty);
         self.b.def(Op::Select(below, minus_one, v), ty)
@@ -499,7 +507,10 @@ impl Emit<'_> {
             (Elem::I64, DType::F64) => self.b.convert(Convert::I64F64, v),
             (Elem::I32, DType::I64) => self.b.convert(Convert::I32I64, v),
             (Elem::I64, DType::I32 | DType::U8) => self.b.convert(Convert::I64I32, v),
-            (Elem::F32, DType::F32) | (Elem::F64, DType::F64) | (Elem::I32, DType::I32 | DType::U8) | (Elem::I64, DType::I64) => v,
+            (Elem::F32, DType::F32)
+            | (Elem::F64, DType::F64)
+            | (Elem::I32, DType::I32 | DType::U8)
+            | (Elem::I64, DType::I64) => v,
             (_, DType::Bool) | (Elem::Ptr | Elem::Mask, _) => {
                 mlc_ir::internal_error("lane", "a conversion of an address or a mask")
             }

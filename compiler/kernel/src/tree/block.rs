@@ -1,0 +1,406 @@
+//! Blocks of outputs in registers: rows by vectors, terms one after another in the order of the plan.
+
+use super::builder::TreeBuilder;
+use super::cut::{Segment, cut, cut_rows};
+use super::{How, Part, Result, ScratchTile, Stmt, identity};
+use crate::nest::{ReducePlan, Reduction};
+use mlc_ir::dim::Dim;
+use mlc_ir::index::{AxisId, Combine, Extreme, Ix};
+use mlc_ir::scalar::Literal;
+use mlc_ir::ty::DType;
+
+/// What register blocks share.
+#[derive(Clone)]
+pub(super) struct Registers {
+    pub(super) row: AxisId,
+    pub(super) unrolled: AxisId,
+    pub(super) lane: AxisId,
+    /// First values of the accumulators.
+    pub(super) init: Vec<Stmt>,
+    /// Where the chain breaks, and the scratch tile of its sums.
+    pub(super) breaks: Option<Breaks>,
+}
+
+/// A chain in blocks.
+#[derive(Clone, Copy)]
+pub(super) struct Breaks {
+    /// Position of the axis that blocks cut, among the reduced ones.
+    axis: usize,
+    /// Its values in a block.
+    count: i64,
+    scratch: usize,
+}
+
+/// A block of a chain: `length` values from `start` of the axis that blocks cut.
+struct ChainBlock {
+    start: Ix,
+    length: Dim,
+}
+
+/// The columns of a register block: vectors along an axis.
+#[derive(Clone)]
+struct Columns<'s> {
+    axis: usize,
+    base: Ix,
+    vectors: i64,
+    segment: &'s Segment,
+}
+
+/// A register block.
+#[derive(Clone)]
+struct RegisterBlock<'s> {
+    columns: Option<Columns<'s>>,
+    /// Axis, first row, number of rows.
+    rows: Option<(usize, Ix, i64)>,
+    /// Its slot of a scratch tile.
+    slot: Ix,
+}
+
+impl TreeBuilder<'_> {
+    pub(super) fn block(&mut self) -> Vec<Part> {
+        self.registers = self.registers();
+        let Some(vector) = self.schedule.vector else {
+            let body = self.block_body(&RegisterBlock { columns: None, rows: None, slot: Ix::constant(0) });
+            return vec![Part { tiles: Vec::new(), body }];
+        };
+        let segments = self.segments(&self.extent(vector), self.schedule.vectors);
+        let row = self.schedule.rows.map(|(axis, _)| axis);
+        let without: Vec<usize> = row.into_iter().chain([vector]).collect();
+        let inner = self.inner_axes(&without);
+        if !self.schedule.tile_blocks {
+            let tiles = self.tile_vars();
+            let body = self.around(&inner, &mut |this| {
+                segments.iter().flat_map(|segment| this.block_segment(vector, segment, None)).collect()
+            });
+            return vec![Part { tiles, body }];
+        }
+        let mut parts = Vec::new();
+        for segment in &segments {
+            let mut tiles = self.tile_vars();
+            let block = (!segment.count.is(1)).then(|| self.var());
+            tiles.extend(block.map(|var| (var, segment.count.clone())));
+            let body = self.around(&inner, &mut |this| this.block_segment(vector, segment, block));
+            parts.push(Part { tiles, body });
+        }
+        parts
+    }
+
+    /// All blocks of a segment of the vector axis, or the one that a tile variable names.
+    pub(super) fn block_segment(&mut self, axis: usize, segment: &Segment, tile: Option<AxisId>) -> Vec<Stmt> {
+        let Some(var) = tile else {
+            return self.blocks(segment, &mut |this, base, vectors| {
+                this.row_blocks(&Columns { axis, base, vectors, segment })
+            });
+        };
+        let length = segment.length.as_const().unwrap_or(self.schedule.lanes);
+        let base = Ix::axis(var).times(length).plus(segment.start.clone());
+        let vectors = (length + self.schedule.lanes - 1) / self.schedule.lanes;
+        self.row_blocks(&Columns { axis, base, vectors, segment })
+    }
+
+    /// The register blocks of some columns: one after another, or side by side through the blocks of
+    /// their chains, so that what a block of terms reads is read once for all of them.
+    pub(super) fn row_blocks(&mut self, columns: &Columns<'_>) -> Vec<Stmt> {
+        let Some(breaks) = self.registers.breaks.filter(|_| self.schedule.side_by_side) else {
+            return self.each_row_block(columns, &mut |this, block| this.block_body(block));
+        };
+        let mut stmts = self.each_row_block(columns, &mut |this, block| this.clear(block, breaks));
+        stmts.extend(self.blocks_of_chain(breaks, &mut |this, part| {
+            this.each_row_block(columns, &mut |this, block| this.block_of_chain(block, breaks, part))
+        }));
+        stmts.extend(self.each_row_block(columns, &mut |this, block| this.finish_block(block)));
+        stmts
+    }
+
+    pub(super) fn each_row_block(
+        &mut self,
+        columns: &Columns<'_>,
+        body: &mut dyn FnMut(&mut Self, &RegisterBlock<'_>) -> Vec<Stmt>,
+    ) -> Vec<Stmt> {
+        let columns = Some(columns.clone());
+        let Some((axis, rows)) = self.schedule.rows else {
+            return body(self, &RegisterBlock { columns, rows: None, slot: Ix::constant(0) });
+        };
+        let mut stmts = Vec::new();
+        let mut slots = 0;
+        for part in cut_rows(&self.extent(axis), rows) {
+            let count = part.length.as_const().unwrap_or(1);
+            let (var, one) = (self.var(), part.count.is(1));
+            let number = if one { Ix::constant(0) } else { Ix::axis(var) };
+            let first = number.clone().times(count).plus(part.start.clone());
+            self.at[axis] = first.clone().add(Ix::axis(self.registers.row));
+            let slot = if self.schedule.side_by_side { number.plus(slots) } else { Ix::constant(0) };
+            let inside =
+                body(self, &RegisterBlock { columns: columns.clone(), rows: Some((axis, first, count)), slot });
+            slots += part.count.as_const().unwrap_or(1);
+            if one {
+                stmts.extend(inside);
+            } else {
+                stmts.push(Stmt::For { var, extent: part.count, how: How::Serial, body: inside });
+            }
+        }
+        stmts
+    }
+
+    /// `body` for each register of a block.
+    pub(super) fn over(
+        &mut self,
+        block: &RegisterBlock<'_>,
+        body: &mut dyn FnMut(&mut Self) -> Vec<Stmt>,
+    ) -> Vec<Stmt> {
+        let Registers { row, unrolled, lane, .. } = self.registers;
+        if let Some((axis, first, _)) = &block.rows {
+            self.at[*axis] = first.clone().add(Ix::axis(row));
+        }
+        let inner = match &block.columns {
+            Some(Columns { axis, base, vectors, segment }) => {
+                self.vectors_with(*axis, base, *vectors, segment, (unrolled, lane), body)
+            }
+            None => body(self),
+        };
+        match block.rows {
+            None => inner,
+            Some((_, _, count)) => {
+                vec![Stmt::For { var: row, extent: Dim::from(count), how: How::Unroll, body: inner }]
+            }
+        }
+    }
+
+    /// One register block: clear, reduce, epilogue.
+    pub(super) fn block_body(&mut self, block: &RegisterBlock<'_>) -> Vec<Stmt> {
+        let mut stmts = match self.registers.breaks {
+            Some(breaks) => {
+                let mut stmts = self.clear(block, breaks);
+                stmts.extend(self.blocks_of_chain(breaks, &mut |this, part| this.block_of_chain(block, breaks, part)));
+                stmts
+            }
+            None => {
+                let mut stmts = self.init(block);
+                let axes: Vec<usize> = (self.nest.par.len()..self.nest.par.len() + self.nest.red.len()).collect();
+                stmts.extend(self.chain(&axes, &mut |this, body| this.over(block, body)));
+                stmts
+            }
+        };
+        stmts.extend(self.finish_block(block));
+        stmts
+    }
+
+    pub(super) fn init(&mut self, block: &RegisterBlock<'_>) -> Vec<Stmt> {
+        let init = self.registers.init.clone();
+        self.over(block, &mut |_| init.clone())
+    }
+
+    pub(super) fn clear(&mut self, block: &RegisterBlock<'_>, breaks: Breaks) -> Vec<Stmt> {
+        let slot = block.slot.clone();
+        self.over(block, &mut |_| vec![Stmt::Clear { scratch: breaks.scratch, slot: slot.clone() }])
+    }
+
+    /// The sums of a block of terms, from 0, added to what the blocks before gave.
+    pub(super) fn block_of_chain(&mut self, block: &RegisterBlock<'_>, breaks: Breaks, part: &ChainBlock) -> Vec<Stmt> {
+        let par = self.nest.par.len();
+        let inner: Vec<usize> = (par + breaks.axis + 1..par + self.nest.red.len()).collect();
+        let mut stmts = self.init(block);
+        let mut over = |this: &mut Self, body: &mut dyn FnMut(&mut Self) -> Vec<Stmt>| this.over(block, body);
+        stmts.extend(self.chain_part(par + breaks.axis, &part.start, &part.length, &inner, &mut over));
+        let slot = block.slot.clone();
+        stmts.extend(self.over(block, &mut |_| vec![Stmt::Flush { scratch: breaks.scratch, slot: slot.clone() }]));
+        stmts.extend(self.release());
+        stmts
+    }
+
+    /// What follows the reduction.
+    pub(super) fn finish_block(&mut self, block: &RegisterBlock<'_>) -> Vec<Stmt> {
+        let mut stmts = Vec::new();
+        if let Some(Breaks { scratch, .. }) = self.registers.breaks {
+            let slot = block.slot.clone();
+            stmts.extend(self.over(block, &mut |_| vec![Stmt::Recall { scratch, slot: slot.clone() }]));
+        }
+        stmts.extend(self.over(block, &mut |this| this.epilogue()));
+        stmts.extend(self.release());
+        stmts
+    }
+
+    pub(super) fn release(&self) -> Vec<Stmt> {
+        (0..self.accs.len()).map(|acc| Stmt::Release { acc }).collect()
+    }
+
+    /// The loop over the blocks of a chain.
+    pub(super) fn blocks_of_chain(
+        &mut self,
+        breaks: Breaks,
+        body: &mut dyn FnMut(&mut Self, &ChainBlock) -> Vec<Stmt>,
+    ) -> Vec<Stmt> {
+        let par = self.nest.par.len();
+        let outer: Vec<usize> = (par..par + breaks.axis).collect();
+        let extent = self.extent(par + breaks.axis);
+        self.around(&outer, &mut |this| {
+            let mut stmts = Vec::new();
+            for part in cut(&extent, breaks.count) {
+                let var = this.var();
+                let mut start = Ix::constant(part.start.clone());
+                if !part.count.is(1) {
+                    start = start.add(Ix::axis(var).scaled(&part.length));
+                }
+                let body = body(this, &ChainBlock { start, length: part.length });
+                if part.count.is(1) {
+                    stmts.extend(body);
+                } else {
+                    stmts.push(Stmt::For { var, extent: part.count, how: How::Serial, body });
+                }
+            }
+            stmts
+        })
+    }
+
+    /// The variables and accumulators of register blocks, shared by all of them.
+    pub(super) fn registers(&mut self) -> Registers {
+        let (row, unrolled, lane) = (self.var(), self.var(), self.var());
+        let mut vars = Vec::new();
+        vars.extend(self.schedule.rows.map(|_| row));
+        vars.extend(self.schedule.vector.map(|_| unrolled));
+        let vector = self.schedule.vector.is_some() && self.schedule.lanes > 1;
+        let (init, breaks) = self.start(&vars, vector);
+        Registers { row, unrolled, lane, init, breaks }
+    }
+
+    /// Makes the accumulators; returns their first values, and the chain's breaks if it has any.
+    pub(super) fn start(&mut self, vars: &[AxisId], vector: bool) -> (Vec<Stmt>, Option<Breaks>) {
+        let init = |acc: usize, value: Literal| Stmt::Init { acc, value };
+        match &self.nest.reduce {
+            None => (Vec::new(), None),
+            Some(Reduction::Best { extreme, dtype, .. }) => {
+                let combine = match extreme {
+                    Extreme::Max => Combine::Max,
+                    Extreme::Min => Combine::Min,
+                };
+                let value = self.acc(vars.to_vec(), *dtype, vector);
+                let position = self.acc(vars.to_vec(), DType::I32, vector);
+                self.reduced = Some(Result::Best(value, position));
+                (vec![init(value, identity(combine, *dtype)), init(position, Literal::zero(DType::I32))], None)
+            }
+            Some(Reduction::Fold { combine, dtype, .. }) => {
+                let acc = self.acc(vars.to_vec(), *dtype, vector);
+                let sums = *combine == Combine::Sum && dtype.is_float();
+                let breaks = if sums { self.breaks(acc) } else { None };
+                self.reduced = Some(Result::Acc(acc));
+                (vec![init(acc, identity(*combine, *dtype))], breaks)
+            }
+            Some(Reduction::Dot { dtype, .. }) => {
+                let acc = self.acc(vars.to_vec(), *dtype, vector);
+                let breaks = if dtype.is_float() { self.breaks(acc) } else { None };
+                self.reduced = Some(Result::Acc(acc));
+                (vec![init(acc, Literal::zero(*dtype))], breaks)
+            }
+        }
+    }
+
+    /// The axis and count of the chain's blocks with a scratch tile for them, unless one block is all.
+    pub(super) fn breaks(&mut self, acc: usize) -> Option<Breaks> {
+        let Some(ReducePlan::Chain { axis, count }) = self.nest.plan().filter(|_| !self.nest.red.is_empty()) else {
+            return None;
+        };
+        if axis == 0 && self.nest.red[0].as_const().is_some_and(|extent| extent <= count) {
+            return None;
+        }
+        let (rows, slots) = match self.schedule.rows {
+            None => (1, 1),
+            Some((axis, rows)) => (rows, self.extent(axis).as_const().map_or(1, |extent| extent / rows + 1)),
+        };
+        let slots = if self.schedule.side_by_side { slots } else { 1 };
+        self.scratch.push(ScratchTile { acc, registers: rows * self.schedule.vectors, slots });
+        Some(Breaks { axis, count, scratch: self.scratch.len() - 1 })
+    }
+
+    /// Terms of all `axes` in order, one turn of the innermost loop unrolled a few times.
+    pub(super) fn chain(
+        &mut self,
+        axes: &[usize],
+        over: &mut dyn FnMut(&mut Self, &mut dyn FnMut(&mut Self) -> Vec<Stmt>) -> Vec<Stmt>,
+    ) -> Vec<Stmt> {
+        let Some((last, outer)) = axes.split_last() else { return over(self, &mut |this| this.term()) };
+        let last = *last;
+        self.around(outer, &mut |this| {
+            let extent = this.extent(last);
+            this.unrolled(last, &Ix::constant(0), &extent, &mut |this| over(this, &mut |this| this.term()))
+        })
+    }
+
+    /// A loop over `extent` values of an axis from `start`, several turns written out.
+    pub(super) fn unrolled(
+        &mut self,
+        axis: usize,
+        start: &Ix,
+        extent: &Dim,
+        body: &mut dyn FnMut(&mut Self) -> Vec<Stmt>,
+    ) -> Vec<Stmt> {
+        let factor = self.schedule.unroll;
+        let mut stmts = Vec::new();
+        for part in cut_rows(extent, factor) {
+            let turns = part.length.as_const().unwrap_or(1);
+            let (outer, inner) = (self.var(), self.var());
+            let mut first = start.clone().plus(part.start.clone());
+            if !part.count.is(1) {
+                first = first.add(Ix::axis(outer).times(turns));
+            }
+            self.at[axis] = if turns == 1 { first } else { first.add(Ix::axis(inner)) };
+            let mut inside = body(self);
+            if turns > 1 {
+                inside = vec![Stmt::For { var: inner, extent: Dim::from(turns), how: How::Unroll, body: inside }];
+            }
+            if part.count.is(1) {
+                stmts.extend(inside);
+            } else {
+                stmts.push(Stmt::For { var: outer, extent: part.count, how: How::Serial, body: inside });
+            }
+        }
+        stmts
+    }
+
+    pub(super) fn chain_part(
+        &mut self,
+        axis: usize,
+        start: &Ix,
+        length: &Dim,
+        inner: &[usize],
+        over: &mut dyn FnMut(&mut Self, &mut dyn FnMut(&mut Self) -> Vec<Stmt>) -> Vec<Stmt>,
+    ) -> Vec<Stmt> {
+        if inner.is_empty() {
+            return self.unrolled(axis, start, length, &mut |this| over(this, &mut |this| this.term()));
+        }
+        if length.is(1) {
+            self.at[axis] = start.clone();
+            return self.chain(inner, over);
+        }
+        let var = self.var();
+        self.at[axis] = start.clone().add(Ix::axis(var));
+        let body = self.chain(inner, over);
+        vec![Stmt::For { var, extent: length.clone(), how: How::Serial, body }]
+    }
+
+    /// One term into the accumulator of this element.
+    pub(super) fn term(&mut self) -> Vec<Stmt> {
+        let acc = match self.reduced {
+            Some(Result::Acc(acc) | Result::Best(acc, _)) => acc,
+            None => mlc_ir::internal_error("tree", "a term without a reduction"),
+        };
+        self.term_into(acc)
+    }
+
+    pub(super) fn term_into(&mut self, acc: usize) -> Vec<Stmt> {
+        let stmt = match (&self.nest.reduce, self.reduced) {
+            (Some(Reduction::Fold { combine, value, .. }), _) => {
+                Stmt::Fold { acc, combine: *combine, value: self.here(value) }
+            }
+            (Some(Reduction::Dot { left, right, .. }), _) => {
+                Stmt::MulAdd { acc, left: self.here(left), right: self.here(right) }
+            }
+            (Some(Reduction::Best { extreme, value, .. }), Some(Result::Best(acc, position))) => {
+                let par = self.nest.par.len();
+                let at = Ix::row_major(&self.at[par..], &self.nest.red);
+                Stmt::Best { acc, position, extreme: *extreme, value: self.here(value), at }
+            }
+            _ => mlc_ir::internal_error("tree", "a term without a reduction"),
+        };
+        vec![stmt]
+    }
+}

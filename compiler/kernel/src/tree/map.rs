@@ -1,0 +1,45 @@
+//! Loops of a nest without a reduction: vectors along the last axis, tiles over the others or over
+//! chunks of the only one.
+
+use super::builder::TreeBuilder;
+use super::cut::{Segment, cut};
+use super::{Part, Stmt};
+use mlc_ir::index::Ix;
+
+impl TreeBuilder<'_> {
+    pub(super) fn map(&mut self) -> Vec<Part> {
+        let Some(vector) = self.schedule.vector else {
+            return vec![Part { tiles: Vec::new(), body: self.epilogue() }];
+        };
+        let extent = self.extent(vector);
+        if self.nest.par.len() > 1 {
+            let tiles = self.tile_vars();
+            let inner = self.inner_axes(&[vector]);
+            let body = self.around(&inner, &mut |this| {
+                let segments = this.segments(&extent, this.schedule.vectors);
+                segments.iter().flat_map(|segment| this.map_segment(vector, segment, &Ix::constant(0))).collect()
+            });
+            return vec![Part { tiles, body }];
+        }
+        let mut parts = Vec::new();
+        for chunk in cut(&extent, self.schedule.chunk) {
+            let var = self.var();
+            let start = if chunk.count.is(1) {
+                Ix::constant(chunk.start.clone())
+            } else {
+                Ix::axis(var).scaled(&chunk.length).plus(chunk.start.clone())
+            };
+            let tiles = if chunk.count.is(1) { Vec::new() } else { vec![(var, chunk.count.clone())] };
+            let segments = self.segments(&chunk.length, self.schedule.vectors);
+            let body = segments.iter().flat_map(|segment| self.map_segment(vector, segment, &start)).collect();
+            parts.push(Part { tiles, body });
+        }
+        parts
+    }
+
+    pub(super) fn map_segment(&mut self, axis: usize, segment: &Segment, start: &Ix) -> Vec<Stmt> {
+        self.blocks(segment, &mut |this, base, vectors| {
+            this.vectors(axis, &start.clone().add(base), vectors, segment, &mut |this| this.epilogue())
+        })
+    }
+}
