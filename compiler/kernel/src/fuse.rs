@@ -200,7 +200,8 @@ impl<'a> Walk<'a> {
             }
             return self.new_group(id, None);
         }
-        if !single && !(cheap(class, &self.region.nodes[id.index()].op) && repeated < REPEATED) {
+        let repeatable = cheap(class, &self.region.nodes[id.index()].op) && repeated < REPEATED;
+        if !single && !repeatable {
             return self.new_group(id, None);
         }
         for (group, role) in &groups {
@@ -249,25 +250,25 @@ impl<'a> Walk<'a> {
 
     fn place_anchor(&mut self, id: NodeId) -> Home {
         let node = &self.region.nodes[id.index()];
-        if let ([value], false) = (node.results.as_slice(), self.stored[node.results[0].index()]) {
-            if let Some((groups, _)) = self.consumers(*value) {
-                if let (1, Some((group, Role::Epilogue))) = (groups.len(), groups.iter().next()) {
-                    let group = *group;
-                    if self.groups[group].anchor.is_none() && !self.reads_beside(group, *value) {
-                        self.groups[group].anchor = Some(id);
-                        self.groups[group].members.insert(id, Role::Epilogue);
-                        return Home::In(BTreeSet::from([group]), 0);
-                    }
-                }
-            }
+        if let [value] = node.results.as_slice()
+            && !self.stored[value.index()]
+            && let Some(group) = self.epilogue_of(*value)
+        {
+            self.groups[group].anchor = Some(id);
+            self.groups[group].members.insert(id, Role::Epilogue);
+            return Home::In(BTreeSet::from([group]), 0);
         }
         self.new_group(id, Some(id))
     }
 
-    /// Whether the group's root has another shape than `value`, so that it can't be its epilogue.
-    fn reads_beside(&self, group: usize, value: Value) -> bool {
-        let root = self.groups[group].roots[self.groups[group].roots.len() - 1];
-        self.region.ty(root).shape != self.region.ty(value).shape
+    /// The one group that computes on from a value, element by element and without an anchor yet.
+    fn epilogue_of(&self, value: Value) -> Option<usize> {
+        let (groups, _) = self.consumers(value)?;
+        let single = groups.len() == 1;
+        let (group, role) = groups.into_iter().next().filter(|_| single)?;
+        let fits = self.groups[group].anchor.is_none()
+            && self.region.ty(*self.groups[group].roots.last()?).shape == self.region.ty(value).shape;
+        (role == Role::Epilogue && fits).then_some(group)
     }
 
     fn new_group(&mut self, id: NodeId, anchor: Option<NodeId>) -> Home {

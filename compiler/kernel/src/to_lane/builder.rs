@@ -45,6 +45,12 @@ pub const I64: Ty = Ty { elem: Elem::I64, lanes: 1, bits: 64 };
 /// The type of addresses.
 pub const PTR: Ty = Ty { elem: Elem::Ptr, lanes: 1, bits: 64 };
 
+impl Default for LaneBuilder {
+    fn default() -> LaneBuilder {
+        LaneBuilder::new()
+    }
+}
+
 impl LaneBuilder {
     /// An empty body.
     pub fn new() -> LaneBuilder {

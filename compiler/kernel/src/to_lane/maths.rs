@@ -8,6 +8,8 @@
 //! f32 and f64 exp, log and tanh are within 2 ulp; f32 sin, cos, erf and pow go through f64 and are
 //! correctly rounded but for rare cases; f64 pow is within |y·log x| ulp.
 
+#![expect(clippy::excessive_precision, reason = "coefficients stand as their sources print them")]
+
 use super::Emit;
 use crate::lane::{Cmp, Convert, Elem, FBinary, FUnary, IBinary, Op, Shift, Ty, V};
 

@@ -86,7 +86,7 @@ impl TreeBuilder<'_> {
     }
 
     /// All blocks of a segment of the vector axis, or the one that a tile variable names.
-    pub(super) fn block_segment(&mut self, axis: usize, segment: &Segment, tile: Option<AxisId>) -> Vec<Stmt> {
+    fn block_segment(&mut self, axis: usize, segment: &Segment, tile: Option<AxisId>) -> Vec<Stmt> {
         let Some(var) = tile else {
             return self.blocks(segment, &mut |this, base, vectors| {
                 this.row_blocks(&Columns { axis, base, vectors, segment })
@@ -100,7 +100,7 @@ impl TreeBuilder<'_> {
 
     /// The register blocks of some columns: one after another, or side by side through the blocks of
     /// their chains, so that what a block of terms reads is read once for all of them.
-    pub(super) fn row_blocks(&mut self, columns: &Columns<'_>) -> Vec<Stmt> {
+    fn row_blocks(&mut self, columns: &Columns<'_>) -> Vec<Stmt> {
         let Some(breaks) = self.registers.breaks.filter(|_| self.schedule.side_by_side) else {
             return self.each_row_block(columns, &mut |this, block| this.block_body(block));
         };
@@ -112,7 +112,7 @@ impl TreeBuilder<'_> {
         stmts
     }
 
-    pub(super) fn each_row_block(
+    fn each_row_block(
         &mut self,
         columns: &Columns<'_>,
         body: &mut dyn FnMut(&mut Self, &RegisterBlock<'_>) -> Vec<Stmt>,
@@ -143,11 +143,7 @@ impl TreeBuilder<'_> {
     }
 
     /// `body` for each register of a block.
-    pub(super) fn over(
-        &mut self,
-        block: &RegisterBlock<'_>,
-        body: &mut dyn FnMut(&mut Self) -> Vec<Stmt>,
-    ) -> Vec<Stmt> {
+    fn over(&mut self, block: &RegisterBlock<'_>, body: &mut dyn FnMut(&mut Self) -> Vec<Stmt>) -> Vec<Stmt> {
         let Registers { row, unrolled, lane, .. } = self.registers;
         if let Some((axis, first, _)) = &block.rows {
             self.at[*axis] = first.clone().add(Ix::axis(row));
@@ -167,7 +163,7 @@ impl TreeBuilder<'_> {
     }
 
     /// One register block: clear, reduce, epilogue.
-    pub(super) fn block_body(&mut self, block: &RegisterBlock<'_>) -> Vec<Stmt> {
+    fn block_body(&mut self, block: &RegisterBlock<'_>) -> Vec<Stmt> {
         let mut stmts = match self.registers.breaks {
             Some(breaks) => {
                 let mut stmts = self.clear(block, breaks);
@@ -185,18 +181,18 @@ impl TreeBuilder<'_> {
         stmts
     }
 
-    pub(super) fn init(&mut self, block: &RegisterBlock<'_>) -> Vec<Stmt> {
+    fn init(&mut self, block: &RegisterBlock<'_>) -> Vec<Stmt> {
         let init = self.registers.init.clone();
         self.over(block, &mut |_| init.clone())
     }
 
-    pub(super) fn clear(&mut self, block: &RegisterBlock<'_>, breaks: Breaks) -> Vec<Stmt> {
+    fn clear(&mut self, block: &RegisterBlock<'_>, breaks: Breaks) -> Vec<Stmt> {
         let slot = block.slot.clone();
         self.over(block, &mut |_| vec![Stmt::Clear { scratch: breaks.scratch, slot: slot.clone() }])
     }
 
     /// The sums of a block of terms, from 0, added to what the blocks before gave.
-    pub(super) fn block_of_chain(&mut self, block: &RegisterBlock<'_>, breaks: Breaks, part: &ChainBlock) -> Vec<Stmt> {
+    fn block_of_chain(&mut self, block: &RegisterBlock<'_>, breaks: Breaks, part: &ChainBlock) -> Vec<Stmt> {
         let par = self.nest.par.len();
         let inner: Vec<usize> = (par + breaks.axis + 1..par + self.nest.red.len()).collect();
         let mut stmts = self.init(block);
@@ -209,7 +205,7 @@ impl TreeBuilder<'_> {
     }
 
     /// What follows the reduction.
-    pub(super) fn finish_block(&mut self, block: &RegisterBlock<'_>) -> Vec<Stmt> {
+    fn finish_block(&mut self, block: &RegisterBlock<'_>) -> Vec<Stmt> {
         let mut stmts = Vec::new();
         if let Some(Breaks { scratch, .. }) = self.registers.breaks {
             let slot = block.slot.clone();
@@ -220,12 +216,12 @@ impl TreeBuilder<'_> {
         stmts
     }
 
-    pub(super) fn release(&self) -> Vec<Stmt> {
+    fn release(&self) -> Vec<Stmt> {
         (0..self.accs.len()).map(|acc| Stmt::Release { acc }).collect()
     }
 
     /// The loop over the blocks of a chain.
-    pub(super) fn blocks_of_chain(
+    fn blocks_of_chain(
         &mut self,
         breaks: Breaks,
         body: &mut dyn FnMut(&mut Self, &ChainBlock) -> Vec<Stmt>,
@@ -253,7 +249,7 @@ impl TreeBuilder<'_> {
     }
 
     /// The variables and accumulators of register blocks, shared by all of them.
-    pub(super) fn registers(&mut self) -> Registers {
+    fn registers(&mut self) -> Registers {
         let (row, unrolled, lane) = (self.var(), self.var(), self.var());
         let mut vars = Vec::new();
         vars.extend(self.schedule.rows.map(|_| row));
@@ -264,7 +260,7 @@ impl TreeBuilder<'_> {
     }
 
     /// Makes the accumulators; returns their first values, and the chain's breaks if it has any.
-    pub(super) fn start(&mut self, vars: &[AxisId], vector: bool) -> (Vec<Stmt>, Option<Breaks>) {
+    fn start(&mut self, vars: &[AxisId], vector: bool) -> (Vec<Stmt>, Option<Breaks>) {
         let init = |acc: usize, value: Literal| Stmt::Init { acc, value };
         match &self.nest.reduce {
             None => (Vec::new(), None),
@@ -295,7 +291,7 @@ impl TreeBuilder<'_> {
     }
 
     /// The axis and count of the chain's blocks with a scratch tile for them, unless one block is all.
-    pub(super) fn breaks(&mut self, acc: usize) -> Option<Breaks> {
+    fn breaks(&mut self, acc: usize) -> Option<Breaks> {
         let Some(ReducePlan::Chain { axis, count }) = self.nest.plan().filter(|_| !self.nest.red.is_empty()) else {
             return None;
         };
@@ -312,7 +308,7 @@ impl TreeBuilder<'_> {
     }
 
     /// Terms of all `axes` in order, one turn of the innermost loop unrolled a few times.
-    pub(super) fn chain(
+    fn chain(
         &mut self,
         axes: &[usize],
         over: &mut dyn FnMut(&mut Self, &mut dyn FnMut(&mut Self) -> Vec<Stmt>) -> Vec<Stmt>,
@@ -326,7 +322,7 @@ impl TreeBuilder<'_> {
     }
 
     /// A loop over `extent` values of an axis from `start`, several turns written out.
-    pub(super) fn unrolled(
+    fn unrolled(
         &mut self,
         axis: usize,
         start: &Ix,
@@ -356,7 +352,7 @@ impl TreeBuilder<'_> {
         stmts
     }
 
-    pub(super) fn chain_part(
+    fn chain_part(
         &mut self,
         axis: usize,
         start: &Ix,
@@ -378,7 +374,7 @@ impl TreeBuilder<'_> {
     }
 
     /// One term into the accumulator of this element.
-    pub(super) fn term(&mut self) -> Vec<Stmt> {
+    fn term(&mut self) -> Vec<Stmt> {
         let acc = match self.reduced {
             Some(Result::Acc(acc) | Result::Best(acc, _)) => acc,
             None => mlc_ir::internal_error("tree", "a term without a reduction"),

@@ -15,7 +15,7 @@ impl TreeBuilder<'_> {
         vec![Part { tiles, body }]
     }
 
-    pub(super) fn lanes_body(&mut self) -> Vec<Stmt> {
+    fn lanes_body(&mut self) -> Vec<Stmt> {
         let (dtype, combine) = match &self.nest.reduce {
             Some(Reduction::Fold { dtype, combine, .. }) => (*dtype, *combine),
             Some(Reduction::Dot { dtype, .. }) => (*dtype, Combine::Sum),

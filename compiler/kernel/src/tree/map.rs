@@ -37,7 +37,7 @@ impl TreeBuilder<'_> {
         parts
     }
 
-    pub(super) fn map_segment(&mut self, axis: usize, segment: &Segment, start: &Ix) -> Vec<Stmt> {
+    fn map_segment(&mut self, axis: usize, segment: &Segment, start: &Ix) -> Vec<Stmt> {
         self.blocks(segment, &mut |this, base, vectors| {
             this.vectors(axis, &start.clone().add(base), vectors, segment, &mut |this| this.epilogue())
         })
