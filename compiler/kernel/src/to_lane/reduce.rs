@@ -227,7 +227,7 @@ impl Emit<'_> {
             mlc_ir::internal_error("lane", "the value of a reduction without one")
         };
         let v = self.acc(acc);
-        self.from_memory(v, self.tree.accs[acc].dtype)
+        self.register_value(v, self.tree.accs[acc].dtype)
     }
 
     /// The position that a search found.

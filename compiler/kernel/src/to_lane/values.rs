@@ -141,7 +141,7 @@ impl Emit<'_> {
     }
 
     /// The inverse of [`Emit::memory_value`] for a register that holds an element of memory.
-    pub(super) fn from_memory(&mut self, v: V, dtype: DType) -> Val {
+    pub(super) fn register_value(&mut self, v: V, dtype: DType) -> Val {
         if dtype != DType::Bool {
             return Val { v, dtype };
         }
@@ -218,7 +218,7 @@ impl Emit<'_> {
             _ => (parts, ty),
         };
         let v = self.b.def(Op::Pack(parts.into_iter().collect()), Ty { lanes, ..ty });
-        self.from_memory(v, dtype)
+        self.register_value(v, dtype)
     }
 
     // ---- loads
@@ -245,7 +245,7 @@ impl Emit<'_> {
         let tail = if lanes > 1 { self.tail() } else { Tail::Full };
         let memory: Memory = self.memory(buffer);
         let v = self.b.load(address, mem(dtype), lanes, tail, memory);
-        self.from_memory(v, dtype)
+        self.register_value(v, dtype)
     }
 
     fn load_axes(&mut self, buffer: usize, index: &[Index], within: &[Cond], fill: Literal) -> Val {

@@ -173,7 +173,7 @@ impl TreeBuilder<'_> {
             None => {
                 let mut stmts = self.init(block);
                 let axes: Vec<usize> = (self.nest.par.len()..self.nest.par.len() + self.nest.red.len()).collect();
-                stmts.extend(self.chain(&axes, &mut |this, body| this.over(block, body)));
+                stmts.extend(self.chain(&axes, block));
                 stmts
             }
         };
@@ -196,8 +196,7 @@ impl TreeBuilder<'_> {
         let par = self.nest.par.len();
         let inner: Vec<usize> = (par + breaks.axis + 1..par + self.nest.red.len()).collect();
         let mut stmts = self.init(block);
-        let mut over = |this: &mut Self, body: &mut dyn FnMut(&mut Self) -> Vec<Stmt>| this.over(block, body);
-        stmts.extend(self.chain_part(par + breaks.axis, &part.start, &part.length, &inner, &mut over));
+        stmts.extend(self.chain_part(par + breaks.axis, &part.start, &part.length, &inner, block));
         let slot = block.slot.clone();
         stmts.extend(self.over(block, &mut |_| vec![Stmt::Flush { scratch: breaks.scratch, slot: slot.clone() }]));
         stmts.extend(self.release());
@@ -308,16 +307,12 @@ impl TreeBuilder<'_> {
     }
 
     /// Terms of all `axes` in order, one turn of the innermost loop unrolled a few times.
-    fn chain(
-        &mut self,
-        axes: &[usize],
-        over: &mut dyn FnMut(&mut Self, &mut dyn FnMut(&mut Self) -> Vec<Stmt>) -> Vec<Stmt>,
-    ) -> Vec<Stmt> {
-        let Some((last, outer)) = axes.split_last() else { return over(self, &mut |this| this.term()) };
+    fn chain(&mut self, axes: &[usize], block: &RegisterBlock<'_>) -> Vec<Stmt> {
+        let Some((last, outer)) = axes.split_last() else { return self.over(block, &mut |this| this.term()) };
         let last = *last;
         self.around(outer, &mut |this| {
             let extent = this.extent(last);
-            this.unrolled(last, &Ix::constant(0), &extent, &mut |this| over(this, &mut |this| this.term()))
+            this.unrolled(last, &Ix::constant(0), &extent, &mut |this| this.over(block, &mut |this| this.term()))
         })
     }
 
@@ -358,18 +353,18 @@ impl TreeBuilder<'_> {
         start: &Ix,
         length: &Dim,
         inner: &[usize],
-        over: &mut dyn FnMut(&mut Self, &mut dyn FnMut(&mut Self) -> Vec<Stmt>) -> Vec<Stmt>,
+        block: &RegisterBlock<'_>,
     ) -> Vec<Stmt> {
         if inner.is_empty() {
-            return self.unrolled(axis, start, length, &mut |this| over(this, &mut |this| this.term()));
+            return self.unrolled(axis, start, length, &mut |this| this.over(block, &mut |this| this.term()));
         }
         if length.is(1) {
             self.at[axis] = start.clone();
-            return self.chain(inner, over);
+            return self.chain(inner, block);
         }
         let var = self.var();
         self.at[axis] = start.clone().add(Ix::axis(var));
-        let body = self.chain(inner, over);
+        let body = self.chain(inner, block);
         vec![Stmt::For { var, extent: length.clone(), how: How::Serial, body }]
     }
 
