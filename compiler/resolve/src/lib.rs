@@ -1,3 +1,115 @@
 //! Syntax trees to graphs: names, instances, sizes, training blocks. Every user error ends here.
+//!
+//! [`resolve`] reads a file and the prelude and evaluates each entry point once: calls of layers and
+//! functions are expanded into one region, so bodies are checked for each instance with its sizes
+//! known. What a name stands for while that happens is a `value::Value`; everything under way is in
+//! `cx::Cx`, and each other module adds methods for its job: `lookup`, `types`, `sizes`, `calls`,
+//! `exprs`, `stmts`, `arith`, `index`, `einsum` and `builtins` for the language, `instances` and
+//! `init` for weights, `export`, `train`, `optimizer`, `metrics`, `pipeline`, `every` and `tests`
+//! for what a program declares.
+//!
+//! Nothing here knows about machines; no IO; the same source gives the same [`program::Program`].
 
 pub mod program;
+
+mod arith;
+mod axes;
+mod builtins;
+mod calls;
+mod consts;
+mod cx;
+mod declarations;
+mod draws;
+mod einsum;
+mod entry;
+mod every;
+mod export;
+mod exprs;
+mod habits;
+mod index;
+mod init;
+mod instances;
+mod lookup;
+mod metrics;
+mod number;
+mod optimizer;
+mod pipeline;
+mod report;
+mod scope;
+mod sizes;
+mod stmts;
+mod tests;
+mod train;
+mod types;
+mod value;
+
+use crate::cx::{Cx, Overrides};
+use crate::scope::{File, Files, Origin};
+use mlc_syntax::ast;
+use mlc_syntax::diag::{Diagnostic, Severity};
+use mlc_syntax::span::{FileId, Sources};
+use program::Program;
+
+/// The stack that the deepest allowed nesting needs, with room to spare, also without optimisation.
+const STACK_BYTES: usize = 256 << 20;
+
+/// What is to be resolved.
+#[derive(Clone, Debug)]
+pub struct Request {
+    /// The user's file.
+    pub file: FileId,
+    /// The files of the prelude.
+    pub prelude: Vec<FileId>,
+    /// Values from the command line: `("D", "256")` for a constant, `("Model.V", "65")` for a
+    /// constructor argument.
+    pub constants: Vec<(String, String)>,
+}
+
+/// Parses and checks a program. Without errors among the diagnostics there is a program.
+///
+/// Values from the command line are added to `sources` as files of their own, for messages.
+pub fn resolve(request: &Request, sources: &mut Sources) -> (Option<Program>, Vec<Diagnostic>) {
+    let overrides: Vec<(String, FileId)> = request.constants.iter().map(|(name, value)| (name.clone(), add_override(name, value, sources))).collect();
+    let sources = &*sources;
+    let job = || resolve_parsed(request, &overrides, sources);
+    // The depth limit of the evaluator must hold whatever stack the caller has left.
+    std::thread::scope(|scope| {
+        let thread = std::thread::Builder::new().name("resolve".into()).stack_size(STACK_BYTES).spawn_scoped(scope, job);
+        match thread.map(std::thread::ScopedJoinHandle::join) {
+            Ok(Ok(result)) => result,
+            Ok(Err(panic)) => std::panic::resume_unwind(panic),
+            Err(error) => mlc_ir::internal_error("resolver", &format!("no thread: {error}")),
+        }
+    })
+}
+
+fn add_override(name: &str, value: &str, sources: &mut Sources) -> FileId {
+    let short = name.rsplit('.').next().unwrap_or(name);
+    sources.add(&format!("-D {name}={value}"), &format!("const {short} = {value}\n"))
+}
+
+fn resolve_parsed(request: &Request, overrides: &[(String, FileId)], sources: &Sources) -> (Option<Program>, Vec<Diagnostic>) {
+    let mut found = Vec::new();
+    let mut parse = |file: FileId| {
+        let (module, diagnostics) = mlc_syntax::parse(file, sources);
+        found.extend(diagnostics);
+        module
+    };
+    let user = parse(request.file);
+    let prelude: Vec<ast::Module> = request.prelude.iter().map(|file| parse(*file)).collect();
+    let given: Vec<ast::Module> = overrides.iter().map(|(_, file)| parse(*file)).collect();
+    let mut files = Files::default();
+    for (file, module) in request.prelude.iter().zip(&prelude) {
+        files.add(File { id: *file, origin: Origin::Prelude, module }, &mut found);
+    }
+    files.add(File { id: request.file, origin: Origin::User, module: &user }, &mut found);
+    let mut cx = Cx::new(&files, sources, Overrides::new(overrides, &given));
+    let broken = found.iter().any(|diagnostic| diagnostic.severity == Severity::Error);
+    for diagnostic in found {
+        cx.report.add(diagnostic);
+    }
+    let program = cx.program(request.file, &user);
+    let clean = cx.report.is_clean() && !broken;
+    let diagnostics = cx.report.finish();
+    (program.filter(|_| clean), diagnostics)
+}

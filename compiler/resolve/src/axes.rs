@@ -1,0 +1,149 @@
+//! Which axes `axis:` and `over:` mean (rule 7).
+
+use crate::cx::Cx;
+use crate::report::Reported;
+use crate::scope;
+use crate::value::{R, ScopeId, Size, Value};
+use mlc_syntax::ast::{self, ExprKind};
+use mlc_syntax::codes::Code;
+use mlc_syntax::diag::Diagnostic;
+use mlc_syntax::span::Span;
+use std::sync::Arc;
+
+impl<'a> Cx<'a> {
+    /// The axes of a value that has some.
+    pub fn axes_of_value(&mut self, value: &Value<'a>, span: Span) -> R<Vec<Size>> {
+        match value {
+            Value::Tensor(tensor) => Ok(tensor.axes.clone()),
+            Value::Lazy(lazy) => Ok(lazy.axes.clone()),
+            other => self.fail(Code::E0122, span, format!("`over:` names axes of a tensor, and this is {}", other.describe())),
+        }
+    }
+
+    /// The axes with these numbers, each in `0..rank`; negative ones count from the end.
+    pub fn axes_by_number(&mut self, rank: usize, value: &Value<'a>, span: Span) -> R<Vec<usize>> {
+        let parts = match value {
+            Value::Tuple(parts) | Value::List(parts) => parts.to_vec(),
+            single => vec![single.clone()],
+        };
+        let mut axes = Vec::new();
+        for part in &parts {
+            let number = self.as_int(part, span)?;
+            let rank_int = rank as i64;
+            if number < -rank_int || number >= rank_int {
+                let axes = match rank {
+                    0 => "it has no axes".to_string(),
+                    1 => "its only axis is 0, or -1".to_string(),
+                    rank => format!("its axes are 0 to {}, or -{rank} to -1", rank - 1),
+                };
+                let error = Diagnostic::error(Code::E0117, span, format!("there is no axis {number}")).note(axes);
+                return Err(self.tell(error));
+            }
+            let axis = number.rem_euclid(rank_int) as usize;
+            if axes.contains(&axis) {
+                return self.fail(Code::E0117, span, format!("axis {axis} is named twice"));
+            }
+            axes.push(axis);
+        }
+        Ok(axes)
+    }
+
+    /// The axes that are written with these names.
+    pub fn axes_by_name(&mut self, axes: &[Size], over: &'a ast::Expr, operand: Span) -> R<Vec<usize>> {
+        let names = match &over.kind {
+            ExprKind::Tuple(parts) => parts.iter().collect(),
+            _ => vec![over],
+        };
+        let mut picked = Vec::new();
+        for name in names {
+            let ExprKind::Name(text) = &name.kind else {
+                let error = Diagnostic::error(Code::E0117, name.span, "`over:` takes the name of an axis")
+                    .help("write `axis: -1` for an axis by its number");
+                return Err(self.tell(error));
+            };
+            for axis in self.axes_named(axes, text, name.span, operand)? {
+                if !picked.contains(&axis) {
+                    picked.push(axis);
+                }
+            }
+        }
+        picked.sort_unstable();
+        Ok(picked)
+    }
+
+    fn axes_named(&mut self, axes: &[Size], text: &Arc<str>, span: Span, operand: Span) -> R<Vec<usize>> {
+        use crate::value::AxisNameKind::{Label, Pack, Size as Written};
+        let scopes = self.visible_scopes();
+        let with = |kind| -> Vec<usize> {
+            let has = |axis: &Size| axis.names.iter().any(|name| name.kind == kind && name.text == *text && scopes.contains(&name.scope));
+            (0..axes.len()).filter(|at| has(&axes[*at])).collect()
+        };
+        let pack = with(Pack);
+        if !pack.is_empty() {
+            return Ok(pack);
+        }
+        for found in [with(Label), with(Written), self.axes_of_size(axes, text, span)?] {
+            match found.as_slice() {
+                [] => {}
+                [axis] => return Ok(vec![*axis]),
+                [first, second, ..] => return Err(self.ambiguous(axes, text, (*first, *second), span, operand)),
+            }
+        }
+        if let Some(Value::Pack(_)) = self.top().locals.get(text) {
+            return Ok(Vec::new());
+        }
+        Err(self.no_such_axis(axes, text, span, operand))
+    }
+
+    /// Axes of the size that a name stands for, where none is written with it.
+    fn axes_of_size(&mut self, axes: &[Size], text: &Arc<str>, span: Span) -> R<Vec<usize>> {
+        let crate::sizes::SizeName::Bound(Value::Number(number)) = self.size_name(text, span)? else {
+            return Ok(Vec::new());
+        };
+        let Some(size) = number.as_size() else { return Ok(Vec::new()) };
+        Ok((0..axes.len()).filter(|at| axes[*at].dim == size.dim).collect())
+    }
+
+    /// The scopes whose names mean something here: this call, its instance, its file.
+    fn visible_scopes(&mut self) -> Vec<ScopeId> {
+        let frame = self.top();
+        let (scope, file, instance) = (frame.scope, frame.file, frame.instance);
+        let mut scopes = vec![scope, self.file_scope(file)];
+        scopes.extend(instance.map(|id| self.instance(id).scope));
+        scopes
+    }
+
+    /// `f32[B, Heads, T, T]`: sizes with the names they have here.
+    fn show_named_axes(&mut self, axes: &[Size]) -> String {
+        let scopes = self.visible_scopes();
+        let shown = axes.iter().map(|axis| {
+            let name = axis.names.iter().find(|name| name.kind == crate::value::AxisNameKind::Size && scopes.contains(&name.scope));
+            name.map_or_else(|| self.show_dim(&axis.dim), |name| name.text.to_string())
+        });
+        format!("[{}]", shown.collect::<Vec<_>>().join(", "))
+    }
+
+    fn ambiguous(&mut self, axes: &[Size], text: &str, (first, second): (usize, usize), span: Span, operand: Span) -> Reported {
+        let shown = self.show_named_axes(axes);
+        let what = self.sources.text(operand);
+        let what = if what.len() <= 30 && !what.contains('\n') { format!("`{what}` is ") } else { String::new() };
+        let error = Diagnostic::error(Code::E0118, span, format!("axis name `{text}` is ambiguous here"))
+            .label(format!("{what}{shown}: axes {first} and {second} are both {text}"))
+            .help(format!("write `axis: {}`, or label the axes: `i:{text}`", second as i64 - axes.len() as i64));
+        self.tell(error)
+    }
+
+    fn no_such_axis(&mut self, axes: &[Size], text: &str, span: Span, operand: Span) -> Reported {
+        let shown = self.show_named_axes(axes);
+        let scopes = self.visible_scopes();
+        let names: Vec<&str> =
+            axes.iter().flat_map(|axis| &axis.names).filter(|name| scopes.contains(&name.scope)).map(|name| &*name.text).collect();
+        let mut error = Diagnostic::error(Code::E0117, span, format!("no axis is called `{text}`"))
+            .also(operand, format!("its axes: {shown}"));
+        error = match scope::nearest(text, names) {
+            Some(near) => error.help(format!("did you mean `{near}`?")),
+            None => error.help("write `axis: -1` for an axis by its number, or name it in a type: `x: f32[B, T] = …`"),
+        };
+        self.tell(error)
+    }
+}

@@ -1,0 +1,171 @@
+//! Tensors from nothing: filled, counted, drawn. Without `dtype:` they take the dtype they meet.
+
+use super::{Args, Arity, Builtin, named};
+use crate::arith::Operation;
+use crate::cx::Cx;
+use crate::number::Number;
+use crate::value::{Lazy, LazyKind, R, Size, Value};
+use mlc_ir::ops::compare::Compare;
+use mlc_ir::ops::iota::Iota;
+use mlc_ir::scalar::{BinaryOp, CompareOp, Distribution};
+use mlc_ir::ty::DType;
+use mlc_syntax::codes::Code;
+use std::rc::Rc;
+
+const fn initialiser(
+    name: &'static str,
+    params: &'static [&'static str],
+    doc: &'static str,
+    run: for<'a> fn(&mut Cx<'a>, Args<'a>) -> R<Value<'a>>,
+) -> Builtin {
+    Builtin { name, params, arity: Arity::Named, initialiser: true, doc, run }
+}
+
+pub(super) const ALL: &[Builtin] = &[
+    initialiser("zeros", &["shape", "dtype"], "0 everywhere", zeros),
+    initialiser("ones", &["shape", "dtype"], "1 everywhere", ones),
+    initialiser("full", &["shape", "value", "dtype"], "one number everywhere", full),
+    initialiser("uniform", &["shape", "low", "high", "seed", "dtype"], "random numbers from low to high", uniform),
+    initialiser("normal", &["shape", "mean", "std", "seed", "dtype"], "random numbers of a mean and deviation", normal),
+    named("bernoulli", &["shape", "p", "seed"], "true with probability p", bernoulli),
+    named("iota", &["n", "dtype"], "0, 1, 2 … n - 1", iota),
+    named("linspace", &["a", "b", "n", "dtype"], "n numbers from a to b", linspace),
+    named("eye", &["n", "dtype"], "1 on the diagonal, else 0", eye),
+    named("tril", &["n", "k"], "true at and below the k-th diagonal", tril),
+];
+
+/// The shape given, or that of the declaration that uses the initialiser.
+fn shape<'a>(cx: &mut Cx<'a>, args: &Args<'a>) -> R<Vec<Size>> {
+    match (&args.expected, args.get("shape")) {
+        (Some(expected), None) => Ok(expected.axes.clone()),
+        _ => args.shape(cx, "shape"),
+    }
+}
+
+/// The tensor in the dtype that was asked for, or without one.
+fn finish<'a>(cx: &mut Cx<'a>, args: &Args<'a>, lazy: Lazy<'a>, dtype: Option<DType>) -> R<Value<'a>> {
+    let value = Value::Lazy(Rc::new(lazy));
+    match dtype {
+        Some(dtype) => cx.materialise(value, dtype, args.site.span).map(Value::Tensor),
+        None => Ok(value),
+    }
+}
+
+fn filled<'a>(cx: &mut Cx<'a>, args: &Args<'a>, value: Number) -> R<Value<'a>> {
+    let (axes, dtype) = (shape(cx, args)?, args.dtype(cx)?);
+    finish(cx, args, Lazy { axes, kind: LazyKind::Full(value) }, dtype)
+}
+
+fn zeros<'a>(cx: &mut Cx<'a>, args: Args<'a>) -> R<Value<'a>> {
+    filled(cx, &args, Number::int(0))
+}
+
+fn ones<'a>(cx: &mut Cx<'a>, args: Args<'a>) -> R<Value<'a>> {
+    filled(cx, &args, Number::int(1))
+}
+
+fn full<'a>(cx: &mut Cx<'a>, args: Args<'a>) -> R<Value<'a>> {
+    match args.need(cx, "value")? {
+        (Value::Number(number), _) => filled(cx, &args, number),
+        (value, span) => {
+            let axes = shape(cx, &args)?;
+            let scalar = cx.tensor(value, span)?;
+            if !scalar.axes.is_empty() {
+                let shown = cx.show(&scalar);
+                return cx.fail(Code::E0105, span, format!("`full` takes one number, and this is {shown}"));
+            }
+            cx.broadcast_scalar(scalar, axes, args.site.span).map(Value::Tensor)
+        }
+    }
+}
+
+fn drawn<'a>(cx: &mut Cx<'a>, args: &Args<'a>, distribution: Distribution, first: &str, second: &str) -> R<Value<'a>> {
+    let (axes, dtype) = (shape(cx, args)?, args.dtype(cx)?);
+    let or = |name: &str, default: i64| args.get(name).map_or(Value::int(default), |(value, _)| value);
+    let seed = match args.get("seed") {
+        Some((value, span)) => Some(cx.as_int(&value, span)?),
+        None => None,
+    };
+    let site = cx.draw_site(args.builtin.name);
+    cx.refuse_draw(args.site.span)?;
+    let second_default = 1;
+    let kind = LazyKind::Draw {
+        distribution,
+        site,
+        seed,
+        first: Box::new(or(first, 0)),
+        second: Box::new(or(second, second_default)),
+    };
+    finish(cx, args, Lazy { axes, kind }, dtype)
+}
+
+fn uniform<'a>(cx: &mut Cx<'a>, args: Args<'a>) -> R<Value<'a>> {
+    drawn(cx, &args, Distribution::Uniform, "low", "high")
+}
+
+fn normal<'a>(cx: &mut Cx<'a>, args: Args<'a>) -> R<Value<'a>> {
+    drawn(cx, &args, Distribution::Normal, "mean", "std")
+}
+
+fn bernoulli<'a>(cx: &mut Cx<'a>, args: Args<'a>) -> R<Value<'a>> {
+    let axes = args.shape(cx, "shape")?;
+    let (p, span) = args.need(cx, "p")?;
+    let seed = match args.get("seed") {
+        Some((value, span)) => Some(cx.as_int(&value, span)?),
+        None => None,
+    };
+    let site = cx.draw_site(args.builtin.name);
+    cx.refuse_draw(args.site.span)?;
+    let (first, second) = (Box::new(Value::int(0)), Box::new(Value::int(1)));
+    let kind = LazyKind::Draw { distribution: Distribution::Uniform, site, seed, first, second };
+    let draw = cx.materialise(Value::Lazy(Rc::new(Lazy { axes, kind })), cx.entry.real, args.site.span)?;
+    let place = Operation { symbol: "<", span: args.site.span, left: args.site.span, right: span };
+    cx.compare_values(CompareOp::Lt, Value::Tensor(draw), p, place)
+}
+
+fn count<'a>(cx: &mut Cx<'a>, args: &Args<'a>) -> R<Size> {
+    let (value, span) = args.need(cx, "n")?;
+    let size = cx.as_size(value, span)?;
+    cx.check_extent(span, std::slice::from_ref(&size.dim))?;
+    Ok(size)
+}
+
+fn iota<'a>(cx: &mut Cx<'a>, args: Args<'a>) -> R<Value<'a>> {
+    let (size, dtype) = (count(cx, &args)?, args.dtype(cx)?);
+    finish(cx, &args, Lazy { axes: vec![size], kind: LazyKind::Iota }, dtype)
+}
+
+fn linspace<'a>(cx: &mut Cx<'a>, args: Args<'a>) -> R<Value<'a>> {
+    let (size, dtype) = (count(cx, &args)?, args.dtype(cx)?);
+    let ((a, first), (b, last)) = (args.need(cx, "a")?, args.need(cx, "b")?);
+    let (Value::Number(a), Value::Number(b)) = (a, b) else {
+        return cx.unsupported(first.to(last), "`linspace` between run-time values");
+    };
+    finish(cx, &args, Lazy { axes: vec![size], kind: LazyKind::Linspace { first: a, last: b } }, dtype)
+}
+
+/// Positions along the rows and along the columns of a square.
+fn square<'a>(cx: &mut Cx<'a>, args: &Args<'a>) -> R<(crate::value::Tensor, crate::value::Tensor)> {
+    let size = count(cx, args)?;
+    let axes = vec![size.clone(), size];
+    let shape = crate::value::shape_of(&axes);
+    let mut along = |axis| cx.emit(args.site.span, Iota { shape: shape.clone(), axis, dtype: DType::I32 }, &[], axes.clone());
+    Ok((along(0)?, along(1)?))
+}
+
+fn eye<'a>(cx: &mut Cx<'a>, args: Args<'a>) -> R<Value<'a>> {
+    let (rows, columns) = square(cx, &args)?;
+    let dtype = args.dtype(cx)?.unwrap_or(cx.entry.real);
+    let axes = rows.axes.clone();
+    let same = cx.emit(args.site.span, Compare { op: CompareOp::Eq }, &[&rows, &columns], axes)?;
+    cx.cast(&same, dtype, args.site.span).map(Value::Tensor)
+}
+
+fn tril<'a>(cx: &mut Cx<'a>, args: Args<'a>) -> R<Value<'a>> {
+    let (rows, columns) = square(cx, &args)?;
+    let k = args.get("k").map_or(Value::int(0), |(value, _)| value);
+    let span = args.site.span;
+    let place = Operation { symbol: "<=", span, left: span, right: span };
+    let limit = cx.binary_values(BinaryOp::Add, Value::Tensor(rows), k, place)?;
+    cx.compare_values(CompareOp::Le, Value::Tensor(columns), limit, place)
+}

@@ -1,0 +1,46 @@
+//! What only training blocks know: counters, and the actions of `every`.
+
+use super::{Args, Arity, Builtin, named};
+use crate::cx::Cx;
+use crate::value::{R, Tensor, Value};
+use mlc_ir::graph::Input;
+use mlc_ir::ty::{DType, Type};
+use mlc_syntax::codes::Code;
+use mlc_syntax::diag::Diagnostic;
+
+pub(super) const ALL: &[Builtin] = &[
+    named("step_index", &[], "number of training steps done before this one, i32", counter),
+    named("epoch_index", &[], "number of epochs done before this one, i32", counter),
+    named("total_steps", &[], "number of training steps in all, i32", counter),
+    action("evaluate", "run the step on a pipeline without updates"),
+    action("save", "write a checkpoint"),
+    action("early_stop", "end training when a value has not risen for a while"),
+];
+
+const fn action(name: &'static str, doc: &'static str) -> Builtin {
+    Builtin { name, params: &[], arity: Arity::Raw, initialiser: false, doc, run: misplaced }
+}
+
+fn counter<'a>(cx: &mut Cx<'a>, args: Args<'a>) -> R<Value<'a>> {
+    let name = args.builtin.name;
+    if !cx.entry.mode.is_step() {
+        let error = Diagnostic::error(Code::E0121, args.site.span, format!("`{name}()` has a meaning in a `step` and in optimizer arguments only"));
+        return Err(cx.tell(error));
+    }
+    let input = match name {
+        "step_index" => Input::Step,
+        "epoch_index" => Input::Epoch,
+        _ => Input::TotalSteps,
+    };
+    let value = cx.entry.input(input, Type::scalar(DType::I64));
+    let wide = Tensor { value, dtype: DType::I64, axes: Vec::new() };
+    cx.cast(&wide, DType::I32, args.site.span).map(Value::Tensor)
+}
+
+/// The actions of `every` are statements there; anywhere else they are out of place.
+fn misplaced<'a>(cx: &mut Cx<'a>, args: Args<'a>) -> R<Value<'a>> {
+    let name = args.builtin.name;
+    let error = Diagnostic::error(Code::E0121, args.site.span, format!("`{name}` is a statement of an `every` block"))
+        .help(format!("write `every 1 epoch {{ {name}(…) }}` in the train block"));
+    Err(cx.tell(error))
+}

@@ -1,0 +1,368 @@
+//! The state of a resolution: what is known so far, the calls under way, and the entry under
+//! construction. Every other module adds methods for its job to [`Cx`].
+
+use crate::entry::Entry;
+use crate::instances::Instance;
+use crate::report::{Reported, Reporter};
+use crate::scope::{Files, Origin};
+use crate::value::{Bindings, InstanceId, R, ScopeId, Size, Tensor, Value, shape_of};
+use mlc_ir::dim::Dim;
+use mlc_ir::graph::{Graph, GlobalId, Place, SpanId};
+use mlc_ir::ty::{DType, Type};
+use mlc_syntax::ast;
+use mlc_syntax::codes::Code;
+use mlc_syntax::diag::Diagnostic;
+use mlc_syntax::span::{FileId, Sources, Span};
+use std::collections::BTreeMap;
+use std::rc::Rc;
+use std::sync::Arc;
+
+/// Calls may nest that deep.
+const MOST_CALLS: usize = 100;
+/// Expressions, blocks and calls together may nest that deep; the stack of [`crate::resolve`] is made for it.
+const MOST_NESTING: u32 = 1500;
+
+/// A class of dtypes in a signature: one dtype throughout.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum Class {
+    Float,
+    Num,
+    Any,
+}
+
+impl Class {
+    pub fn named(word: &str) -> Option<Class> {
+        match word {
+            "float" => Some(Class::Float),
+            "num" => Some(Class::Num),
+            "any" => Some(Class::Any),
+            _ => None,
+        }
+    }
+
+    pub fn takes(self, dtype: DType) -> bool {
+        match self {
+            Class::Float => dtype.is_float(),
+            Class::Num => dtype != DType::Bool,
+            Class::Any => true,
+        }
+    }
+
+    pub fn word(self) -> &'static str {
+        match self {
+            Class::Float => "float",
+            Class::Num => "num",
+            Class::Any => "any",
+        }
+    }
+}
+
+/// What code a frame runs: it decides which statements and builtins are allowed.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum FrameKind<'a> {
+    /// The top of a file: constants.
+    File,
+    /// Bindings of a layer, or of a train block.
+    Bindings,
+    Fn(&'a ast::Fn),
+    Step,
+    Every,
+    Test,
+    /// `update` of an optimizer, or a function it calls.
+    Update,
+    /// Arguments of an optimizer.
+    OptimizerArgs,
+}
+
+/// A call under way.
+#[derive(Debug)]
+pub(crate) struct Frame<'a> {
+    pub kind: FrameKind<'a>,
+    pub scope: ScopeId,
+    pub file: FileId,
+    pub instance: Option<InstanceId>,
+    pub locals: BTreeMap<Arc<str>, Value<'a>>,
+    /// Names of the block around (train block, optimizer).
+    pub block: Rc<Bindings<'a>>,
+    pub classes: BTreeMap<Class, DType>,
+    /// Where it was called.
+    pub call: Option<Span>,
+    /// The way from the entry point, for random draws.
+    pub path: String,
+    /// How often each callee was called from here.
+    pub ordinals: BTreeMap<String, u32>,
+    /// The update of a parameter that this runs.
+    pub updating: Option<Rc<crate::optimizer::Updating<'a>>>,
+}
+
+/// Values from the command line that replace constants and constructor arguments.
+#[derive(Debug, Default)]
+pub(crate) struct Overrides<'a> {
+    /// `D` or `Model.V`.
+    pub list: Vec<(String, &'a ast::Expr, FileId)>,
+    pub used: std::collections::BTreeSet<String>,
+}
+
+/// How far the evaluation of a constant is.
+#[derive(Debug, Clone)]
+pub(crate) enum ConstState<'a> {
+    Underway,
+    Done(R<Value<'a>>),
+}
+
+/// Everything about one resolution.
+#[derive(Debug)]
+pub(crate) struct Cx<'a> {
+    pub files: &'a Files<'a>,
+    pub sources: &'a Sources,
+    pub report: Reporter,
+    pub graph: Graph,
+    pub entry: Entry<'a>,
+    pub frames: Vec<Frame<'a>>,
+    pub instances: Vec<Instance<'a>>,
+    pub globals: BTreeMap<(InstanceId, Arc<str>), GlobalId>,
+    /// Names in weight files, one for each global.
+    pub file_paths: Vec<String>,
+    /// How each global gets its first value, one for each global.
+    pub initial: Vec<crate::init::Initial<'a>>,
+    pub consts: BTreeMap<(FileId, Arc<str>), ConstState<'a>>,
+    pub overrides: Overrides<'a>,
+    pub every_state: crate::every::EveryState,
+    pub checks: Vec<crate::program::Check>,
+    file_scopes: BTreeMap<FileId, ScopeId>,
+    places: BTreeMap<Span, SpanId>,
+    scopes: u32,
+    depth: u32,
+}
+
+impl<'a> Cx<'a> {
+    pub fn new(files: &'a Files<'a>, sources: &'a Sources, overrides: Overrides<'a>) -> Cx<'a> {
+        Cx {
+            files,
+            sources,
+            report: Reporter::default(),
+            graph: Graph::new(),
+            entry: Entry::idle(),
+            frames: Vec::new(),
+            instances: Vec::new(),
+            globals: BTreeMap::new(),
+            file_paths: Vec::new(),
+            initial: Vec::new(),
+            consts: BTreeMap::new(),
+            overrides,
+            every_state: crate::every::EveryState::default(),
+            checks: Vec::new(),
+            file_scopes: BTreeMap::new(),
+            places: BTreeMap::new(),
+            scopes: 0,
+            depth: 0,
+        }
+    }
+
+    /// A scope that no other shares.
+    pub fn new_scope(&mut self) -> ScopeId {
+        self.scopes += 1;
+        ScopeId(self.scopes)
+    }
+
+    /// The scope of a file's constants.
+    pub fn file_scope(&mut self, file: FileId) -> ScopeId {
+        if let Some(scope) = self.file_scopes.get(&file) {
+            return *scope;
+        }
+        let scope = self.new_scope();
+        self.file_scopes.insert(file, scope);
+        scope
+    }
+
+    /// The innermost call. There is always one while something is evaluated.
+    pub fn frame(&mut self) -> &mut Frame<'a> {
+        match self.frames.last_mut() {
+            Some(frame) => frame,
+            None => mlc_ir::internal_error("resolver", "evaluation outside of any frame"),
+        }
+    }
+
+    /// The innermost call, to be read.
+    pub fn top(&self) -> &Frame<'a> {
+        match self.frames.last() {
+            Some(frame) => frame,
+            None => mlc_ir::internal_error("resolver", "evaluation outside of any frame"),
+        }
+    }
+
+    /// A frame with nothing in it.
+    pub fn new_frame(&mut self, kind: FrameKind<'a>, file: FileId) -> Frame<'a> {
+        Frame {
+            kind,
+            scope: self.new_scope(),
+            file,
+            instance: None,
+            locals: BTreeMap::new(),
+            block: Rc::new(Bindings::default()),
+            classes: BTreeMap::new(),
+            call: None,
+            path: String::new(),
+            ordinals: BTreeMap::new(),
+            updating: None,
+        }
+    }
+
+    /// Runs `job` in a frame and takes the frame off again.
+    pub fn within<T>(&mut self, frame: Frame<'a>, job: impl FnOnce(&mut Cx<'a>) -> T) -> T {
+        self.frames.push(frame);
+        let result = job(self);
+        self.frames.pop();
+        result
+    }
+
+    /// Runs `job` one level deeper, or reports that it is too deep.
+    pub fn deeper<T>(&mut self, span: Span, job: impl FnOnce(&mut Cx<'a>) -> R<T>) -> R<T> {
+        if self.depth >= MOST_NESTING || self.frames.len() >= MOST_CALLS {
+            let error = Diagnostic::error(Code::E0003, span, "this is nested too deep")
+                .note(format!("calls nest at most {MOST_CALLS} deep, expressions and calls together {MOST_NESTING}"));
+            return Err(self.tell(error));
+        }
+        self.depth += 1;
+        let result = job(self);
+        self.depth -= 1;
+        result
+    }
+
+    /// Reports a diagnostic. One that stands in the prelude is moved to the user's line that led there.
+    pub fn tell(&mut self, mut diagnostic: Diagnostic) -> Reported {
+        if let Some(primary) = &mut diagnostic.primary {
+            let inside = primary.span;
+            let place = self.user_span(inside);
+            if place != inside {
+                primary.span = place;
+                let function = self.frames.last().and_then(|frame| match frame.kind {
+                    FrameKind::Fn(decl) => Some(decl.name.text.to_string()),
+                    _ => None,
+                });
+                let function = function.map_or(String::new(), |name| format!("inside `{name}`, "));
+                diagnostic.notes.push(format!("{function}{}", self.sources.position(inside)));
+            }
+        }
+        diagnostic.secondary.retain(|label| self.files.origin(label.span.file) == Origin::User);
+        if let Some(note) = self.instance_note() {
+            diagnostic.notes.push(note);
+        }
+        self.report.add(diagnostic)
+    }
+
+    /// Shorthand for an error with only a title.
+    pub fn fail<T>(&mut self, code: Code, span: Span, title: impl Into<String>) -> R<T> {
+        Err(self.tell(Diagnostic::error(code, span, title)))
+    }
+
+    /// Refuses a part of the language that is not there yet, by name.
+    pub fn unsupported<T>(&mut self, span: Span, what: &str) -> R<T> {
+        self.fail(Code::E0009, span, format!("{what} is not supported yet"))
+    }
+
+    /// The place itself, or the innermost call in the user's files that led to it.
+    pub fn user_span(&self, span: Span) -> Span {
+        if self.files.origin(span.file) == Origin::User {
+            return span;
+        }
+        let calls = self.frames.iter().rev().filter_map(|frame| frame.call);
+        calls.into_iter().find(|call| self.files.origin(call.file) == Origin::User).unwrap_or(span)
+    }
+
+    fn instance_note(&self) -> Option<String> {
+        let frame = self.frames.iter().rev().find(|frame| self.files.origin(frame.file) == Origin::User)?;
+        let instance = &self.instances[frame.instance?.0 as usize];
+        if instance.layer.params.is_empty() {
+            return None;
+        }
+        let made = self.sources.position(instance.made);
+        Some(format!("in `{}`, made at {made}", self.show_instance(instance)))
+    }
+
+    /// The id of a place, for nodes.
+    pub fn place(&mut self, span: Span) -> SpanId {
+        let span = self.user_span(span);
+        if let Some(id) = self.places.get(&span) {
+            return *id;
+        }
+        let file = self.sources.file(span.file);
+        let (line, column) = file.line_col(span.lo);
+        self.graph.places.push(Place { file: file.name.clone(), line, column });
+        let id = SpanId(self.graph.places.len() as u32 - 1);
+        self.places.insert(span, id);
+        id
+    }
+
+    /// The source range behind a place made by [`Cx::place`].
+    pub fn span_of_place(&self, place: SpanId) -> Option<Span> {
+        self.places.iter().find(|(_, id)| **id == place).map(|(span, _)| *span)
+    }
+
+    /// A size as the user reads it.
+    pub fn show_dim(&self, dim: &Dim) -> String {
+        dim.display(&self.graph.symbols).to_string()
+    }
+
+    /// A type as the user reads it: `f32[B, 28]`.
+    pub fn show_type(&self, ty: &Type) -> String {
+        ty.display(&self.graph.symbols)
+    }
+
+    /// A tensor's type as the user reads it.
+    pub fn show(&self, tensor: &Tensor) -> String {
+        self.show_type(&tensor.ty())
+    }
+
+    /// Sizes as the user reads them: `[B, 28]`.
+    pub fn show_axes(&self, axes: &[Size]) -> String {
+        let sizes: Vec<String> = shape_of(axes).iter().map(|dim| self.show_dim(dim)).collect();
+        format!("[{}]", sizes.join(", "))
+    }
+
+    /// `VggStage(2, 64)`: a layer with its arguments.
+    pub fn show_instance(&self, instance: &Instance<'a>) -> String {
+        let args = instance.layer.params.iter().filter_map(|param| {
+            let value = instance.args.get(&param.name.text)?;
+            self.show_static(value)
+        });
+        format!("{}({})", instance.layer.name.text, args.collect::<Vec<_>>().join(", "))
+    }
+
+    /// A static value as it would be written, if that is short.
+    pub fn show_static(&self, value: &Value<'a>) -> Option<String> {
+        match value {
+            Value::Number(number) => match number.as_size() {
+                Some(size) => Some(self.show_dim(&size.dim)),
+                None => number.as_f64().map(|value| format!("{value:?}")),
+            },
+            Value::Bool(value) => Some(value.to_string()),
+            Value::Str(text) => Some(format!("\"{text}\"")),
+            Value::DType(dtype) => Some(dtype.name().to_string()),
+            Value::Tuple(parts) => {
+                let parts: Option<Vec<String>> = parts.iter().map(|part| self.show_static(part)).collect();
+                Some(format!("({})", parts?.join(", ")))
+            }
+            Value::Instance(id) => Some(self.show_instance(&self.instances[id.0 as usize])),
+            Value::Function(function) => match &function.callee {
+                crate::value::Callee::Fn { decl, .. } => Some(decl.name.text.to_string()),
+                crate::value::Callee::Builtin(builtin) => Some(builtin.name.to_string()),
+                crate::value::Callee::Layer { .. } | crate::value::Callee::Optimizer { .. } => None,
+            },
+            Value::Tensor(tensor) => Some(self.show(tensor)),
+            Value::Lazy(lazy) => Some(self.show_axes(&lazy.axes)),
+            Value::List(_) | Value::Pack(_) | Value::Optimizer(_) | Value::Pipeline(_) | Value::Nothing | Value::Poison => None,
+        }
+    }
+
+    /// A value as a message names it: its type for tensors, its text for the rest.
+    pub fn show_value(&self, value: &Value<'a>) -> String {
+        match value {
+            Value::Tensor(tensor) => self.show(tensor),
+            Value::Number(_) | Value::Bool(_) | Value::Str(_) => {
+                self.show_static(value).map_or_else(|| value.describe().to_string(), |text| format!("`{text}`"))
+            }
+            _ => value.describe().to_string(),
+        }
+    }
+}

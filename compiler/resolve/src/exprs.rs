@@ -1,0 +1,338 @@
+//! Expressions: one function for each form.
+
+use crate::arith::Operation;
+use crate::calls::{CallSite, args_of};
+use crate::cx::Cx;
+use crate::habits;
+use crate::number::{self, Number};
+use crate::scope;
+use crate::sizes::compare_op;
+use crate::value::{R, Value};
+use mlc_ir::scalar::{BinaryOp, UnaryOp};
+use mlc_ir::ty::DType;
+use mlc_syntax::ast::{self, ExprKind};
+use mlc_syntax::codes::Code;
+use mlc_syntax::diag::Diagnostic;
+use mlc_syntax::span::Span;
+use std::rc::Rc;
+use std::sync::Arc;
+
+/// A loop that is unrolled, a list and a range have at most so many parts.
+pub(crate) const MOST_PARTS: i64 = 1024;
+
+impl<'a> Cx<'a> {
+    /// The value of an expression.
+    pub fn expr(&mut self, expr: &'a ast::Expr) -> R<Value<'a>> {
+        self.deeper(expr.span, |cx| cx.expr_form(expr))
+    }
+
+    fn expr_form(&mut self, expr: &'a ast::Expr) -> R<Value<'a>> {
+        let span = expr.span;
+        match &expr.kind {
+            ExprKind::Name(text) => self.name(text, span),
+            ExprKind::Int(value) => Ok(Value::int(*value)),
+            ExprKind::Float(value) => Ok(Value::Number(Number::float(*value))),
+            ExprKind::Str(text) => Ok(Value::Str(text.clone())),
+            ExprKind::Bool(value) => Ok(Value::Bool(*value)),
+            ExprKind::Tuple(parts) => self.tuple(parts),
+            ExprKind::List(parts) => self.list(parts),
+            ExprKind::Stack { .. } => self.unsupported(span, "a stack `[…; n]`"),
+            ExprKind::Comprehension { value, names, iterable } => self.comprehension(value, names, iterable),
+            ExprKind::Splice(_) => {
+                self.fail(Code::E0122, span, "`*` splices sizes inside a list: `[*K, I]`")
+            }
+            ExprKind::Call { callee, args, .. } => self.call(callee, args, span),
+            ExprKind::Index { base, indices } => self.index(base, indices, span),
+            ExprKind::Field { base, name } => self.field(base, name),
+            ExprKind::Unary { op, operand } => self.unary(*op, operand, span),
+            ExprKind::Binary { op, op_span, left, right } => self.binary(*op, *op_span, left, right),
+            ExprKind::Range { start, end } => self.range(start, end, span),
+            ExprKind::If { condition, then, otherwise } => self.choice(condition, then, otherwise, span),
+            ExprKind::Scan(_) => self.unsupported(span, "`scan`"),
+            ExprKind::Error => Err(self.report.silent()),
+        }
+    }
+
+    /// Values of several expressions; all are evaluated, so that all mistakes are told.
+    pub fn exprs(&mut self, exprs: &'a [ast::Expr]) -> R<Vec<Value<'a>>> {
+        let results: Vec<R<Value<'a>>> = exprs.iter().map(|expr| self.expr(expr)).collect();
+        results.into_iter().collect()
+    }
+
+    /// Several expressions as one value: a tuple, or the only one.
+    pub fn exprs_value(&mut self, exprs: &'a [ast::Expr]) -> R<Value<'a>> {
+        let mut values = self.exprs(exprs)?;
+        match values.len() {
+            1 => Ok(values.remove(0)),
+            _ => Ok(Value::Tuple(Rc::new(values))),
+        }
+    }
+
+    fn tuple(&mut self, parts: &'a [ast::Expr]) -> R<Value<'a>> {
+        Ok(Value::Tuple(Rc::new(self.exprs(parts)?)))
+    }
+
+    fn list(&mut self, parts: &'a [ast::Expr]) -> R<Value<'a>> {
+        let mut values = Vec::new();
+        for part in parts {
+            match &part.kind {
+                ExprKind::Splice(inner) => {
+                    let value = self.expr(inner)?;
+                    values.extend(self.as_shape(&value, inner.span)?.into_iter().map(Value::size));
+                }
+                _ => values.push(self.expr(part)?),
+            }
+        }
+        Ok(Value::List(Rc::new(values)))
+    }
+
+    fn comprehension(&mut self, value: &'a ast::Expr, names: &'a [ast::Name], iterable: &'a ast::Expr) -> R<Value<'a>> {
+        let iterated = self.expr(iterable)?;
+        let items = self.items(iterated, iterable.span)?;
+        let before = self.top().locals.clone();
+        let mut values = Vec::new();
+        let mut failed = None;
+        for item in items {
+            let part = self.unpack(item, names, iterable.span).and_then(|parts| {
+                for (name, part) in names.iter().zip(parts) {
+                    self.set_local(&name.text, part);
+                }
+                self.expr(value)
+            });
+            match part {
+                Ok(part) => values.push(part),
+                Err(reported) => failed = Some(reported),
+            }
+        }
+        self.frame().locals = before;
+        match failed {
+            Some(reported) => Err(reported),
+            None => Ok(Value::List(Rc::new(values))),
+        }
+    }
+
+    /// The parts of what a `for` or a comprehension runs over.
+    pub fn items(&mut self, value: Value<'a>, span: Span) -> R<Vec<Value<'a>>> {
+        match value {
+            Value::List(parts) | Value::Tuple(parts) => Ok(parts.to_vec()),
+            Value::Pack(sizes) => Ok(sizes.iter().cloned().map(Value::size).collect()),
+            Value::Tensor(_) | Value::Lazy(_) => self.unsupported(span, "a loop over a tensor"),
+            Value::Poison => Err(self.report.silent()),
+            Value::Number(_) => {
+                let error = Diagnostic::error(Code::E0122, span, "a loop runs over a list or a range, and this is a number")
+                    .help("write `for i in 0..n`");
+                Err(self.tell(error))
+            }
+            other => {
+                let title = format!("a loop runs over a list or a range, and this is {}", other.describe());
+                self.fail(Code::E0122, span, title)
+            }
+        }
+    }
+
+    /// One value for each of several names.
+    pub fn unpack(&mut self, value: Value<'a>, names: &[ast::Name], span: Span) -> R<Vec<Value<'a>>> {
+        if names.len() == 1 {
+            return Ok(vec![value]);
+        }
+        match value {
+            Value::Tuple(parts) | Value::List(parts) if parts.len() == names.len() => Ok(parts.to_vec()),
+            Value::Tuple(parts) | Value::List(parts) => {
+                let title = format!("{} names for {} values", names.len(), parts.len());
+                let error = Diagnostic::error(Code::E0119, span, title).help("take all of them; `_` drops one");
+                Err(self.tell(error))
+            }
+            Value::Poison => Err(self.report.silent()),
+            other => {
+                let title = format!("{} names for one value: this is {}", names.len(), self.show_value(&other));
+                self.fail(Code::E0119, span, title)
+            }
+        }
+    }
+
+    fn call(&mut self, callee: &'a ast::Expr, args: &'a [ast::Arg], span: Span) -> R<Value<'a>> {
+        let value = self.callee(callee)?;
+        let site = CallSite { span, callee: callee.span, name: self.sources.text(callee.span).to_string() };
+        self.call_value(value, args_of(args), &site, None)
+    }
+
+    /// What is called; a method of a tensor is told with the function's name.
+    fn callee(&mut self, callee: &'a ast::Expr) -> R<Value<'a>> {
+        self.expr(callee)
+    }
+
+    fn field(&mut self, base: &'a ast::Expr, name: &'a ast::Name) -> R<Value<'a>> {
+        let value = self.expr(base)?;
+        let owner = self.sources.text(base.span).to_string();
+        match value {
+            Value::Instance(id) => match self.member(id, &name.text, name.span)? {
+                Some(value) => Ok(value),
+                None => {
+                    let layer = self.instance(id).layer.name.text.clone();
+                    let near = scope::nearest(&name.text, self.member_names(id)).map(str::to_string);
+                    let mut error = Diagnostic::error(Code::E0101, name.span, format!("`{layer}` has no member `{}`", name.text));
+                    if let Some(near) = near {
+                        error = error.help(format!("did you mean `{near}`?"));
+                    } else if matches!(&*name.text, "fit" | "compile" | "eval" | "train" | "parameters" | "backward") {
+                        error = error.help(habits::instead_of_method(&name.text));
+                    }
+                    Err(self.tell(error))
+                }
+            },
+            Value::Tensor(_) | Value::Lazy(_) | Value::Number(_) => {
+                let error = Diagnostic::error(Code::E0120, name.span, format!("`{owner}` is a tensor and has no `.{}`", name.text))
+                    .help(habits::instead_of_method(&name.text));
+                Err(self.tell(error))
+            }
+            other => {
+                let title = format!("`{owner}` is {} and has no `.{}`", other.describe(), name.text);
+                self.fail(Code::E0120, name.span, title)
+            }
+        }
+    }
+
+    fn unary(&mut self, op: ast::UnaryOp, operand: &'a ast::Expr, span: Span) -> R<Value<'a>> {
+        let value = self.expr(operand)?;
+        match (op, value) {
+            (ast::UnaryOp::Neg, Value::Number(number)) => match number::unary(UnaryOp::Neg, &number) {
+                Ok(number) => Ok(Value::Number(number)),
+                Err(_) => self.fail(Code::E0114, span, "this number is too large"),
+            },
+            (ast::UnaryOp::Not, Value::Bool(value)) => Ok(Value::Bool(!value)),
+            (ast::UnaryOp::Neg, value) => {
+                let x = self.tensor(value, operand.span)?;
+                if x.dtype == DType::Bool {
+                    return self.fail(Code::E0104, span, "`-` does not take bool");
+                }
+                self.unary_tensor(UnaryOp::Neg, &x, span).map(Value::Tensor)
+            }
+            (ast::UnaryOp::Not, value) => {
+                let x = self.tensor(value, operand.span)?;
+                if x.dtype != DType::Bool {
+                    return self.fail(Code::E0104, span, format!("`not` takes bool, and this is {}", self.show(&x)));
+                }
+                self.unary_tensor(UnaryOp::Not, &x, span).map(Value::Tensor)
+            }
+        }
+    }
+
+    fn binary(&mut self, op: ast::BinaryOp, op_span: Span, left: &'a ast::Expr, right: &'a ast::Expr) -> R<Value<'a>> {
+        let place = Operation { symbol: op.symbol(), span: op_span, left: left.span, right: right.span };
+        let a = self.expr(left);
+        if let (ast::BinaryOp::And, Ok(Value::Bool(false))) | (ast::BinaryOp::Or, Ok(Value::Bool(true))) = (op, &a) {
+            return a;
+        }
+        let b = self.expr(right);
+        self.operate(op, a?, b?, place)
+    }
+
+    /// `a op b` for any operator.
+    pub fn operate(&mut self, op: ast::BinaryOp, a: Value<'a>, b: Value<'a>, place: Operation<'_>) -> R<Value<'a>> {
+        if let Some(op) = compare_op(op) {
+            return self.compare_values(op, a, b, place);
+        }
+        match op {
+            ast::BinaryOp::Add => self.binary_values(BinaryOp::Add, a, b, place),
+            ast::BinaryOp::Sub => self.binary_values(BinaryOp::Sub, a, b, place),
+            ast::BinaryOp::Mul => self.binary_values(BinaryOp::Mul, a, b, place),
+            ast::BinaryOp::Div => self.binary_values(BinaryOp::Div, a, b, place),
+            ast::BinaryOp::Rem => self.binary_values(BinaryOp::Rem, a, b, place),
+            ast::BinaryOp::Pow => self.binary_values(BinaryOp::Pow, a, b, place),
+            ast::BinaryOp::MatMul => self.matmul(a, b, place),
+            ast::BinaryOp::And => self.logic_values(BinaryOp::And, a, b, place),
+            ast::BinaryOp::Or => self.logic_values(BinaryOp::Or, a, b, place),
+            ast::BinaryOp::Eq
+            | ast::BinaryOp::Ne
+            | ast::BinaryOp::Lt
+            | ast::BinaryOp::Le
+            | ast::BinaryOp::Gt
+            | ast::BinaryOp::Ge => mlc_ir::internal_error("resolver", "a comparison that is none"),
+        }
+    }
+
+    fn range(&mut self, start: &'a ast::Expr, end: &'a ast::Expr, span: Span) -> R<Value<'a>> {
+        let (low, high) = (self.static_int(start)?, self.static_int(end)?);
+        if high.saturating_sub(low) > MOST_PARTS {
+            let error = Diagnostic::error(Code::E0009, span, format!("a loop of {} passes is not supported yet", high.saturating_sub(low)))
+                .note(format!("loops are unrolled, at most {MOST_PARTS} times"));
+            return Err(self.tell(error));
+        }
+        Ok(Value::List(Rc::new((low..high).map(Value::int).collect())))
+    }
+
+    /// An integer that is known when compiling.
+    pub fn static_int(&mut self, expr: &'a ast::Expr) -> R<i64> {
+        let value = self.expr(expr)?;
+        self.as_int(&value, expr.span)
+    }
+
+    /// A value as an integer that is known when compiling.
+    pub fn as_int(&mut self, value: &Value<'a>, span: Span) -> R<i64> {
+        match value {
+            Value::Number(number) => match (number.as_int(), number.as_size()) {
+                (Some(value), _) => Ok(value),
+                (None, Some(size)) => {
+                    let title = format!("`{}` is not known when compiling", self.show_dim(&size.dim));
+                    self.fail(Code::E0110, span, title)
+                }
+                (None, None) => self.fail(Code::E0122, span, "an integer is needed here, and this is a float"),
+            },
+            Value::Poison => Err(self.report.silent()),
+            Value::Tensor(_) | Value::Lazy(_) => {
+                let title = format!("an integer known when compiling is needed here, and this is {}", self.show_value(value));
+                self.fail(Code::E0110, span, title)
+            }
+            other => {
+                let title = format!("an integer is needed here, and this is {}", self.show_value(other));
+                self.fail(Code::E0122, span, title)
+            }
+        }
+    }
+
+    /// `if c then a else b`: one branch when `c` is static; both, and a choice, on a run-time scalar.
+    fn choice(&mut self, condition: &'a ast::Expr, then: &'a ast::Expr, otherwise: &'a ast::Expr, span: Span) -> R<Value<'a>> {
+        let value = self.expr(condition)?;
+        match self.truth(value, condition.span)? {
+            Truth::Known(true) => self.expr(then),
+            Truth::Known(false) => self.expr(otherwise),
+            Truth::Runtime(c) => {
+                let (a, b) = (self.expr(then)?, self.expr(otherwise)?);
+                let place = Operation { symbol: "if", span, left: then.span, right: otherwise.span };
+                self.select_values(Value::Tensor(c), a, b, place, condition.span).map(Value::Tensor)
+            }
+        }
+    }
+
+    /// A condition: known, or a run-time scalar. A tensor is refused with the way out.
+    pub fn truth(&mut self, value: Value<'a>, span: Span) -> R<Truth> {
+        match value {
+            Value::Bool(value) => Ok(Truth::Known(value)),
+            Value::Tensor(tensor) if tensor.dtype == DType::Bool && tensor.axes.is_empty() => Ok(Truth::Runtime(tensor)),
+            Value::Poison => Err(self.report.silent()),
+            Value::Tensor(tensor) if !tensor.axes.is_empty() => {
+                let shown = self.show(&tensor);
+                let error = Diagnostic::error(Code::E0116, span, format!("the condition is {shown}, and one truth value is needed"))
+                    .help("choose element by element with `where(x > 0, a, b)`, or ask `any(…)` or `all(…)`");
+                Err(self.tell(error))
+            }
+            other => {
+                let shown = self.show_value(&other);
+                let error = Diagnostic::error(Code::E0116, span, format!("the condition is {shown}, and a truth value is needed"))
+                    .help("compare: `x != 0`");
+                Err(self.tell(error))
+            }
+        }
+    }
+
+    /// The values of a name that may be assigned several times: used by `+=`.
+    pub fn current(&mut self, text: &Arc<str>, span: Span) -> R<Value<'a>> {
+        self.name(text, span)
+    }
+}
+
+/// What is known of a condition.
+#[derive(Debug)]
+pub(crate) enum Truth {
+    Known(bool),
+    Runtime(crate::value::Tensor),
+}

@@ -1,0 +1,209 @@
+//! What a name means: locals, the block around, members of the layer, the file, the prelude, builtins.
+
+use crate::builtins;
+use crate::cx::Cx;
+use crate::habits;
+use crate::scope::{self, Item};
+use crate::value::{AxisNameKind, Callee, Function, InstanceId, Owner, R, ScopeId, Value};
+use mlc_ir::ty::DType;
+use mlc_syntax::ast;
+use mlc_syntax::codes::Code;
+use mlc_syntax::diag::Diagnostic;
+use mlc_syntax::span::{FileId, Span};
+use std::rc::Rc;
+use std::sync::Arc;
+
+impl<'a> Cx<'a> {
+    /// The value of a name, or an error with what was probably meant.
+    pub fn name(&mut self, text: &Arc<str>, span: Span) -> R<Value<'a>> {
+        match self.find_name(text, span)? {
+            Some(value) => Ok(value),
+            None => Err(self.unknown_name(text, span)),
+        }
+    }
+
+    /// The value of a name, if it has one.
+    pub fn find_name(&mut self, text: &Arc<str>, span: Span) -> R<Option<Value<'a>>> {
+        if let Some(value) = self.find_nearby(text, span)? {
+            return Ok(Some(value));
+        }
+        let file = self.top().file;
+        if let Some((item, home)) = self.files.find(file, text) {
+            return self.item(item, home, text, span).map(Some);
+        }
+        self.word(text, span)
+    }
+
+    /// Locals, the block around, members.
+    fn find_nearby(&mut self, text: &Arc<str>, span: Span) -> R<Option<Value<'a>>> {
+        let frame = self.top();
+        let scope = frame.scope;
+        if let Some(value) = frame.locals.get(text) {
+            let value = value.clone();
+            return self.read(value, scope, text, span).map(Some);
+        }
+        let block = frame.block.clone();
+        if let Some(value) = self.optimizer_state(text, span)? {
+            return Ok(Some(value));
+        }
+        if let Some(value) = block.values.get(text) {
+            return self.read(value.clone(), scope, text, span).map(Some);
+        }
+        if let Some(decl) = block.fns.iter().find(|decl| decl.name.text == *text) {
+            let callee = Callee::Fn { decl, file: self.top().file, owner: Owner::Block(block.clone()) };
+            return Ok(Some(function(callee)));
+        }
+        match self.top().instance {
+            Some(instance) => self.member(instance, text, span),
+            None => Ok(None),
+        }
+    }
+
+    /// A member of an instance as its own functions see it.
+    pub fn member(&mut self, id: InstanceId, text: &Arc<str>, span: Span) -> R<Option<Value<'a>>> {
+        let instance = &self.instances[id.0 as usize];
+        let (scope, file) = (instance.scope, instance.file);
+        if let Some(value) = instance.bindings.get(text) {
+            let value = value.clone();
+            return self.read(value, scope, text, span).map(Some);
+        }
+        if instance.complete && crate::instances::tensor_of(instance.layer, text).is_some() {
+            return self.read_param(id, text, span).map(|tensor| Some(Value::Tensor(tensor)));
+        }
+        if let Some(decl) = crate::instances::fn_of(instance.layer, text) {
+            return Ok(Some(function(Callee::Fn { decl, file, owner: Owner::Instance(id) })));
+        }
+        if let Some(value) = instance.args.get(text) {
+            let value = value.clone();
+            return self.read(value, scope, text, span).map(Some);
+        }
+        let Some(open) = instance.open.get(text) else { return Ok(None) };
+        match open {
+            Some(solved) => Ok(Some(Value::size(solved.size.clone().named(scope, text, AxisNameKind::Size)))),
+            None => Err(self.unsolved(id, text, span)),
+        }
+    }
+
+    /// A stored value as it is read under a name: sizes carry that name.
+    fn read(&mut self, value: Value<'a>, scope: ScopeId, text: &Arc<str>, span: Span) -> R<Value<'a>> {
+        match value {
+            Value::Poison => Err(self.poisoned(span)),
+            Value::Number(number) => Ok(Value::Number(named(number, scope, text))),
+            other => Ok(other),
+        }
+    }
+
+    /// An error for a value whose making failed: that was told already.
+    fn poisoned(&mut self, span: Span) -> crate::report::Reported {
+        if self.report.is_clean() {
+            return self.tell(Diagnostic::error(Code::E0101, span, "this value could not be made"));
+        }
+        self.report.silent()
+    }
+
+    fn item(&mut self, item: Item<'a>, file: FileId, text: &Arc<str>, span: Span) -> R<Value<'a>> {
+        match item {
+            Item::Const(decl) => {
+                let value = self.constant(decl, file, span)?;
+                let scope = self.file_scope(file);
+                self.read(value, scope, text, span)
+            }
+            Item::Fn(decl) => Ok(function(Callee::Fn { decl, file, owner: Owner::File })),
+            Item::Layer(decl) => Ok(function(Callee::Layer { decl, file })),
+            Item::Optimizer(decl) => Ok(function(Callee::Optimizer { decl, file })),
+            Item::Refused(place) => self.unsupported(place, "`extern fn`"),
+        }
+    }
+
+    /// Words that the compiler knows.
+    fn word(&mut self, text: &str, span: Span) -> R<Option<Value<'a>>> {
+        Ok(Some(match text {
+            "inf" => Value::Number(crate::number::Number::float(f64::INFINITY)),
+            "nan" => Value::Number(crate::number::Number::float(f64::NAN)),
+            "pi" => Value::Number(crate::number::Number::float(std::f64::consts::PI)),
+            "training" => Value::Bool(self.training()),
+            "f16" | "bf16" | "i8" => return self.unsupported(span, &format!("`{text}`")),
+            _ => match (dtype_word(text), builtins::find(text)) {
+                (Some(dtype), _) => Value::DType(dtype),
+                (None, Some(builtin)) => function(Callee::Builtin(builtin)),
+                (None, None) => return Ok(None),
+            },
+        }))
+    }
+
+    /// A function of the prelude, for `activation: "relu"`.
+    pub fn prelude_fn(&mut self, name: &str, span: Span) -> R<Value<'a>> {
+        match self.files.find_in_prelude(name) {
+            Some((Item::Fn(decl), file)) => return Ok(function(Callee::Fn { decl, file, owner: Owner::File })),
+            Some(_) | None => {}
+        }
+        if let Some(builtin) = builtins::find(name) {
+            return Ok(function(Callee::Builtin(builtin)));
+        }
+        let names: Vec<&str> = self.files.list.iter().flat_map(|file| self.files.names(file.id)).collect();
+        let mut error = Diagnostic::error(Code::E0101, span, format!("the prelude has no function `{name}`"));
+        if let Some(near) = scope::nearest(name, names.into_iter().chain(builtins::names())) {
+            error = error.help(format!("did you mean `\"{near}\"`?"));
+        }
+        Err(self.tell(error))
+    }
+
+    fn unknown_name(&mut self, text: &Arc<str>, span: Span) -> crate::report::Reported {
+        let mut error = Diagnostic::error(Code::E0101, span, format!("unknown name `{text}`"));
+        if builtins::is_planned(text) {
+            let error = Diagnostic::error(Code::E0009, span, format!("`{text}` is not supported yet"));
+            return self.tell(error);
+        }
+        if let Some(advice) = habits::instead_of(text) {
+            error = error.help(advice);
+        } else if let Some(near) = self.nearest_name(text) {
+            error = error.help(format!("did you mean `{near}`?"));
+        }
+        self.tell(error)
+    }
+
+    /// The visible name that is nearest to `text`.
+    fn nearest_name(&self, text: &str) -> Option<String> {
+        let frame = self.top();
+        let mut names: Vec<&str> = frame.locals.keys().map(|name| &**name).collect();
+        names.extend(frame.block.values.keys().map(|name| &**name));
+        names.extend(frame.block.fns.iter().map(|decl| &*decl.name.text));
+        if let Some(id) = frame.instance {
+            names.extend(self.member_names(id));
+        }
+        names.extend(self.files.names(frame.file));
+        names.extend(builtins::names());
+        scope::nearest(text, names).map(str::to_string)
+    }
+
+    /// All members of an instance that have names.
+    pub fn member_names(&self, id: InstanceId) -> Vec<&str> {
+        let instance = &self.instances[id.0 as usize];
+        let mut names: Vec<&str> = instance.bindings.keys().chain(instance.args.keys()).map(|name| &**name).collect();
+        for member in &instance.layer.members {
+            match member {
+                ast::Member::Param(tensor) | ast::Member::State(tensor) => names.push(&tensor.name.text),
+                ast::Member::Fn(decl) => names.push(&decl.name.text),
+                ast::Member::Bind(_) => {}
+            }
+        }
+        names
+    }
+}
+
+/// A callee as a value.
+pub(crate) fn function(callee: Callee<'_>) -> Value<'_> {
+    Value::Function(Function { callee, bound: Rc::new(Vec::new()) })
+}
+
+fn named(mut number: crate::number::Number, scope: ScopeId, text: &Arc<str>) -> crate::number::Number {
+    if let crate::number::NumberKind::Int(size) = &mut number.kind {
+        *size = size.clone().named(scope, text, AxisNameKind::Size);
+    }
+    number
+}
+
+/// `f32` … as types and casts write them.
+pub(crate) fn dtype_word(text: &str) -> Option<DType> {
+    [DType::F32, DType::F64, DType::I32, DType::I64, DType::U8, DType::Bool].into_iter().find(|dtype| dtype.name() == text)
+}

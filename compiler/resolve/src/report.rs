@@ -1,0 +1,58 @@
+//! Collects diagnostics. A body is evaluated once for each call, so the same mistake is met more
+//! than once; it is kept once. Mistakes met inside the prelude are told at the user's line.
+
+use mlc_syntax::codes::Code;
+use mlc_syntax::diag::{Diagnostic, Severity};
+use mlc_syntax::span::Span;
+use std::collections::BTreeSet;
+
+/// Proof that the user has been told; it can only be had from [`Reporter`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Reported(());
+
+/// The diagnostics so far.
+#[derive(Debug, Default)]
+pub(crate) struct Reporter {
+    found: Vec<Diagnostic>,
+    seen: BTreeSet<(Code, Option<Span>)>,
+}
+
+/// More than that many errors help nobody.
+const MOST: usize = 100;
+
+impl Reporter {
+    /// Adds one, unless it was told before.
+    pub fn add(&mut self, diagnostic: Diagnostic) -> Reported {
+        let key = (diagnostic.code, diagnostic.primary.as_ref().map(|label| label.span));
+        if self.seen.insert(key) && self.found.len() < MOST {
+            self.found.push(diagnostic);
+        }
+        Reported(())
+    }
+
+    /// Adds one that has no place.
+    pub fn add_unplaced(&mut self, diagnostic: Diagnostic) {
+        self.found.push(diagnostic);
+    }
+
+    /// Proof that something was told before; only for what follows from an error.
+    pub fn silent(&self) -> Reported {
+        Reported(())
+    }
+
+    /// Whether there is no error yet.
+    pub fn is_clean(&self) -> bool {
+        !self.found.iter().any(|diagnostic| diagnostic.severity == Severity::Error)
+    }
+
+    /// Whether an error begins at this place.
+    pub fn knows(&self, span: Span) -> bool {
+        self.found.iter().any(|diagnostic| diagnostic.primary.as_ref().is_some_and(|label| label.span == span))
+    }
+
+    /// All, in source order; those without a place first.
+    pub fn finish(mut self) -> Vec<Diagnostic> {
+        self.found.sort_by_key(|diagnostic| diagnostic.primary.as_ref().map(|label| (label.span.file, label.span.lo)));
+        self.found
+    }
+}

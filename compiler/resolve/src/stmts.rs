@@ -1,0 +1,306 @@
+//! Statements: bindings, static `if` and `for`, `return`; those of training are handed on.
+
+use crate::arith::Operation;
+use crate::cx::{Cx, FrameKind};
+use crate::exprs::Truth;
+use crate::report::Reported;
+use crate::types::Matched;
+use crate::value::{R, Value};
+use mlc_syntax::ast::{self, ExprKind, StmtKind};
+use mlc_syntax::codes::Code;
+use mlc_syntax::diag::Diagnostic;
+use mlc_syntax::span::Span;
+use std::rc::Rc;
+use std::sync::Arc;
+
+/// What a block came to: the returned value and where, if it returned.
+pub(crate) type Returned<'a> = Option<(Value<'a>, Span)>;
+
+impl<'a> Cx<'a> {
+    /// Runs a block. After a mistake the statements behind it are run too, for their own mistakes.
+    pub fn block(&mut self, block: &'a ast::Block) -> R<Returned<'a>> {
+        let mut failed = None;
+        for stmt in &block.stmts {
+            match self.run_stmt(stmt) {
+                Ok(None) => {}
+                Ok(Some(returned)) => {
+                    return match failed {
+                        Some(reported) => Err(reported),
+                        None => Ok(Some(returned)),
+                    };
+                }
+                Err(reported) => failed = Some(reported),
+            }
+        }
+        match failed {
+            Some(reported) => Err(reported),
+            None => Ok(None),
+        }
+    }
+
+    /// Runs one statement.
+    pub fn run_stmt(&mut self, stmt: &'a ast::Stmt) -> R<Returned<'a>> {
+        self.deeper(stmt.span, |cx| cx.stmt(stmt))
+    }
+
+    fn stmt(&mut self, stmt: &'a ast::Stmt) -> R<Returned<'a>> {
+        match &stmt.kind {
+            StmtKind::Return(values) => self.return_stmt(values, stmt.span),
+            StmtKind::Yield(_) => self.fail(Code::E0121, stmt.span, "`yield` belongs at the end of a `scan`"),
+            StmtKind::Minimize { loss, over, with } => self.minimize(loss, over, with, stmt.span).map(|()| None),
+            StmtKind::Metric { name, value } => self.metric(name, value).map(|()| None),
+            StmtKind::Assert { condition, message } => self.assert_stmt(condition, message.as_ref(), stmt.span).map(|()| None),
+            StmtKind::For { attrs, names, iterables, condition, body } => {
+                self.for_stmt(attrs, names, iterables, condition.as_ref(), body)
+            }
+            StmtKind::If { condition, then, otherwise } => self.if_stmt(condition, then, otherwise.as_ref()),
+            StmtKind::Annotated { name, ty, value } => self.annotated(name, ty, value).map(|()| None),
+            StmtKind::Assign { targets, op, values } => self.assign(targets, *op, values, stmt.span).map(|()| None),
+            StmtKind::Expr(expr) => self.expr_stmt(expr).map(|()| None),
+        }
+    }
+
+    fn return_stmt(&mut self, values: &'a [ast::Expr], span: Span) -> R<Returned<'a>> {
+        let value_span = match (values.first(), values.last()) {
+            (Some(first), Some(last)) => first.span.to(last.span),
+            _ => span,
+        };
+        match self.top().kind {
+            FrameKind::Fn(_) | FrameKind::Update => {}
+            FrameKind::Step | FrameKind::Every | FrameKind::Test | FrameKind::File | FrameKind::Bindings | FrameKind::OptimizerArgs => {
+                let error = Diagnostic::error(Code::E0121, span, "`return` belongs in a `fn`")
+                    .help("a `step` reports with `metric NAME = …`");
+                return Err(self.tell(error));
+            }
+        }
+        let value = self.exprs_value(values)?;
+        Ok(Some((value, value_span)))
+    }
+
+    fn if_stmt(&mut self, condition: &'a ast::Expr, then: &'a ast::Block, otherwise: Option<&'a ast::Block>) -> R<Returned<'a>> {
+        let value = self.expr(condition)?;
+        match (self.truth(value, condition.span)?, otherwise) {
+            (Truth::Known(true), _) => self.block(then),
+            (Truth::Known(false), Some(otherwise)) => self.block(otherwise),
+            (Truth::Known(false), None) => Ok(None),
+            (Truth::Runtime(_), _) => {
+                let error = Diagnostic::error(Code::E0009, condition.span, "an `if` statement on a run-time value is not supported yet")
+                    .help("write `x = if c then a else b`, or `where(c, a, b)`");
+                Err(self.tell(error))
+            }
+        }
+    }
+
+    fn for_stmt(
+        &mut self,
+        attrs: &'a [ast::Attr],
+        names: &'a [ast::Name],
+        iterables: &'a [ast::Expr],
+        condition: Option<&'a ast::Expr>,
+        body: &'a ast::Block,
+    ) -> R<Returned<'a>> {
+        for attr in attrs {
+            self.unsupported::<()>(attr.name.span, &format!("`@{}` on a loop", attr.name.text))?;
+        }
+        if let Some(condition) = condition {
+            return self.unsupported(condition.span, "`while`");
+        }
+        let passes = self.passes(names, iterables)?;
+        for pass in passes {
+            let before: Vec<Arc<str>> = self.top().locals.keys().cloned().collect();
+            for (name, value) in names.iter().zip(pass) {
+                self.check_assignable(name)?;
+                self.set_local(&name.text, value);
+            }
+            let returned = self.block(body)?;
+            if let Some((_, span)) = returned {
+                return self.fail(Code::E0121, span, "there is no `return` from a loop");
+            }
+            self.frame().locals.retain(|name, _| before.contains(name));
+        }
+        Ok(None)
+    }
+
+    /// The values of the loop names, pass by pass.
+    fn passes(&mut self, names: &'a [ast::Name], iterables: &'a [ast::Expr]) -> R<Vec<Vec<Value<'a>>>> {
+        let mut columns = Vec::new();
+        for iterable in iterables {
+            let value = self.expr(iterable)?;
+            columns.push(self.items(value, iterable.span)?);
+        }
+        let span = iterables.first().map_or(names[0].span, |iterable| iterable.span);
+        let [column] = columns.as_slice() else {
+            let length = columns.first().map_or(0, Vec::len);
+            if columns.iter().any(|column| column.len() != length) || columns.len() != names.len() {
+                return self.fail(Code::E0119, span, "the lists of a loop have one length, and one name each");
+            }
+            return Ok((0..length).map(|at| columns.iter().map(|column| column[at].clone()).collect()).collect());
+        };
+        column.iter().map(|item| self.unpack(item.clone(), names, span)).collect()
+    }
+
+    fn annotated(&mut self, name: &'a ast::Name, ty: &'a ast::Type, value: &'a ast::Expr) -> R<()> {
+        let result = self.check_assignable(name).and_then(|()| self.expr(value)).and_then(|found| {
+            let what = Matched::Annotation { name: name.text.clone() };
+            self.match_value(ty, found, value.span, what)
+        });
+        self.bind(&name.text, result)
+    }
+
+    fn bind(&mut self, name: &Arc<str>, value: R<Value<'a>>) -> R<()> {
+        match value {
+            Ok(value) => {
+                self.set_local(name, value);
+                Ok(())
+            }
+            Err(reported) => {
+                self.set_local(name, Value::Poison);
+                Err(reported)
+            }
+        }
+    }
+
+    fn assign(&mut self, targets: &'a [ast::Expr], op: Option<ast::BinaryOp>, values: &'a [ast::Expr], span: Span) -> R<()> {
+        let names = self.target_names(targets)?;
+        let value = match (op, names.as_slice(), values) {
+            (Some(op), [name], [value]) => self.updated(op, name, value, span),
+            (Some(_), _, _) => self.fail(Code::E0119, span, "this operator takes one name and one value"),
+            (None, _, _) => self.assigned(values, &names),
+        };
+        let value = value.and_then(|value| {
+            let span = values.first().map_or(span, |value| value.span);
+            self.unpack(value, &names, span)
+        });
+        let mut failed = None;
+        for (at, name) in names.iter().enumerate() {
+            if &*name.text == "_" {
+                continue;
+            }
+            if let Err(reported) = self.check_assignable(name) {
+                failed = Some(reported);
+                continue;
+            }
+            let part = match &value {
+                Ok(parts) => Ok(parts[at].clone()),
+                Err(reported) => Err(*reported),
+            };
+            if let Err(reported) = self.bind(&name.text, part) {
+                failed = Some(reported);
+            }
+        }
+        match (failed, value) {
+            (Some(reported), _) | (None, Err(reported)) => Err(reported),
+            (None, Ok(_)) => Ok(()),
+        }
+    }
+
+    fn assigned(&mut self, values: &'a [ast::Expr], names: &[ast::Name]) -> R<Value<'a>> {
+        if let Some(name) = names.first()
+            && let Err(reported) = self.check_assignable(name)
+        {
+            return Err(reported);
+        }
+        match values {
+            [value] => self.expr(value),
+            values => Ok(Value::Tuple(Rc::new(self.exprs(values)?))),
+        }
+    }
+
+    fn updated(&mut self, op: ast::BinaryOp, name: &ast::Name, value: &'a ast::Expr, span: Span) -> R<Value<'a>> {
+        let before = self.name(&name.text, name.span)?;
+        let value_now = self.expr(value)?;
+        let place = Operation { symbol: op.symbol(), span, left: name.span, right: value.span };
+        self.operate(op, before, value_now, place)
+    }
+
+    fn target_names(&mut self, targets: &'a [ast::Expr]) -> R<Vec<ast::Name>> {
+        let mut names = Vec::new();
+        for target in targets {
+            match &target.kind {
+                ExprKind::Name(text) => names.push(ast::Name { text: text.clone(), span: target.span }),
+                ExprKind::Index { .. } => return self.unsupported(target.span, "assigning to parts of a tensor"),
+                ExprKind::Field { .. } => {
+                    return self.fail(Code::E0112, target.span, "a member of a layer is not assigned from outside");
+                }
+                ExprKind::Error => return Err(self.report.silent()),
+                _ => return self.fail(Code::E0112, target.span, "only names can be assigned"),
+            }
+        }
+        Ok(names)
+    }
+
+    /// Refuses to assign to sub-layers, params, functions and constants (rule 14).
+    pub fn check_assignable(&mut self, name: &ast::Name) -> R<()> {
+        let frame = self.top();
+        if frame.locals.contains_key(&name.text) {
+            return Ok(());
+        }
+        let taken = self.taken(&name.text);
+        let Some((what, span)) = taken else { return Ok(()) };
+        Err(self.refuse_assignment(name, what, span))
+    }
+
+    /// What of the surroundings a name stands for, if it may not be assigned.
+    fn taken(&self, text: &Arc<str>) -> Option<(&'static str, Option<Span>)> {
+        let frame = self.top();
+        if frame.block.values.contains_key(text) {
+            return Some(("a binding of the block around", None));
+        }
+        if let Some(decl) = frame.block.fns.iter().find(|decl| decl.name.text == *text) {
+            return Some(("a function", Some(decl.name.span)));
+        }
+        if let Some(id) = frame.instance {
+            let instance = self.instance(id);
+            if let Some(tensor) = crate::instances::tensor_of(instance.layer, text) {
+                return Some(("a `param` of the layer", Some(tensor.name.span)));
+            }
+            if let Some(decl) = crate::instances::fn_of(instance.layer, text) {
+                return Some(("a function of the layer", Some(decl.name.span)));
+            }
+            let bound = instance.layer.members.iter().find_map(|member| match member {
+                ast::Member::Bind(bind) => bind.names.iter().find(|name| name.text == *text).map(|name| name.span),
+                _ => None,
+            });
+            if let Some(span) = bound {
+                return Some(("a member of the layer", Some(span)));
+            }
+        }
+        match self.files.find(frame.file, text) {
+            Some((crate::scope::Item::Const(decl), home)) if home == frame.file => Some(("a constant", Some(decl.name.span))),
+            Some((crate::scope::Item::Fn(decl), home)) if home == frame.file && self.files.origin(home) == crate::scope::Origin::User => {
+                Some(("a function", Some(decl.name.span)))
+            }
+            _ => None,
+        }
+    }
+
+    fn refuse_assignment(&mut self, name: &ast::Name, what: &str, declared: Option<Span>) -> Reported {
+        let mut error = Diagnostic::error(Code::E0112, name.span, format!("`{}` is {what} and cannot be assigned", name.text));
+        if let Some(declared) = declared {
+            error = error.also(declared, "declared here");
+        }
+        self.tell(error.help("give the new value another name"))
+    }
+
+    fn expr_stmt(&mut self, expr: &'a ast::Expr) -> R<()> {
+        match self.top().kind {
+            FrameKind::Every => self.every_stmt(expr),
+            FrameKind::Test
+            | FrameKind::Fn(_)
+            | FrameKind::Step
+            | FrameKind::Update
+            | FrameKind::File
+            | FrameKind::Bindings
+            | FrameKind::OptimizerArgs => match self.expr(expr)? {
+                Value::Nothing => Ok(()),
+                value => {
+                    let shown = self.show_value(&value);
+                    let error = Diagnostic::error(Code::E0121, expr.span, "the value of this expression is not used")
+                        .label(shown)
+                        .help("bind it to a name, or `return` it");
+                    Err(self.tell(error))
+                }
+            },
+        }
+    }
+}
