@@ -3,7 +3,9 @@
 
 pub mod address;
 pub mod builder;
+mod loads;
 mod maths;
+mod operators;
 mod random;
 mod reduce;
 mod values;
