@@ -7,6 +7,7 @@ mod guard;
 
 mod entry;
 mod memory;
+mod models;
 mod object;
 mod ops;
 mod plan;
