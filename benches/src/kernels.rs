@@ -23,7 +23,11 @@ fn main() {
             return;
         }
     };
-    println!("graph {built:?}, lower {low:?}, codegen {:?}, {} kernels", start.elapsed(), lowered.program.kernels.len());
+    println!(
+        "graph {built:?}, lower {low:?}, codegen {:?}, {} kernels",
+        start.elapsed(),
+        lowered.program.kernels.len()
+    );
     let code = &lowered.program.entries[0];
     let sizes = [batch];
     let Ok((offsets, total)) = code.plan.eval(&sizes) else { return };

@@ -54,7 +54,8 @@ fn linear(b: &mut Builder, x: Value, w: Value, bias: Value) -> Value {
 
 fn cross_entropy(b: &mut Builder, logits: Value, label: Value, batch: &Dim) -> Value {
     let shape = b.ty(logits).shape.clone();
-    let rows = |b: &mut Builder, v: Value, shape: &[Dim]| b.add1(Broadcast { shape: shape.to_vec(), axes: vec![0] }, &[v]);
+    let rows =
+        |b: &mut Builder, v: Value, shape: &[Dim]| b.add1(Broadcast { shape: shape.to_vec(), axes: vec![0] }, &[v]);
     let most = b.add1(Reduce { kind: ReduceKind::Max, axes: vec![1] }, &[logits]);
     let most = rows(b, most, &shape);
     let shifted = b.binary(BinaryOp::Sub, logits, most);
@@ -75,7 +76,8 @@ fn cross_entropy(b: &mut Builder, logits: Value, label: Value, batch: &Dim) -> V
 }
 
 /// The two-convolution classifier: shapes of its weights.
-pub const CNN_WEIGHTS: [&[i64]; 8] = [&[3, 3, 1, 32], &[32], &[3, 3, 32, 64], &[64], &[1600, 128], &[128], &[128, 10], &[10]];
+pub const CNN_WEIGHTS: [&[i64]; 8] =
+    [&[3, 3, 1, 32], &[32], &[3, 3, 32, 64], &[64], &[1600, 128], &[128], &[128, 10], &[10]];
 
 /// Training step of the two-convolution classifier with plain Adam; entry 0. Globals: weights, then
 /// their first and second moments.

@@ -83,6 +83,8 @@ impl Kernels {
 
 /// A kernel before its buffers have places.
 struct Pending {
+    /// Buffers it loads from.
+    reads: Vec<Source>,
     nest: Nest,
     schedule: Schedule,
     tree: Tree,
@@ -151,7 +153,7 @@ impl<'a> EntryLowering<'a> {
         let schedule = schedule::choose(&nest, self.machine, &self.entry.typical);
         let tree = tree::build(&nest, &schedule);
         let lowered = to_lane::lower(&tree);
-        Pending { nest, schedule, tree, lowered }
+        Pending { reads: loaded(&nest), nest, schedule, tree, lowered }
     }
 
     // ---- places of inputs and outputs
@@ -180,6 +182,7 @@ impl<'a> EntryLowering<'a> {
     /// the old value later, and the kernel reads it only at the element it writes.
     fn in_place(&self, groups: &[Vec<Pending>], places: &BTreeMap<Source, Loc>) -> Vec<Value> {
         let mut result = Vec::new();
+        let writers: Vec<usize> = self.global_writers(groups);
         for (value, output) in self.region.results.iter().zip(&self.entry.outputs) {
             let Output::Global(id) = output else { continue };
             let value = storage(self.region, *value);
@@ -189,11 +192,10 @@ impl<'a> EntryLowering<'a> {
             };
             let old: Vec<Source> =
                 places.iter().filter(|(_, loc)| **loc == Loc::Global(id.0)).map(|(s, _)| *s).collect();
-            let writers: Vec<usize> = self.global_writers(groups);
             let fine = groups.iter().enumerate().all(|(i, group)| {
                 group.iter().all(|pending| {
-                    let later_reader = i != writer && reads(&pending.nest, source);
-                    let late_old = i != writer && writers.contains(&i) && old.iter().any(|s| reads(&pending.nest, *s));
+                    let later_reader = i != writer && pending.reads.contains(&source);
+                    let late_old = i != writer && writers.contains(&i) && old.iter().any(|s| pending.reads.contains(s));
                     let moved = i == writer && old.iter().any(|s| reads_elsewhere(&pending.nest, *s, source));
                     !later_reader && !late_old && !moved
                 })
@@ -382,10 +384,19 @@ fn each_load(nest: &Nest, source: Source, f: &mut dyn FnMut(&Address)) {
     });
 }
 
-fn reads(nest: &Nest, source: Source) -> bool {
-    let mut found = false;
-    each_load(nest, source, &mut |_| found = true);
-    found
+/// The buffers that a nest loads from, each once.
+fn loaded(nest: &Nest) -> Vec<Source> {
+    let mut sources = Vec::new();
+    each_root(nest, &mut |root| {
+        root.each(&mut |e| {
+            if let Expr::Load { buffer, .. } = e {
+                sources.push(nest.buffers[*buffer].source);
+            }
+        });
+    });
+    sources.sort();
+    sources.dedup();
+    sources
 }
 
 /// Whether a nest reads `old` at another element than the one at which it writes `new`.
