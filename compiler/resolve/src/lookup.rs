@@ -122,6 +122,7 @@ impl<'a> Cx<'a> {
             "nan" => Value::Number(crate::number::Number::float(f64::NAN)),
             "pi" => Value::Number(crate::number::Number::float(std::f64::consts::PI)),
             "training" => Value::Bool(self.training()),
+            "float" | "num" if self.class_word(text).is_some() => return Ok(self.class_word(text).map(Value::DType)),
             "f16" | "bf16" | "i8" => return self.unsupported(span, &format!("`{text}`")),
             _ => match (dtype_word(text), builtins::find(text)) {
                 (Some(dtype), _) => Value::DType(dtype),
@@ -129,6 +130,11 @@ impl<'a> Cx<'a> {
                 (None, None) => return Ok(None),
             },
         }))
+    }
+
+    /// The dtype that a class of the signature stands for in this call: `cast(n, float)`.
+    fn class_word(&self, text: &str) -> Option<DType> {
+        crate::cx::Class::named(text).and_then(|class| self.class_dtype(class))
     }
 
     /// A function of the prelude, for `activation: "relu"`.
