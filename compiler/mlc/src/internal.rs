@@ -19,8 +19,9 @@ pub fn install() {
 
 fn report(info: &PanicHookInfo) {
     let text = dump(info);
-    let what = message(info).lines().next().unwrap_or("").to_string();
-    eprintln!("mlc: internal error: {what}");
+    let message = message(info);
+    let what = message.lines().next().unwrap_or("");
+    eprintln!("mlc: internal error: {}", what.strip_prefix("internal error in ").unwrap_or(what));
     match write(&text) {
         Some(path) => {
             eprintln!("This is a fault of mlc, not of your program. Please report it with the file {}", path.display())

@@ -1,1 +1,23 @@
-//! Facade.
+//! mlc: an ahead-of-time compiler for deep-learning models. This crate is its public face:
+//! [`session::Session`] for programs that compile models, [`cli`] for people who do.
+//!
+//! All IO is here: reading sources, linking, writing products, printing. The crates below take text
+//! and data and give data back.
+
+pub mod cli;
+pub mod digest;
+pub mod emit;
+pub mod explain;
+pub mod failure;
+pub mod internal;
+pub mod link;
+pub mod memory;
+pub mod meta;
+pub mod output;
+pub mod prelude;
+pub mod render;
+pub mod session;
+pub mod source;
+pub mod testing;
+pub mod timings;
+pub mod weights;

@@ -1,1 +1,7 @@
-fn main() {}
+//! The `mlc` program.
+
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    mlc::cli::main()
+}

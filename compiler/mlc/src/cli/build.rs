@@ -98,7 +98,7 @@ fn product(args: &Args) -> Result<Product, Failure> {
         "obj" if args.run.is_some() => Err(Failure::Usage("--run needs an executable, not --emit obj".to_string())),
         "obj" => Ok(Product::Object),
         kind @ ("lib" | "staticlib" | "header" | "rust" | "python") => {
-            Err(Failure::not_supported(&format!("--emit {kind} (there are exe and obj)")))
+            Err(Failure::Usage(format!("--emit {kind} is not supported yet; there are exe and obj")))
         }
         kind => Err(Failure::Usage(format!("--emit {kind}: there are exe and obj"))),
     }

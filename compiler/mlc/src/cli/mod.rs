@@ -13,6 +13,7 @@ mod unsupported;
 
 use crate::failure::Failure;
 use crate::internal;
+use crate::output;
 use crate::render::{self, Format};
 use crate::session::Session;
 use clap::{Parser, Subcommand};
@@ -57,7 +58,13 @@ pub fn main() -> ExitCode {
     let cli = Cli::parse();
     internal::install();
     let work = std::thread::Builder::new().stack_size(STACK_BYTES).spawn(move || execute(cli.command));
-    let status = work.map(|thread| thread.join().unwrap_or(internal::STATUS)).unwrap_or(internal::STATUS);
+    let status = match work {
+        Ok(thread) => thread.join().unwrap_or(internal::STATUS),
+        Err(error) => {
+            say(&format!("mlc: the system gives no thread: {}\n", output::reason(&error)));
+            1
+        }
+    };
     ExitCode::from(status)
 }
 

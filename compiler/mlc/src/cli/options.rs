@@ -33,7 +33,7 @@ impl Compile {
     /// Usage: a level or option that isn't there, a `-D` without a name.
     pub fn options(&self) -> Result<Options, Failure> {
         if let Some(cpu) = self.cpu.as_deref().filter(|&cpu| cpu != "v3") {
-            return Err(Failure::not_supported(&format!("--cpu {cpu} (there is v3)")));
+            return Err(Failure::Usage(format!("--cpu {cpu} is not supported yet; there is v3")));
         }
         if self.max_memory.is_some() {
             return Err(Failure::not_supported("--max-memory"));

@@ -1,0 +1,205 @@
+//! Compiling one source file, step by step: [`Session::open`] reads it, [`Session::resolve`] checks
+//! it, [`Session::lower`] makes kernels of it, [`Session::jit`] and [`Session::object`] machine code.
+//!
+//! ```no_run
+//! use mlc::session::{Options, Session};
+//!
+//! # fn main() -> Result<(), mlc::failure::Failure> {
+//! let mut session = Session::open("cnn.dl".as_ref(), Options::default())?;
+//! let program = session.resolve()?;
+//! let lowered = session.lower(&program);
+//! let object = session.object(&program, &lowered, None)?;
+//! # Ok(())
+//! # }
+//! ```
+
+use crate::digest::Digest;
+use crate::failure::{Failure, any_error};
+use crate::meta::{self, About};
+use crate::prelude;
+use crate::source;
+use crate::timings::Timings;
+use mlc_codegen::{CodegenError, JitProgram, Level, Target};
+use mlc_ir::graph::Graph;
+use mlc_ir::passes::{PIPELINE, run_pipeline};
+use mlc_kernel::lower::{LoweredProgram, lower};
+use mlc_kernel::schedule::Machine;
+use mlc_resolve::program::Program;
+use mlc_resolve::{Request, resolve};
+use mlc_syntax::codes::Code;
+use mlc_syntax::diag::Diagnostic;
+use mlc_syntax::span::{FileId, Sources};
+use std::path::{Path, PathBuf};
+use std::time::Instant;
+
+/// How a source file is compiled.
+#[derive(Clone, Debug)]
+pub struct Options {
+    /// `-D NAME=VALUE`
+    pub defines: Vec<(String, String)>,
+    /// The processor level of the kernels.
+    pub level: Level,
+}
+
+impl Default for Options {
+    fn default() -> Options {
+        Options { defines: Vec::new(), level: Level::V3 }
+    }
+}
+
+/// A source file on its way to machine code.
+#[derive(Debug)]
+pub struct Session {
+    path: PathBuf,
+    file: FileId,
+    sources: Sources,
+    options: Options,
+    warnings: Vec<Diagnostic>,
+    timings: Timings,
+}
+
+impl Session {
+    /// Reads the file at `path`; messages will name it as it is written here.
+    ///
+    /// # Errors
+    /// It can't be read, or isn't text.
+    pub fn open(path: &Path, options: Options) -> Result<Session, Failure> {
+        let mut timings = Timings::default();
+        let text = timings.time("read", || source::read(path))?;
+        let mut sources = Sources::new();
+        let file = sources.add(&path.display().to_string(), &text);
+        Ok(Session { path: path.to_path_buf(), file, sources, options, warnings: Vec::new(), timings })
+    }
+
+    /// Files that spans point into.
+    pub fn sources(&self) -> &Sources {
+        &self.sources
+    }
+
+    /// The source file.
+    pub fn file(&self) -> FileId {
+        self.file
+    }
+
+    /// Its folder, where relative paths in the program start when it is run by `mlc run`.
+    pub fn folder(&self) -> &Path {
+        match self.path.parent() {
+            Some(folder) if !folder.as_os_str().is_empty() => folder,
+            _ => Path::new("."),
+        }
+    }
+
+    /// The file's name without folder and `.dl`: of the executable, if none is given.
+    pub fn stem(&self) -> PathBuf {
+        self.path.file_stem().map_or_else(|| PathBuf::from("model"), PathBuf::from)
+    }
+
+    /// What was found that is probably not meant.
+    pub fn warnings(&self) -> &[Diagnostic] {
+        &self.warnings
+    }
+
+    /// Where the time went so far.
+    pub fn timings(&mut self) -> &mut Timings {
+        &mut self.timings
+    }
+
+    /// Names, sizes, gradients: the checked program.
+    ///
+    /// # Errors
+    /// Every mistake in it.
+    pub fn resolve(&mut self) -> Result<Program, Failure> {
+        let prelude = prelude::FILES.iter().map(|(name, text)| self.sources.add(name, text)).collect();
+        let request = Request { file: self.file, prelude, constants: self.options.defines.clone() };
+        let (program, mut diagnostics) = self.timings.time("resolve", || resolve(&request, &mut self.sources));
+        match program {
+            Some(program) if !any_error(&diagnostics) => {
+                self.warnings.append(&mut diagnostics);
+                Ok(program)
+            }
+            _ => Err(Failure::Diagnostics(diagnostics)),
+        }
+    }
+
+    /// The graph after all passes.
+    pub fn optimize(&mut self, program: &Program) -> Graph {
+        let mut start = Instant::now();
+        run_pipeline(&program.graph, PIPELINE, |pass, _| {
+            self.timings.add(pass, start.elapsed());
+            start = Instant::now();
+        })
+    }
+
+    /// Kernels, plans and entries.
+    pub fn lower(&mut self, program: &Program) -> LoweredProgram {
+        let graph = self.optimize(program);
+        self.lower_graph(&graph)
+    }
+
+    /// Kernels, plans and entries of a graph that [`Session::optimize`] gave.
+    pub fn lower_graph(&mut self, graph: &Graph) -> LoweredProgram {
+        self.timings.time("lower", || lower(graph, &Machine::LANES_128))
+    }
+
+    /// What the runtime is told about the program.
+    pub fn metadata(&self, program: &Program, lowered: &LoweredProgram) -> String {
+        let name = self.path.file_name().map(|name| name.to_string_lossy()).unwrap_or_default();
+        let level = level_name(self.options.level);
+        let about = About { source: &name, sources: &self.sources, hash: self.digest(level), level };
+        meta::metadata(program, &lowered.program.entries, &about)
+    }
+
+    /// Of everything that the compiled code hangs on.
+    fn digest(&self, level: &str) -> Digest {
+        let texts = self.sources.files().map(|(_, file)| &*file.text);
+        let defines = self.options.defines.iter().flat_map(|(name, value)| [name.as_str(), value.as_str()]);
+        Digest::of([env!("CARGO_PKG_VERSION"), level].into_iter().chain(defines).chain(texts))
+    }
+
+    /// Machine code in memory.
+    ///
+    /// # Errors
+    /// This processor can't run it, or there is no memory for it.
+    pub fn jit(&mut self, lowered: &LoweredProgram) -> Result<JitProgram, Failure> {
+        let options = self.codegen_options();
+        self.timings.time("codegen", || mlc_codegen::compile_jit(&lowered.program, &options)).map_err(refused)
+    }
+
+    /// Machine code as an object file, with `weights` (the bytes of a safetensors file) in it.
+    ///
+    /// # Errors
+    /// The weights are too large to be embedded.
+    pub fn object(
+        &mut self,
+        program: &Program,
+        lowered: &LoweredProgram,
+        weights: Option<&[u8]>,
+    ) -> Result<Vec<u8>, Failure> {
+        let options = self.codegen_options();
+        let meta = self.metadata(program, lowered);
+        let compile =
+            || mlc_codegen::compile_object(&lowered.program, &Target::host(), &options, meta.as_bytes(), weights);
+        self.timings.time("codegen", compile).map_err(refused)
+    }
+
+    /// How machine code is made.
+    pub fn codegen_options(&self) -> mlc_codegen::Options {
+        mlc_codegen::Options { level: self.options.level, threads: 0 }
+    }
+}
+
+/// As `--cpu` and the metadata name it.
+fn level_name(level: Level) -> &'static str {
+    match level {
+        Level::V2 => "v2",
+        Level::V3 => "v3",
+    }
+}
+
+fn refused(error: CodegenError) -> Failure {
+    let code = match error {
+        CodegenError::Weights(_) => Code::E0302,
+        _ => Code::E0304,
+    };
+    Diagnostic::error_without_place(code, error.to_string()).into()
+}
