@@ -7,8 +7,8 @@ use mlc_ir::dim::Dim;
 use mlc_ir::index::{AxisId, Cond, Ix};
 use mlc_ir::scalar::{BinaryOp, CompareOp, Distribution, Literal, UnaryOp};
 use mlc_ir::ty::DType;
+use rustc_hash::{FxHashMap, FxHashSet};
 use smallvec::{SmallVec, smallvec};
-use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
 /// A shared expression.
@@ -96,17 +96,17 @@ pub enum Index {
 impl Expr {
     /// Replaces each axis by an expression of other axes. What is shared stays shared.
     pub fn substitute(self: &ExprRef, with: &dyn Fn(AxisId) -> Ix) -> ExprRef {
-        Substitution { with, done: HashMap::new() }.expr(self)
+        Substitution { with, done: FxHashMap::default() }.expr(self)
     }
 
     /// Replaces what `f` gives something for; everything around is rebuilt. What is shared stays shared.
     pub fn rewrite(self: &ExprRef, f: &mut dyn FnMut(&Expr) -> Option<ExprRef>) -> ExprRef {
-        self.rewrite_unseen(&mut HashMap::new(), f)
+        self.rewrite_unseen(&mut FxHashMap::default(), f)
     }
 
     fn rewrite_unseen(
         self: &ExprRef,
-        done: &mut HashMap<*const Expr, ExprRef>,
+        done: &mut FxHashMap<*const Expr, ExprRef>,
         f: &mut dyn FnMut(&Expr) -> Option<ExprRef>,
     ) -> ExprRef {
         let key = Arc::as_ptr(self);
@@ -156,10 +156,10 @@ impl Expr {
 
     /// Calls `f` for this expression and everything in it, once for each shared node.
     pub fn each(&self, f: &mut dyn FnMut(&Expr)) {
-        self.each_unseen(&mut HashSet::new(), f);
+        self.each_unseen(&mut FxHashSet::default(), f);
     }
 
-    fn each_unseen(&self, seen: &mut HashSet<*const Expr>, f: &mut dyn FnMut(&Expr)) {
+    fn each_unseen(&self, seen: &mut FxHashSet<*const Expr>, f: &mut dyn FnMut(&Expr)) {
         if !seen.insert(std::ptr::from_ref(self)) {
             return;
         }
@@ -197,7 +197,7 @@ impl Expr {
 
 struct Substitution<'a> {
     with: &'a dyn Fn(AxisId) -> Ix,
-    done: HashMap<*const Expr, ExprRef>,
+    done: FxHashMap<*const Expr, ExprRef>,
 }
 
 impl Substitution<'_> {

@@ -8,7 +8,7 @@ use mlc_ir::graph::{Def, NodeId, Region, Value};
 use mlc_ir::index::{self, AxisId, BestPart, Cond, Definition, Ix};
 use mlc_ir::scalar::Literal;
 use mlc_ir::ty::DType;
-use std::collections::HashMap;
+use rustc_hash::FxHashMap;
 use std::sync::Arc;
 
 /// The nest of a group.
@@ -21,8 +21,8 @@ pub fn nest(region: &Region, fusion: &Fusion, group: &Group) -> Nest {
         group,
         buffers: Vec::new(),
         lets: Vec::new(),
-        let_of: HashMap::new(),
-        memo: HashMap::new(),
+        let_of: FxHashMap::default(),
+        memo: FxHashMap::default(),
         rank: par.len(),
     };
     let identity = index::result_axes(par.len());
@@ -76,8 +76,8 @@ struct Inline<'a> {
     group: &'a Group,
     buffers: Vec<Buffer>,
     lets: Vec<ExprRef>,
-    let_of: HashMap<Value, usize>,
-    memo: HashMap<(Value, Vec<Ix>, Vec<Cond>), ExprRef>,
+    let_of: FxHashMap<Value, usize>,
+    memo: FxHashMap<(Value, Vec<Ix>, Vec<Cond>), ExprRef>,
     rank: usize,
 }
 

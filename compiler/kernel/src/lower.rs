@@ -17,8 +17,9 @@ use mlc_ir::graph::{Entry, Graph, Input, Output, Region, Value};
 use mlc_ir::index::Definition;
 use mlc_ir::ty::DType;
 use rayon::prelude::*;
-use std::collections::{BTreeMap, HashMap};
-use std::hash::{DefaultHasher, Hash, Hasher};
+use rustc_hash::{FxHashMap, FxHasher};
+use std::collections::BTreeMap;
+use std::hash::{Hash, Hasher};
 
 /// A program and how it came about.
 #[derive(Clone, Debug)]
@@ -50,10 +51,14 @@ pub struct KernelInfo {
 pub fn lower(graph: &Graph, machine: &Machine) -> LoweredProgram {
     let mut kernels = Kernels::default();
     let (mut entries, mut infos, mut fusions) = (Vec::new(), Vec::new(), Vec::new());
-    for (number, entry) in graph.entries.iter().enumerate() {
-        let mut lowering = EntryLowering::new(graph, entry, machine);
-        let code = lowering.run(&mut kernels, number, &mut infos);
-        entries.push(code);
+    let draft = |entry| {
+        let lowering = EntryLowering::new(graph, entry, machine);
+        let groups = lowering.groups();
+        (lowering, groups)
+    };
+    let drafts: Vec<(EntryLowering<'_>, Vec<Vec<Pending>>)> = graph.entries.par_iter().map(draft).collect();
+    for (number, (lowering, groups)) in drafts.into_iter().enumerate() {
+        entries.push(lowering.run(&groups, &mut kernels, number, &mut infos));
         fusions.push(lowering.fusion);
     }
     let program = Program { symbols: graph.symbols.len(), kernels: kernels.list, entries };
@@ -64,12 +69,12 @@ pub fn lower(graph: &Graph, machine: &Machine) -> LoweredProgram {
 #[derive(Default)]
 struct Kernels {
     list: Vec<Lane>,
-    known: HashMap<u64, Vec<usize>>,
+    known: FxHashMap<u64, Vec<usize>>,
 }
 
 impl Kernels {
     fn add(&mut self, lane: Lane) -> usize {
-        let mut hasher = DefaultHasher::new();
+        let mut hasher = FxHasher::default();
         (&lane.types, &lane.body).hash(&mut hasher);
         let bucket = self.known.entry(hasher.finish()).or_default();
         if let Some(known) = bucket.iter().find(|i| self.list[**i] == lane) {
@@ -116,7 +121,8 @@ impl<'a> EntryLowering<'a> {
         EntryLowering { entry, region, machine, fusion: fuse(region), typical }
     }
 
-    fn run(&mut self, kernels: &mut Kernels, number: usize, infos: &mut Vec<KernelInfo>) -> EntryCode {
+    /// The kernels of each fused group, in order.
+    fn groups(&self) -> Vec<Vec<Pending>> {
         let mut copies = 0;
         let mut nests: Vec<Vec<Nest>> = Vec::new();
         for group in &self.fusion.groups {
@@ -125,9 +131,19 @@ impl<'a> EntryLowering<'a> {
             nests.push(before.into_iter().chain([nest]).collect());
         }
         let pend = |nests: Vec<Nest>| nests.into_iter().map(|nest| self.pend(nest)).collect();
-        let groups: Vec<Vec<Pending>> = nests.into_par_iter().map(pend).collect();
+        nests.into_par_iter().map(pend).collect()
+    }
+
+    /// The entry's steps and buffers; its kernels are added to the program's.
+    fn run(
+        &self,
+        groups: &[Vec<Pending>],
+        kernels: &mut Kernels,
+        number: usize,
+        infos: &mut Vec<KernelInfo>,
+    ) -> EntryCode {
         let mut places = self.input_places();
-        let in_place = self.in_place(&groups, &places);
+        let in_place = self.in_place(groups, &places);
         let (copy_steps, targets) = self.output_places(&mut places, &in_place);
         let deferred: Vec<bool> =
             groups.iter().map(|group| group.iter().any(|p| writes_any(&p.nest, &targets))).collect();
@@ -136,7 +152,7 @@ impl<'a> EntryLowering<'a> {
         for (group, _) in groups.iter().zip(&deferred).filter(|(_, deferred)| !**deferred) {
             group.iter().for_each(|pending| steps.kernel(pending));
         }
-        self.fault_steps(&groups, &mut steps);
+        self.fault_steps(groups, &mut steps);
         for (group, _) in groups.iter().zip(&deferred).filter(|(_, deferred)| **deferred) {
             group.iter().for_each(|pending| steps.kernel(pending));
         }

@@ -3,13 +3,13 @@
 //! depend on a loop ends up before it, without a pass.
 
 use crate::lane::{Block, Convert, Elem, IBinary, Inst, Lane, Mem, Op, Shift, Tail, Ty, V};
+use rustc_hash::FxHashMap;
 use smallvec::smallvec;
-use std::collections::HashMap;
 
 #[derive(Default)]
 struct Open {
     insts: Vec<Inst>,
-    known: HashMap<Op, V>,
+    known: FxHashMap<Op, V>,
     /// Loads from memory that this kernel writes: forgotten at each store.
     fragile: Vec<Op>,
     looped: Option<PendingLoop>,
@@ -27,7 +27,7 @@ struct PendingLoop {
 pub struct LaneBuilder {
     types: Vec<Ty>,
     depth: Vec<usize>,
-    constants: HashMap<V, i64>,
+    constants: FxHashMap<V, i64>,
     blocks: Vec<Open>,
 }
 
@@ -54,7 +54,12 @@ impl Default for LaneBuilder {
 impl LaneBuilder {
     /// An empty body.
     pub fn new() -> LaneBuilder {
-        LaneBuilder { types: Vec::new(), depth: Vec::new(), constants: HashMap::new(), blocks: vec![Open::default()] }
+        LaneBuilder {
+            types: Vec::new(),
+            depth: Vec::new(),
+            constants: FxHashMap::default(),
+            blocks: vec![Open::default()],
+        }
     }
 
     /// The type of a value.

@@ -19,7 +19,8 @@ use builder::{I64, LaneBuilder, Memory, PTR};
 use mlc_ir::dim::Dim;
 use mlc_ir::index::{AxisId, Ix};
 use mlc_ir::ty::DType;
-use std::collections::{BTreeMap, HashMap};
+use rustc_hash::FxHashMap;
+use std::collections::BTreeMap;
 use values::Val;
 
 /// A kernel and what its frame holds.
@@ -57,14 +58,14 @@ struct Emit<'a> {
     tree: &'a Tree,
     b: LaneBuilder,
     frame: Vec<FrameWord>,
-    vars: HashMap<AxisId, Var>,
+    vars: FxHashMap<AxisId, Var>,
     /// The vector variable, if code is for vectors at the moment, and the lanes that count.
     vector: Option<(AxisId, Valid)>,
     accs: BTreeMap<AccKey, V>,
     /// Registers of a scratch tile's slot, in the order of their first use.
     scratch: Vec<Vec<Vec<i64>>>,
-    lets: HashMap<usize, Val>,
-    memo: HashMap<*const Expr, Val>,
+    lets: FxHashMap<usize, Val>,
+    memo: FxHashMap<*const Expr, Val>,
     /// Buffers that this kernel writes.
     written: Vec<Source>,
     /// Accumulators whose lanes are combined, so that lanes that don't count must stay out.
@@ -97,12 +98,12 @@ pub fn lower(tree: &Tree) -> Lowered {
         tree,
         b: LaneBuilder::new(),
         frame: Vec::new(),
-        vars: HashMap::new(),
+        vars: FxHashMap::default(),
         vector: None,
         accs: BTreeMap::new(),
         scratch: vec![Vec::new(); tree.scratch.len()],
-        lets: HashMap::new(),
-        memo: HashMap::new(),
+        lets: FxHashMap::default(),
+        memo: FxHashMap::default(),
         written,
         halved,
     };
