@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 fn main() {
     let rounds = 20;
     let mut best = [Duration::MAX; 3];
+    let mut slowest = Vec::new();
     for _ in 0..rounds {
         let start = Instant::now();
         let graph = mlc_benches::cnn_step(32);
@@ -16,11 +17,19 @@ fn main() {
         let lowered = lower(&graph, &Machine::LANES_128);
         best[1] = best[1].min(start.elapsed());
         let start = Instant::now();
-        if let Err(error) = compile_jit(&lowered.program, &Options::default()) {
-            eprintln!("{error:?}");
-            return;
-        }
+        let jit = match compile_jit(&lowered.program, &Options::default()) {
+            Ok(jit) => jit,
+            Err(error) => {
+                eprintln!("{error:?}");
+                return;
+            }
+        };
         best[2] = best[2].min(start.elapsed());
+        slowest = jit.timings().functions.clone();
+    }
+    slowest.sort_by_key(|function| std::cmp::Reverse(function.compile));
+    for function in slowest.iter().take(20) {
+        println!("{:8.2} ms  {:6} bytes  {}", function.compile.as_secs_f64() * 1e3, function.bytes, function.name);
     }
     println!("graph and gradients {:?}, kernels {:?}, machine code {:?}: least of {rounds}", best[0], best[1], best[2]);
 }

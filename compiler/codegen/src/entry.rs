@@ -73,7 +73,7 @@ pub(crate) fn entry_function(
 fn frame_slot(b: &mut FunctionBuilder<'_>, entry: &EntryCode) -> StackSlot {
     let words = entry.steps.iter().map(|step| match step {
         Step::Run { frame, .. } => frame.len(),
-        Step::Fault { .. } | Step::Copy { .. } => 0,
+        Step::Fault { .. } | Step::Copy { .. } | Step::Absent => 0,
     });
     let Ok(bytes) = u32::try_from(words.max().unwrap_or(0) * 8) else { bug("a frame beyond 4 GiB") };
     b.create_sized_stack_slot(StackSlotData::new(StackSlotKind::ExplicitSlot, bytes, 3))
@@ -142,6 +142,7 @@ impl EntryEmit<'_> {
             Step::Run { kernel, frame, tiles, work } => self.run(*kernel, frame, tiles, work),
             Step::Fault { index, first_bad, indices } => self.fault(*index, *first_bad, *indices),
             Step::Copy { from, to, bytes } => self.copy(*from, *to, bytes),
+            Step::Absent => self.leave_absent(),
         }
     }
 
@@ -297,6 +298,13 @@ impl EntryEmit<'_> {
         self.b.switch_to_block(bad);
         leave(self);
         self.b.switch_to_block(good);
+    }
+
+    /// Ends the entry; what follows is never reached.
+    fn leave_absent(&mut self) {
+        self.return_status(Status::Absent);
+        let unreached = self.b.create_block();
+        self.b.switch_to_block(unreached);
     }
 
     fn return_status(&mut self, status: Status) {

@@ -165,6 +165,7 @@ fn steps_text(lowered: &LoweredProgram, code: &EntryCode, printer: &Printer<'_>,
                 format!("run k{kernel} {name}({}) over {} tiles", words.join(", "), printer.dim(tiles))
             }
             Step::Fault { index, first_bad, .. } => format!("fault {index} at {}", loc(*first_bad)),
+            Step::Absent => "left out".to_string(),
             Step::Copy { from, to, bytes } => {
                 format!("copy {} to {}, {} bytes", loc(*from), loc(*to), printer.dim(bytes))
             }

@@ -36,6 +36,8 @@ pub enum Outcome {
     },
     /// A size is beyond `i64`.
     Overflow,
+    /// The entry was left out.
+    Absent,
 }
 
 /// Runs entry number `entry` with values of the size symbols.
@@ -107,6 +109,7 @@ fn try_run(program: &Program, entry: usize, sizes: &[i64], memory: &mut Memory) 
                     break;
                 }
             }
+            Step::Absent => return Ok(Outcome::Absent),
             Step::Copy { from, to, bytes } => {
                 let count = bytes.eval(sizes)? as usize;
                 let ((source, start), (target, to)) = (place(*from), place(*to));

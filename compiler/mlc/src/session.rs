@@ -156,13 +156,18 @@ impl Session {
         Digest::of([env!("CARGO_PKG_VERSION"), level].into_iter().chain(defines).chain(texts))
     }
 
-    /// Machine code in memory.
+    /// Machine code in memory: of the entries at these positions, or of all of them. A call of an entry
+    /// that was left out is refused by the runtime.
     ///
     /// # Errors
     /// This processor can't run it, or there is no memory for it.
-    pub fn jit(&mut self, lowered: &LoweredProgram) -> Result<JitProgram, Failure> {
+    pub fn jit(&mut self, lowered: &LoweredProgram, entries: Option<&[usize]>) -> Result<JitProgram, Failure> {
         let options = self.codegen_options();
-        self.timings.time("codegen", || mlc_codegen::compile_jit(&lowered.program, &options)).map_err(refused)
+        let compile = || match entries {
+            Some(entries) => mlc_codegen::compile_jit(&lowered.program.restricted(entries), &options),
+            None => mlc_codegen::compile_jit(&lowered.program, &options),
+        };
+        self.timings.time("codegen", compile).map_err(refused)
     }
 
     /// Machine code as an object file, with `weights` (the bytes of a safetensors file) in it.

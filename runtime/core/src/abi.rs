@@ -131,6 +131,8 @@ pub enum Status {
     Busy = 4,
     /// A size is below 1 or beyond what the instance was made for.
     Range = 5,
+    /// The entry was not compiled.
+    Absent = 6,
 }
 
 /// A compiled program: a constant in an executable, built in memory by `mlc run`.

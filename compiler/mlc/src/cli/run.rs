@@ -5,6 +5,7 @@ use super::options::Source;
 use crate::failure::Failure;
 use crate::memory::InMemory;
 use crate::session::Session;
+use mlc_resolve::program::{Program, Train};
 use std::ffi::OsString;
 
 /// Arguments of `mlc run`.
@@ -25,16 +26,42 @@ pub fn execute(args: &Args, console: &mut Console) -> Result<(), Failure> {
     let mut session = Session::open(&args.source.file, args.source.options.options()?)?;
     let program = console.resolve(&mut session)?;
     let lowered = session.lower(&program);
-    let code = session.jit(&lowered)?;
+    let command = arguments(&args.args)?;
+    let code = session.jit(&lowered, needed(&program, &command).as_deref())?;
     let program = InMemory::new(code, session.metadata(&program, &lowered));
     if args.timings {
         super::say(&format!("{}\n", session.timings().json()));
     }
     let name = format!("mlc run {}", args.source.file.display());
-    match program.run(&name, &arguments(&args.args)?, session.folder()) {
+    match program.run(&name, &command, session.folder()) {
         0 => Ok(()),
         status => Err(Failure::Reported(status)),
     }
+}
+
+/// The entries that a command of the executable calls; `None`: perhaps all. `info` and help call none.
+fn needed(program: &Program, command: &[String]) -> Option<Vec<usize>> {
+    let functions = program.functions.iter().map(|function| function.entry);
+    let init = [program.init];
+    let of_trains = |entries: fn(&Train) -> Vec<usize>| program.trains.iter().flat_map(entries);
+    Some(match command.first().map(String::as_str) {
+        None | Some("info" | "help" | "--help" | "-h") => Vec::new(),
+        Some("init") => init.to_vec(),
+        Some("run") => init.into_iter().chain(functions).collect(),
+        Some("bench") => init.into_iter().chain(functions).chain(of_trains(|train| vec![train.step])).collect(),
+        Some("step") => init.into_iter().chain(of_trains(step_entries)).collect(),
+        Some("train" | "eval") => init.into_iter().chain(of_trains(training_entries)).collect(),
+        Some(_) => return None,
+    })
+}
+
+fn step_entries(train: &Train) -> Vec<usize> {
+    [train.step, train.finish].into_iter().chain(train.grads).collect()
+}
+
+fn training_entries(train: &Train) -> Vec<usize> {
+    let every = train.every.iter().filter_map(|every| every.entry);
+    [train.step, train.eval, train.finish].into_iter().chain(every).collect()
 }
 
 fn arguments(args: &[OsString]) -> Result<Vec<String>, Failure> {
