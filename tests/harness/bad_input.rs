@@ -117,7 +117,7 @@ fn labels_out_of_range() {
     let mut bytes = fs::read(place.data(LABELS)).unwrap();
     bytes[20] = 10;
     fs::write(place.data(LABELS), &bytes).unwrap();
-    place.train_refused(&["E0305", "10"]);
+    place.train_refused(&["E0305", "index 10 is out of range", "mlp.dl:"]);
 }
 
 #[test]
