@@ -115,7 +115,11 @@ impl Primitive for Contract {
     }
 
     fn attributes(&self) -> Vec<(&'static str, Attribute)> {
-        let text = format!("{}, {} -> {}", spelled(&self.left), spelled(&self.right), spelled(&self.out));
+        let mut letters: Vec<u32> = self.left.iter().chain(&self.right).copied().collect();
+        letters.sort_unstable();
+        letters.dedup();
+        let part = |of: &[u32]| spelled(of, &letters);
+        let text = format!("{}, {} -> {}", part(&self.left), part(&self.right), part(&self.out));
         vec![("", Attribute::Word(text))]
     }
 
@@ -175,11 +179,11 @@ fn no_repeat(letters: &[u32]) -> bool {
     letters.iter().enumerate().all(|(at, letter)| !letters[..at].contains(letter))
 }
 
-/// `0, 1, 26` as `aba1`.
-fn spelled(letters: &[u32]) -> String {
-    let spell = |letter: &u32| {
-        let name = char::from(b'a' + (letter % 26) as u8);
-        if *letter < 26 { name.to_string() } else { format!("{name}{}", letter / 26) }
+/// Letters by their rank among those in use: `ab`.
+fn spelled(of: &[u32], letters: &[u32]) -> String {
+    let name = |letter: &u32| {
+        let rank = letters.binary_search(letter).unwrap_or(letters.len()) as u32;
+        char::from_u32(u32::from(b'a') + rank).filter(char::is_ascii_lowercase).map_or(format!("({rank})"), String::from)
     };
-    letters.iter().map(spell).collect()
+    of.iter().map(name).collect()
 }
