@@ -4,7 +4,7 @@
 use crate::expr::{Address, Expr, ExprRef, Index};
 use crate::fuse::{Fusion, Group, storage};
 use crate::nest::{Buffer, Nest, Reduction, Source, Store};
-use mlc_ir::graph::{Def, NodeId, Region, Value};
+use mlc_ir::graph::{Def, NodeId, Region, SpanId, Value};
 use mlc_ir::index::{self, AxisId, BestPart, Cond, Definition, Ix};
 use mlc_ir::scalar::Literal;
 use mlc_ir::ty::DType;
@@ -37,9 +37,8 @@ pub fn nest(region: &Region, fusion: &Fusion, group: &Group) -> Nest {
         let buffer = cx.buffer(*value);
         stores.push(Store { buffer, at: Ix::row_major(&identity, &par), value: expr });
     }
-    let anchor_node = group.anchor.or_else(|| producer(region, root));
-    let span = anchor_node.map_or(mlc_ir::graph::SpanId(0), |node| region.nodes[node.index()].span);
-    Nest { name: name(region, group), span, par, red, buffers: cx.buffers, reduce, lets: cx.lets, stores }
+    let spans = spans(region, group);
+    Nest { name: name(region, group), spans, par, red, buffers: cx.buffers, reduce, lets: cx.lets, stores }
 }
 
 fn last(values: &[Value]) -> &Value {
@@ -54,6 +53,18 @@ fn producer(region: &Region, value: Value) -> Option<NodeId> {
         Def::Node(node, _) => Some(node),
         Def::Param(_) => None,
     }
+}
+
+/// Where the ops were written, each place once, the anchor's first.
+fn spans(region: &Region, group: &Group) -> Vec<SpanId> {
+    let mut spans = Vec::new();
+    for node in group.anchor.iter().chain(group.members.keys()) {
+        let span = region.nodes[node.index()].span;
+        if span.0 != 0 && !spans.contains(&span) {
+            spans.push(span);
+        }
+    }
+    spans
 }
 
 /// `conv_add`: the anchor first, then the ops behind it, at most four.

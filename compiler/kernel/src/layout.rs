@@ -62,7 +62,7 @@ fn copy_operand(nest: &mut Nest, operand: ExprRef, copies: &mut Vec<Nest>, next_
     }
     let copy = Source::Copy(*next_copy);
     *next_copy += 1;
-    copies.push(copy_nest(nest.span, &source, &window, &order, copy));
+    copies.push(copy_nest(&nest.spans, &source, &window, &order, copy));
     let shape = order.iter().map(|axis| window[*axis].extent.clone()).collect();
     nest.buffers.push(Buffer { source: copy, dtype: source.dtype, shape });
     let index = order.iter().map(|axis| Index::At(index[*axis].clone().sub(Ix::constant(window[*axis].low.clone()))));
@@ -131,7 +131,7 @@ fn range(nest: &Nest, ix: &Ix) -> Option<(Dim, Dim)> {
     Some((low, high))
 }
 
-fn copy_nest(span: SpanId, source: &Buffer, window: &[Window], order: &[usize], copy: Source) -> Nest {
+fn copy_nest(spans: &[SpanId], source: &Buffer, window: &[Window], order: &[usize], copy: Source) -> Nest {
     let axes = result_axes(order.len());
     let mut index = vec![Ix::constant(0); order.len()];
     let mut within = Vec::new();
@@ -147,7 +147,7 @@ fn copy_nest(span: SpanId, source: &Buffer, window: &[Window], order: &[usize], 
     let target = Buffer { source: copy, dtype: source.dtype, shape: par.clone() };
     Nest {
         name: "copy".to_string(),
-        span,
+        spans: spans.to_vec(),
         red: Vec::new(),
         buffers: vec![source.clone(), target],
         reduce: None,

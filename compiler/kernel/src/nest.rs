@@ -16,8 +16,8 @@ use mlc_ir::ty::DType;
 pub struct Nest {
     /// The ops in it, for dumps and symbols.
     pub name: String,
-    /// Where the anchor was written.
-    pub span: SpanId,
+    /// Where its ops were written, the anchor's first.
+    pub spans: Vec<SpanId>,
     /// Extents of the parallel axes, `AxisId(0)…`.
     pub par: Vec<Dim>,
     /// Extents of the reduced axes, behind the parallel ones, outermost of the sum first.

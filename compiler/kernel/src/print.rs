@@ -50,11 +50,21 @@ fn place(graph: &Graph, span: SpanId) -> String {
     graph.position(span).map_or_else(String::new, |position| format!("   # {position}"))
 }
 
+fn places(graph: &Graph, spans: &[SpanId]) -> String {
+    let list: Vec<String> = spans.iter().filter_map(|span| graph.position(*span)).collect();
+    if list.is_empty() { String::new() } else { format!("   # {}", list.join(", ")) }
+}
+
+/// `kernel conv_add   # cnn.dl:11:47, cnn.dl:11:42`: the heading of a kernel's code.
+pub fn kernel_heading(graph: &Graph, info: &KernelInfo) -> String {
+    format!("kernel {}{}", info.nest.name, places(graph, &info.nest.spans))
+}
+
 /// A nest with its plan.
 pub fn nest_text(graph: &Graph, info: &KernelInfo) -> String {
     let nest = &info.nest;
     let printer = Printer { names: &graph.symbols, buffers: nest.buffers.iter().map(|b| source(b.source)).collect() };
-    let mut text = format!("nest {}{}\n", nest.name, place(graph, nest.span));
+    let mut text = format!("nest {}{}\n", nest.name, places(graph, &nest.spans));
     let axes = |from: usize, dims: &[Dim]| -> String {
         let list: Vec<String> =
             dims.iter().enumerate().map(|(i, d)| format!("i{}: {}", from + i, printer.dim(d))).collect();
@@ -123,7 +133,7 @@ fn source(source: Source) -> String {
 /// The loops of a kernel.
 pub fn tree_text(graph: &Graph, tree: &Tree) -> String {
     let printer = Printer { names: &graph.symbols, buffers: tree.buffers.iter().map(|b| source(b.source)).collect() };
-    let mut text = format!("tree {}{}\n", tree.name, place(graph, tree.span));
+    let mut text = format!("tree {}{}\n", tree.name, places(graph, &tree.spans));
     for part in &tree.parts {
         let tiles: Vec<String> = part.tiles.iter().map(|(v, d)| format!("i{} < {}", v.0, printer.dim(d))).collect();
         let _ = writeln!(text, "  tiles {}", tiles.join(", "));

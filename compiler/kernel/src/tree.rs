@@ -24,7 +24,7 @@ pub struct Tree {
     /// As the nest's.
     pub name: String,
     /// As the nest's.
-    pub span: SpanId,
+    pub spans: Vec<SpanId>,
     /// As the nest's.
     pub buffers: Vec<Buffer>,
     /// Elements of a vector.

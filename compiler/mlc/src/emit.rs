@@ -103,7 +103,10 @@ fn entry_text(session: &Session, graph: &Graph, lowered: &LoweredProgram, stage:
     };
     let nest = |kernel: &KernelInfo| print::nest_text(graph, kernel);
     let tree = |kernel: &KernelInfo| print::tree_text(graph, &kernel.tree);
-    let lane = |kernel: &KernelInfo| lane_print::text(&lowered.program.kernels[kernel.kernel]);
+    let lane = |kernel: &KernelInfo| {
+        let code = lane_print::text(&lowered.program.kernels[kernel.kernel]);
+        format!("# {}\n{code}", print::kernel_heading(graph, kernel))
+    };
     let body = match stage {
         Stage::Ast | Stage::Graph | Stage::Grad => String::new(),
         Stage::Fused => print::fused_text(graph, lowered, entry),
@@ -112,25 +115,31 @@ fn entry_text(session: &Session, graph: &Graph, lowered: &LoweredProgram, stage:
         Stage::Lane => each_kernel(&lane),
         Stage::Kernel => each_kernel(&|kernel| [nest(kernel), tree(kernel), lane(kernel)].join("\n")),
         Stage::Plan => print::plan_stage_text(graph, lowered, entry),
-        Stage::Clif | Stage::Asm => code_text(session, lowered, stage, entry),
+        Stage::Clif | Stage::Asm => code_text(session, graph, lowered, stage, entry),
     };
     heading + &body + "\n"
 }
 
 /// The code of an entry's kernels, each once, and of the entry itself.
-fn code_text(session: &Session, lowered: &LoweredProgram, stage: Stage, entry: usize) -> String {
+fn code_text(session: &Session, graph: &Graph, lowered: &LoweredProgram, stage: Stage, entry: usize) -> String {
     let kernels = lowered.kernels.iter().filter(|kernel| kernel.entry == entry);
-    let mut names: Vec<&str> = Vec::new();
-    for name in kernels.map(|kernel| lowered.program.kernels[kernel.kernel].name.as_str()) {
-        if !names.contains(&name) {
-            names.push(name);
+    let mut headings: Vec<(&str, String)> = Vec::new();
+    for kernel in kernels {
+        let name = lowered.program.kernels[kernel.kernel].name.as_str();
+        let heading = format!("; {}\n", print::kernel_heading(graph, kernel));
+        match headings.iter_mut().find(|(other, _)| *other == name) {
+            Some((_, text)) if !text.contains(&heading) => text.push_str(&heading),
+            Some(_) => {}
+            None => headings.push((name, heading)),
         }
     }
-    names.push(&lowered.program.entries[entry].name);
+    headings.push((&lowered.program.entries[entry].name, String::new()));
     let options = session.codegen_options();
     let one = |name: &str| match stage {
         Stage::Clif => clif_text(&lowered.program, &Target::host(), &options, name),
         _ => asm_text(&lowered.program, &Target::host(), &options, name),
     };
-    names.into_iter().map(|name| one(name).unwrap_or_else(|error| format!("; {error}\n")) + "\n").collect()
+    let text =
+        |(name, heading): (&str, String)| heading + &one(name).unwrap_or_else(|error| format!("; {error}\n")) + "\n";
+    headings.into_iter().map(text).collect()
 }

@@ -30,7 +30,7 @@ pub fn build(nest: &Nest, schedule: &Schedule) -> Tree {
     };
     Tree {
         name: nest.name.clone(),
-        span: nest.span,
+        spans: nest.spans.clone(),
         buffers: nest.buffers.clone(),
         lanes: schedule.lanes,
         accs: builder.accs,
