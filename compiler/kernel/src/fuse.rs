@@ -75,9 +75,19 @@ pub fn storage(region: &Region, mut value: Value) -> Value {
     value
 }
 
+/// What is fused.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Fuse {
+    /// Whatever the classes allow.
+    #[default]
+    ByClass,
+    /// Nothing but sources: every other node's value goes through memory. Results have the same bits.
+    Nothing,
+}
+
 /// Groups the live nodes of a region.
-pub fn fuse(region: &Region) -> Fusion {
-    let mut walk = Walk::new(region);
+pub fn fuse(region: &Region, what: Fuse) -> Fusion {
+    let mut walk = Walk::new(region, what);
     for index in (0..region.nodes.len()).rev() {
         walk.place(NodeId(index as u32));
     }
@@ -86,6 +96,7 @@ pub fn fuse(region: &Region) -> Fusion {
 
 struct Walk<'a> {
     region: &'a Region,
+    what: Fuse,
     definitions: Vec<Option<Definition>>,
     homes: Vec<Home>,
     /// Consumers of each value: node and operand number.
@@ -97,13 +108,14 @@ struct Walk<'a> {
 }
 
 impl<'a> Walk<'a> {
-    fn new(region: &'a Region) -> Walk<'a> {
+    fn new(region: &'a Region, what: Fuse) -> Walk<'a> {
         let mut stored = vec![false; region.values.len()];
         for result in &region.results {
             stored[storage(region, *result).index()] = true;
         }
         Walk {
             region,
+            what,
             definitions: vec![None; region.nodes.len()],
             homes: vec![Home::Dead; region.nodes.len()],
             uses: vec![Vec::new(); region.values.len()],
@@ -189,6 +201,9 @@ impl<'a> Walk<'a> {
         if class == Class::Source && !self.stored[value.index()] {
             return Home::Everywhere;
         }
+        if self.what == Fuse::Nothing {
+            return self.new_group(id, None);
+        }
         let Some((groups, repeated)) = self.consumers(value) else { return self.new_group(id, None) };
         if self.stored[value.index()] {
             return self.join_as_sibling(id, value, &groups).unwrap_or_else(|| self.new_group(id, None));
@@ -251,6 +266,7 @@ impl<'a> Walk<'a> {
     fn place_anchor(&mut self, id: NodeId) -> Home {
         let node = &self.region.nodes[id.index()];
         if let [value] = node.results.as_slice()
+            && self.what == Fuse::ByClass
             && !self.stored[value.index()]
             && let Some(group) = self.epilogue_of(*value)
         {

@@ -2,7 +2,7 @@
 //! get their places, and steps their order.
 
 use crate::expr::{Address, Expr};
-use crate::fuse::{Fusion, fuse, storage};
+use crate::fuse::{Fuse, Fusion, fuse, storage};
 use crate::inline;
 use crate::lane::Lane;
 use crate::layout;
@@ -47,12 +47,32 @@ pub struct KernelInfo {
     pub tree: Tree,
 }
 
+/// Decisions of lowering that change no bit of any result, and that tests take otherwise to show it.
+#[derive(Clone, Copy)]
+pub struct Choices<'a> {
+    /// What is fused.
+    pub fuse: Fuse,
+    /// The schedule of a nest, given the one that the cost model chose.
+    pub schedule: &'a (dyn Fn(&Nest, Schedule) -> Schedule + Sync),
+}
+
+impl Default for Choices<'_> {
+    fn default() -> Self {
+        Choices { fuse: Fuse::ByClass, schedule: &|_, schedule| schedule }
+    }
+}
+
 /// Lowers all entries.
 pub fn lower(graph: &Graph, machine: &Machine) -> LoweredProgram {
+    lower_with(graph, machine, Choices::default())
+}
+
+/// [`lower`] with other choices.
+pub fn lower_with(graph: &Graph, machine: &Machine, choices: Choices<'_>) -> LoweredProgram {
     let mut kernels = Kernels::default();
     let (mut entries, mut infos, mut fusions) = (Vec::new(), Vec::new(), Vec::new());
     let draft = |entry| {
-        let lowering = EntryLowering::new(graph, entry, machine);
+        let lowering = EntryLowering::new(graph, entry, machine, choices);
         let groups = lowering.groups();
         (lowering, groups)
     };
@@ -100,6 +120,7 @@ struct EntryLowering<'a> {
     entry: &'a Entry,
     region: &'a Region,
     machine: &'a Machine,
+    choices: Choices<'a>,
     fusion: Fusion,
     typical: Vec<i64>,
 }
@@ -112,13 +133,13 @@ fn checked(result: Result<Dim, SizeError>) -> Dim {
 }
 
 impl<'a> EntryLowering<'a> {
-    fn new(graph: &'a Graph, entry: &'a Entry, machine: &'a Machine) -> EntryLowering<'a> {
+    fn new(graph: &'a Graph, entry: &'a Entry, machine: &'a Machine, choices: Choices<'a>) -> EntryLowering<'a> {
         let region = graph.region(entry.region);
         let mut typical = vec![1; graph.symbols.len()];
         for (sym, value) in &entry.typical {
             typical[sym.0 as usize] = *value;
         }
-        EntryLowering { entry, region, machine, fusion: fuse(region), typical }
+        EntryLowering { entry, region, machine, choices, fusion: fuse(region, choices.fuse), typical }
     }
 
     /// The kernels of each fused group, in order.
@@ -167,6 +188,7 @@ impl<'a> EntryLowering<'a> {
 
     fn pend(&self, nest: Nest) -> Pending {
         let schedule = schedule::choose(&nest, self.machine, &self.entry.typical);
+        let schedule = (self.choices.schedule)(&nest, schedule);
         let tree = tree::build(&nest, &schedule);
         let lowered = to_lane::lower(&tree);
         Pending { reads: loaded(&nest), nest, schedule, tree, lowered }

@@ -40,15 +40,38 @@ pub enum Outcome {
     Absent,
 }
 
+/// How the tiles of a kernel are run; no way changes a bit of the results. Each range of tiles finds
+/// its scratch memory filled with NaN.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Tiles {
+    /// As one range.
+    Together,
+    /// Each as a range of its own, the first one first.
+    OneByOne,
+    /// Each as a range of its own, the last one first.
+    Backwards,
+}
+
 /// Runs entry number `entry` with values of the size symbols.
 pub fn run(program: &Program, entry: usize, sizes: &[i64], memory: &mut Memory) -> Outcome {
-    match try_run(program, entry, sizes, memory) {
+    run_tiles(program, entry, sizes, memory, Tiles::Together)
+}
+
+/// [`run`], with tiles in a given order.
+pub fn run_tiles(program: &Program, entry: usize, sizes: &[i64], memory: &mut Memory, tiles: Tiles) -> Outcome {
+    match try_run(program, entry, sizes, memory, tiles) {
         Ok(outcome) => outcome,
         Err(_) => Outcome::Overflow,
     }
 }
 
-fn try_run(program: &Program, entry: usize, sizes: &[i64], memory: &mut Memory) -> Result<Outcome, SizeError> {
+fn try_run(
+    program: &Program,
+    entry: usize,
+    sizes: &[i64],
+    memory: &mut Memory,
+    order: Tiles,
+) -> Result<Outcome, SizeError> {
     let code = &program.entries[entry];
     for (number, check) in code.checks.iter().enumerate() {
         let (left, right) = (check.left.eval(sizes)?, check.right.eval(sizes)?);
@@ -99,7 +122,10 @@ fn try_run(program: &Program, entry: usize, sizes: &[i64], memory: &mut Memory) 
                         Slot::Size(dim) => Ok(Word::Size(dim.eval(sizes)?)),
                     })
                     .collect();
-                interp::run(&program.kernels[*kernel], Rounding::Fused, &frame?, &mut buffers, 0, tiles.eval(sizes)?);
+                let frame = frame?;
+                for (low, high) in ranges(tiles.eval(sizes)?, order) {
+                    interp::run(&program.kernels[*kernel], Rounding::Fused, &frame, &mut buffers, low, high);
+                }
             }
             Step::Fault { index, first_bad, .. } => {
                 let (buffer, offset) = place(*first_bad);
@@ -122,6 +148,16 @@ fn try_run(program: &Program, entry: usize, sizes: &[i64], memory: &mut Memory) 
     memory.results = buffers[starts[0]..starts[0] + starts[1]].to_vec();
     memory.args = buffers[..starts[0]].to_vec();
     Ok(outcome)
+}
+
+/// The ranges that `count` tiles are run in.
+fn ranges(count: i64, order: Tiles) -> Vec<(i64, i64)> {
+    let one_by_one = (0..count).map(|tile| (tile, tile + 1));
+    match order {
+        Tiles::Together => vec![(0, count)],
+        Tiles::OneByOne => one_by_one.collect(),
+        Tiles::Backwards => one_by_one.rev().collect(),
+    }
 }
 
 fn bytes_at(buffer: &[u8], offset: i64) -> [u8; 4] {
