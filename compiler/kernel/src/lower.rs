@@ -18,7 +18,7 @@ use mlc_ir::index::Definition;
 use mlc_ir::ty::DType;
 use rayon::prelude::*;
 use rustc_hash::{FxHashMap, FxHasher};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::hash::{Hash, Hasher};
 
 /// A program and how it came about.
@@ -173,7 +173,7 @@ impl<'a> EntryLowering<'a> {
         for (group, _) in groups.iter().zip(&deferred).filter(|(_, deferred)| !**deferred) {
             group.iter().for_each(|pending| steps.kernel(pending));
         }
-        self.fault_steps(groups, &mut steps);
+        self.fault_steps(&mut steps);
         for (group, _) in groups.iter().zip(&deferred).filter(|(_, deferred)| **deferred) {
             group.iter().for_each(|pending| steps.kernel(pending));
         }
@@ -294,15 +294,39 @@ impl<'a> EntryLowering<'a> {
         (copies, targets)
     }
 
-    fn fault_steps(&self, groups: &[Vec<Pending>], steps: &mut StepList<'_>) {
+    fn fault_steps(&self, steps: &mut StepList<'_>) {
         let mut index = 0;
         for (value, output) in self.region.results.iter().zip(&self.entry.outputs) {
             if let Output::Fault(_) = output {
                 let first_bad = Source::Value(storage(self.region, *value));
-                steps.list.push(PendingStep::Fault { index, first_bad, indices: index_tensor(groups, first_bad) });
+                steps.list.push(PendingStep::Fault { index, first_bad, indices: self.index_tensor(*value) });
                 index += 1;
             }
         }
+    }
+
+    /// The tensor whose first bad element a fault looks for, if it is kept in memory: the nearest
+    /// integers that the fault is computed from, of as many elements as it searches.
+    fn index_tensor(&self, fault: Value) -> Option<(Source, DType)> {
+        let searched = self.region.ty(*self.region.producer(fault)?.args.first()?).elements();
+        let stored = |value: &Value| {
+            let value = storage(self.region, *value);
+            self.region.params.contains(&value) || self.fusion.groups.iter().any(|group| group.roots.contains(&value))
+        };
+        let mut queue = VecDeque::from([fault]);
+        let mut seen = BTreeSet::new();
+        while let Some(value) = queue.pop_front() {
+            if !seen.insert(value) {
+                continue;
+            }
+            let ty = self.region.ty(value);
+            let integers = matches!(ty.dtype, DType::I32 | DType::I64);
+            if value != fault && integers && ty.elements() == searched && stored(&value) {
+                return Some((Source::Value(storage(self.region, value)), ty.dtype));
+            }
+            queue.extend(self.region.producer(value).iter().flat_map(|node| node.args.iter().copied()));
+        }
+        None
     }
 
     // ---- memory
@@ -443,16 +467,6 @@ fn reads_elsewhere(nest: &Nest, old: Source, new: Source) -> bool {
     let mut elsewhere = false;
     each_load(nest, old, &mut |at| elsewhere |= *at != Address::Linear(store.at.clone()));
     elsewhere
-}
-
-/// The tensor whose first bad element a fault's kernel looks for: the integers it reads.
-fn index_tensor(groups: &[Vec<Pending>], fault: Source) -> Option<(Source, DType)> {
-    let nest = groups.iter().flatten().map(|pending| &pending.nest).find(|nest| stores_to(nest, fault))?;
-    let searched = Dim::product(&nest.red);
-    let is_index = |b: &&crate::nest::Buffer| {
-        matches!(b.dtype, DType::I32 | DType::I64) && b.source != fault && Dim::product(&b.shape) == searched
-    };
-    nest.buffers.iter().find(is_index).map(|b| (b.source, b.dtype))
 }
 
 #[derive(Default)]
