@@ -48,7 +48,14 @@ pub enum FrameWord {
 enum Valid {
     All,
     First(i64),
-    Count(V),
+    /// A number known at run time.
+    Count {
+        /// From 0 to the number of lanes.
+        count: V,
+        /// Elements from lane 0 on, less one: above the lanes where more follow, below 0 if lane 0 is
+        /// already behind the end.
+        last: V,
+    },
 }
 
 /// The register key of an accumulator: its number and the values of its unrolled variables.
@@ -257,7 +264,11 @@ impl Emit<'_> {
                     Some(count) if count <= 0 => return,
                     Some(count) if count >= lanes => Valid::All,
                     Some(count) => Valid::First(count),
-                    None => Valid::Count(self.clamped(count, 0, lanes)),
+                    None => {
+                        let one = self.b.index(1);
+                        let last = self.b.index_op(IBinary::Sub, count, one);
+                        Valid::Count { count: self.clamped(count, 0, lanes), last }
+                    }
                 }
             }
         };
@@ -272,7 +283,7 @@ impl Emit<'_> {
     fn only_lane(&mut self, valid: Valid) -> Var {
         match valid {
             Valid::All | Valid::First(_) => Var::Const(0),
-            Valid::Count(_) => self.one_lane(0, valid),
+            Valid::Count { .. } => self.one_lane(0, valid),
         }
     }
 
@@ -281,9 +292,7 @@ impl Emit<'_> {
         match valid {
             Valid::All => Var::Const(lane),
             Valid::First(count) => Var::Const(lane.min(count - 1)),
-            Valid::Count(count) => {
-                let one = self.b.index(1);
-                let last = self.b.index_op(IBinary::Sub, count, one);
+            Valid::Count { last, .. } => {
                 let lane = self.b.index(lane);
                 let lane = self.b.index_op(IBinary::Min, lane, last);
                 Var::OneLane(Lin { terms: vec![(lane, 1)], ..Lin::default() })
@@ -301,7 +310,7 @@ impl Emit<'_> {
         match self.vector {
             None | Some((_, Valid::All)) => Tail::Full,
             Some((_, Valid::First(count))) => Tail::Const(count as u8),
-            Some((_, Valid::Count(count))) => Tail::Value(count),
+            Some((_, Valid::Count { count, .. })) => Tail::Value(count),
         }
     }
 
@@ -311,7 +320,7 @@ impl Emit<'_> {
         let count = match valid {
             Valid::All => return None,
             Valid::First(count) => self.b.index(count),
-            Valid::Count(count) => count,
+            Valid::Count { count, .. } => count,
         };
         let elem = if ty.bits == 64 { crate::lane::Elem::I64 } else { crate::lane::Elem::I32 };
         let lane_ty = Ty::new(elem, ty.lanes);
