@@ -97,7 +97,6 @@ impl<'a> Cx<'a> {
 
     fn formula_tensor(&mut self, formula: &Formula, dtype: DType, span: Span) -> R<Tensor> {
         match formula {
-            Formula::Number(number) => self.number_tensor(number, dtype, span),
             Formula::Unary(op, a) => {
                 let a = self.number_tensor(a, dtype, span)?;
                 self.unary_tensor(*op, &a, span)
@@ -346,7 +345,11 @@ impl<'a> Cx<'a> {
             }
             other => {
                 let title = format!("`{}` does not take {}", place.symbol, other.describe());
-                self.fail(Code::E0122, span, title)
+                let mut error = Diagnostic::error(Code::E0122, span, title);
+                if let Value::Tuple(_) = other {
+                    error = error.help("take its parts: `a, b = f(x)`, or `t[0]`");
+                }
+                Err(self.tell(error))
             }
         }
     }

@@ -2,9 +2,8 @@
 
 use crate::builtins::{Arity, Builtin};
 use crate::cx::{Cx, Frame, FrameKind};
-use crate::number::NumberKind;
 use crate::report::Reported;
-use crate::scope;
+use crate::scope::{self, Origin};
 use crate::types::{Element, Form, Match, Matched};
 use crate::value::{Callee, Function, InstanceId, Owner, R, Size, Tensor, Value};
 use mlc_ir::ty::DType;
@@ -61,8 +60,8 @@ pub(crate) type Given<'a> = (Value<'a>, Span);
 
 /// The arguments of a call as written.
 pub(crate) fn args_of(args: &[ast::Arg]) -> Vec<ArgIn<'_>> {
-    let arg = |arg: &'_ ast::Arg| (arg.name.as_ref().map(|name| (name.text.clone(), name.span)), ());
-    args.iter().map(|a| ArgIn { name: arg(a).0, value: ArgValue::Expr(&a.value) }).collect()
+    let name = |arg: &ast::Arg| arg.name.as_ref().map(|name| (name.text.clone(), name.span));
+    args.iter().map(|arg| ArgIn { name: name(arg), value: ArgValue::Expr(&arg.value) }).collect()
 }
 
 impl<'a> Cx<'a> {
@@ -191,6 +190,7 @@ impl<'a> Cx<'a> {
             "in_features" | "in_channels" | "input_shape" | "input_dim" => Some("the input size is found by itself".to_string()),
             "kernel_size" => Some("write `kernel: 3`".to_string()),
             "padding_mode" => None,
+            "learning_rate" => Some("the learning rate is called `lr`".to_string()),
             "dim" | "keepdim" | "keepdims" => Some("write `axis: -1`, and `keep: true` to keep the axis".to_string()),
             _ => None,
         };
@@ -310,8 +310,27 @@ impl<'a> Cx<'a> {
         let args = self.axis_from_over(decl, args)?;
         let args = self.bind_args(&decl.params, args, site)?;
         let given = self.given_args(&decl.params, args)?;
+        if self.files.origin(file) == Origin::Prelude {
+            self.warn_of_probabilities(decl, &given);
+        }
         let frame = self.fn_frame(decl, file, owner, site);
-        self.within(frame, |cx| cx.deeper(site.span, |cx| cx.run_fn(decl, given, site, expected)))
+        let result = self.within(frame, |cx| cx.deeper(site.span, |cx| cx.run_fn(decl, given, site, expected)));
+        if let ("softmax", Ok(Value::Tensor(tensor))) = (&*decl.name.text, &result) {
+            self.entry.probabilities.insert(tensor.value);
+        }
+        result
+    }
+
+    /// W0002: `cross_entropy(softmax(z), y)` runs and is wrong.
+    fn warn_of_probabilities(&mut self, decl: &'a ast::Fn, given: &[Option<Given<'a>>]) {
+        let Some(Some((Value::Tensor(logits), span))) = given.first() else { return };
+        if *decl.name.text != *"cross_entropy" || !self.entry.probabilities.contains(&logits.value) {
+            return;
+        }
+        let warning = Diagnostic::warning(Code::W0002, *span, "`cross_entropy` takes logits, and these are probabilities")
+            .label("this comes from `softmax`")
+            .help("leave `softmax` out: `cross_entropy(logits, label)` applies it itself");
+        self.tell(warning);
     }
 
     fn refuse_recursion(&mut self, decl: &'a ast::Fn, owner: &Owner<'a>, site: &CallSite) -> R<()> {
@@ -747,9 +766,4 @@ impl<'a> Cx<'a> {
     pub fn default_dtype(&self, is_integer: bool) -> DType {
         if is_integer { DType::I32 } else { self.entry.real }
     }
-}
-
-/// Whether a number is written as a float.
-pub(crate) fn is_float_literal(value: &Value<'_>) -> bool {
-    matches!(value, Value::Number(number) if matches!(number.kind, NumberKind::Float(_) | NumberKind::Formula(_)))
 }

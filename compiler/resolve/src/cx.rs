@@ -21,6 +21,8 @@ use std::sync::Arc;
 const MOST_CALLS: usize = 100;
 /// Expressions, blocks and calls together may nest that deep; the stack of [`crate::resolve`] is made for it.
 const MOST_NESTING: u32 = 1500;
+/// So many expressions and statements are evaluated in all; the largest models take a hundredth.
+const MOST_WORK: u32 = 500_000;
 
 /// A class of dtypes in a signature: one dtype throughout.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -133,6 +135,8 @@ pub(crate) struct Cx<'a> {
     places: BTreeMap<Span, SpanId>,
     scopes: u32,
     depth: u32,
+    /// Expressions and statements evaluated so far.
+    pub work: u32,
 }
 
 impl<'a> Cx<'a> {
@@ -156,6 +160,7 @@ impl<'a> Cx<'a> {
             places: BTreeMap::new(),
             scopes: 0,
             depth: 0,
+            work: 0,
         }
     }
 
@@ -218,6 +223,10 @@ impl<'a> Cx<'a> {
 
     /// Runs `job` one level deeper, or reports that it is too deep.
     pub fn deeper<T>(&mut self, span: Span, job: impl FnOnce(&mut Cx<'a>) -> R<T>) -> R<T> {
+        self.work = self.work.saturating_add(1);
+        if self.work >= MOST_WORK {
+            return Err(self.give_up(span));
+        }
         if self.depth >= MOST_NESTING || self.frames.len() >= MOST_CALLS {
             let error = Diagnostic::error(Code::E0003, span, "this is nested too deep")
                 .note(format!("calls nest at most {MOST_CALLS} deep, expressions and calls together {MOST_NESTING}"));
@@ -227,6 +236,17 @@ impl<'a> Cx<'a> {
         let result = job(self);
         self.depth -= 1;
         result
+    }
+
+    /// Ends an expansion that does not end by itself: told once, everything behind it fails silently.
+    fn give_up(&mut self, span: Span) -> Reported {
+        if self.work > MOST_WORK {
+            return self.report.silent();
+        }
+        let error = Diagnostic::error(Code::E0003, span, "this program expands to too much")
+            .note(format!("calls, loops and lists are expanded; more than {MOST_WORK} expressions were evaluated"))
+            .help("look for functions that call others twice, again and again, and for lists in lists");
+        self.tell(error)
     }
 
     /// Reports a diagnostic. One that stands in the prelude is moved to the user's line that led there.

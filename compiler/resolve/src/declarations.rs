@@ -46,6 +46,7 @@ impl<'a> Cx<'a> {
                 | ast::Item::Optimizer(_) => {}
             }
         }
+        self.check_names(file, module);
         self.tell_unused_overrides();
         self.assemble(functions, not_exported, trains, tests)
     }

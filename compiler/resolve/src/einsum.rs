@@ -135,8 +135,12 @@ impl<'a> Cx<'a> {
             let letters = self.letters(&pattern, part, offset, dots)?;
             if letters.len() != operand.rank() {
                 let shown = self.show(&operand);
-                let title = format!("`{}` names {} axes, and the operand is {shown}", part.trim(), letters.len());
-                return self.pattern_error(&pattern, offset, part.len(), title);
+                let title = format!("`{}` names {}, and the operand is {shown}", part.trim(), counted(letters.len()));
+                let mut error = Diagnostic::error(Code::E0105, pattern.place(self, offset, part.len()), title);
+                if letters.len() == 1 && part.trim().len() == operand.rank() {
+                    error = error.help("letters are words between blanks: `\"b i, i k -> b k\"`");
+                }
+                return Err(self.tell(error));
             }
             self.note_sizes(&pattern, &letters, &operand, &mut sizes)?;
             named.push((letters.into_iter().map(|letter| letter.name).collect::<Vec<_>>(), operand));
@@ -250,7 +254,7 @@ impl<'a> Cx<'a> {
         let to = expand_groups(self.groups(&pattern, right, right_at)?, dots);
         if from.len() != x.rank() {
             let shown = self.show(x);
-            let title = format!("`{}` names {} axes, and the tensor is {shown}", left.trim(), from.len());
+            let title = format!("`{}` names {}, and the tensor is {shown}", left.trim(), counted(from.len()));
             return self.pattern_error(&pattern, 0, left.len(), title);
         }
         let mut sizes: BTreeMap<String, Size> = given.iter().map(|(name, size)| (name.to_string(), size.clone())).collect();
@@ -340,6 +344,10 @@ impl<'a> Cx<'a> {
     fn too_large_join(&mut self, site: Span) -> Reported {
         self.tell(Diagnostic::error(Code::E0114, site, "the joined axis is too large"))
     }
+}
+
+fn counted(axes: usize) -> String {
+    if axes == 1 { "one axis".to_string() } else { format!("{axes} axes") }
 }
 
 fn put(groups: &mut Vec<Group>, open: &mut Option<Group>, letter: Letter) {

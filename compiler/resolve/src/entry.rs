@@ -83,6 +83,8 @@ pub(crate) struct Entry<'a> {
     /// What `f32` reads as: f64 in gradient checks and for f64 parameters in optimizers.
     pub real: DType,
     pub step: Option<crate::train::StepState<'a>>,
+    /// Results of `softmax`, which are no logits.
+    pub probabilities: std::collections::BTreeSet<Value>,
 }
 
 impl<'a> Entry<'a> {
@@ -105,6 +107,7 @@ impl<'a> Entry<'a> {
             faults: Vec::new(),
             real: DType::F32,
             step: None,
+            probabilities: std::collections::BTreeSet::new(),
         }
     }
 

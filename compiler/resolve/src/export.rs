@@ -8,6 +8,7 @@ use crate::program::Function;
 use crate::sizes::SizeName;
 use crate::types::{Element, Form};
 use crate::value::{AxisNameKind, InstanceId, R, Size, Tensor, Value, shape_of};
+use mlc_ir::dim::Dim;
 use mlc_ir::graph::{Input, Output};
 use mlc_ir::ty::{DType, Type};
 use mlc_syntax::ast;
@@ -56,6 +57,7 @@ impl<'a> Cx<'a> {
         (frame.instance, frame.path) = (Some(exported.instance), decl.name.text.to_string());
         let (results, entry) = self.with_entry(Entry::new(Mode::Export, &name), |cx| {
             cx.within(frame, |cx| {
+                cx.take_facts(&decl.params, &decl.requires)?;
                 cx.entry_args(&decl.params, &site)?;
                 cx.requires(&decl.requires, None)?;
                 let value = cx.fn_body(decl)?;
@@ -66,8 +68,65 @@ impl<'a> Cx<'a> {
         Ok(Function { name, model: layer.name.text.to_string(), entry, span: decl.name.span })
     }
 
+    /// What `requires` says about the sizes of the arguments (rule 6): `H % 16 == 0` makes `H` a
+    /// multiple, `A == B` makes one symbol of both. The entry tests both when it is called, since
+    /// every axis of an argument is compared with its type.
+    fn take_facts(&mut self, params: &'a [ast::Param], requires: &'a [ast::Expr]) -> R<()> {
+        let mut fresh = Vec::new();
+        for param in params {
+            self.fresh_sizes(param, &mut fresh)?;
+        }
+        for condition in requires {
+            let ast::ExprKind::Binary { op: ast::BinaryOp::Eq, left, right, .. } = &condition.kind else { continue };
+            match (&left.kind, &right.kind) {
+                (ast::ExprKind::Binary { op: ast::BinaryOp::Rem, left, right, .. }, ast::ExprKind::Int(0)) => {
+                    if let ast::ExprKind::Name(name) = &left.kind
+                        && fresh.contains(name)
+                        && self.unbound_in(right)?.is_none()
+                    {
+                        let divisor = self.static_int(right)?;
+                        self.multiple(name, divisor);
+                    }
+                }
+                (ast::ExprKind::Name(a), ast::ExprKind::Name(b)) if fresh.contains(a) && fresh.contains(b) => {
+                    let known = self.top().locals.get(b).or_else(|| self.top().locals.get(a)).cloned();
+                    let size = match known {
+                        Some(size) => size,
+                        None => Value::size(Size::plain(self.graph.symbol(a))),
+                    };
+                    self.set_local(a, size.clone());
+                    self.set_local(b, size);
+                }
+                _ => {}
+            }
+        }
+        Ok(())
+    }
+
+    /// `H` becomes `16 * (H / 16)`, a multiple by construction.
+    fn multiple(&mut self, name: &Arc<str>, divisor: i64) {
+        if divisor < 2 || self.top().locals.contains_key(name) {
+            return;
+        }
+        let quotient = self.graph.symbol(&format!("({name} / {divisor})"));
+        if let Ok(dim) = Dim::from(quotient).mul(&Dim::from(divisor)) {
+            self.set_local(name, Value::size(Size::plain(dim)));
+        }
+    }
+
+    fn fresh_sizes(&mut self, param: &'a ast::Param, into: &mut Vec<Arc<str>>) -> R<()> {
+        let Form::Tensor { axes, .. } = self.form(&param.ty)? else { return Ok(()) };
+        for axis in axes {
+            let ast::AxisKind::Size(ast::Expr { kind: ast::ExprKind::Name(text), span }) = &axis.kind else { continue };
+            if let SizeName::Unbound = self.size_name(text, *span)? {
+                into.push(text.clone());
+            }
+        }
+        Ok(())
+    }
+
     fn entry_results(&mut self, decl: &'a ast::Fn, value: Value<'a>) -> R<Vec<(Output, mlc_ir::graph::Value)>> {
-        let (names, values) = match (value, decl.result.as_ref().map(|ty| &ty.kind)) {
+        let (names, values): (Vec<String>, Vec<Value<'a>>) = match (value, decl.result.as_ref().map(|ty| &ty.kind)) {
             (Value::Nothing, _) => (Vec::new(), Vec::new()),
             (Value::Tuple(parts), Some(ast::TypeKind::Tuple { fields, .. })) => {
                 let name = |(at, (name, _)): (usize, &(Option<ast::Name>, ast::Type))| {
@@ -82,6 +141,9 @@ impl<'a> Cx<'a> {
             }
             (single, _) => (vec!["out".to_string()], vec![single]),
         };
+        if let Some(twice) = names.iter().enumerate().find(|(at, name)| names[..*at].contains(name)).map(|(_, name)| name) {
+            return self.fail(Code::E0102, decl.span, format!("two results are called `{twice}`"));
+        }
         let mut results = Vec::new();
         for (name, value) in names.into_iter().zip(values) {
             let tensor = self.tensor(value, decl.name.span)?;

@@ -15,7 +15,6 @@ use mlc_syntax::codes::Code;
 use mlc_syntax::diag::Diagnostic;
 use mlc_syntax::span::Span;
 use std::rc::Rc;
-use std::sync::Arc;
 
 /// A loop that is unrolled, a list and a range have at most so many parts.
 pub(crate) const MOST_PARTS: i64 = 1024;
@@ -322,11 +321,6 @@ impl<'a> Cx<'a> {
                 Err(self.tell(error))
             }
         }
-    }
-
-    /// The values of a name that may be assigned several times: used by `+=`.
-    pub fn current(&mut self, text: &Arc<str>, span: Span) -> R<Value<'a>> {
-        self.name(text, span)
     }
 }
 

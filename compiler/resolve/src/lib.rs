@@ -31,6 +31,7 @@ mod init;
 mod instances;
 mod lookup;
 mod metrics;
+mod names;
 mod number;
 mod optimizer;
 mod pipeline;
@@ -109,6 +110,7 @@ fn resolve_parsed(request: &Request, overrides: &[(String, FileId)], sources: &S
         cx.report.add(diagnostic);
     }
     let program = cx.program(request.file, &user);
+    if std::env::var_os("WORK").is_some() { eprintln!("work {}", cx.work); }
     let clean = cx.report.is_clean() && !broken;
     let diagnostics = cx.report.finish();
     (program.filter(|_| clean), diagnostics)

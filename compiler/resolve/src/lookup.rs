@@ -22,6 +22,18 @@ impl<'a> Cx<'a> {
         }
     }
 
+    /// Whether a name means something here, without making its value; an error if not.
+    pub fn require_name(&mut self, text: &Arc<str>, span: Span) -> R<()> {
+        let frame = self.top();
+        let word = matches!(&**text, "inf" | "nan" | "pi" | "training" | "float" | "num" | "f16" | "bf16" | "i8");
+        let known = word
+            || frame.locals.contains_key(text)
+            || self.files.find(frame.file, text).is_some()
+            || dtype_word(text).is_some()
+            || builtins::find(text).is_some();
+        if known { Ok(()) } else { Err(self.unknown_name(text, span)) }
+    }
+
     /// The value of a name, if it has one.
     pub fn find_name(&mut self, text: &Arc<str>, span: Span) -> R<Option<Value<'a>>> {
         if let Some(value) = self.find_nearby(text, span)? {
@@ -111,7 +123,7 @@ impl<'a> Cx<'a> {
             Item::Fn(decl) => Ok(function(Callee::Fn { decl, file, owner: Owner::File })),
             Item::Layer(decl) => Ok(function(Callee::Layer { decl, file })),
             Item::Optimizer(decl) => Ok(function(Callee::Optimizer { decl, file })),
-            Item::Refused(place) => self.unsupported(place, "`extern fn`"),
+            Item::Refused => Err(self.report.silent()),
         }
     }
 

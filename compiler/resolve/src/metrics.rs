@@ -18,7 +18,7 @@ use mlc_ir::ops::select::Select;
 use mlc_ir::scalar::{BinaryOp, CompareOp, Literal, UnaryOp};
 use mlc_ir::ty::{DType, Type};
 use mlc_syntax::span::Span;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 /// How the metrics come from accumulated values.
 #[derive(Debug)]
@@ -67,7 +67,7 @@ impl<'a> Cx<'a> {
                 named.push((name, value));
             }
         }
-        Ok(self.plan(named))
+        self.plan(named, span)
     }
 
     /// The sum over different losses.
@@ -91,25 +91,30 @@ impl<'a> Cx<'a> {
         Ok(total)
     }
 
-    fn plan(&mut self, named: Vec<(String, IrValue)>) -> Plan {
+    fn plan(&mut self, named: Vec<(String, IrValue)>, span: Span) -> R<Plan> {
         let depends = self.column_dependence();
         let mut planner = Planner {
             step: &mut self.entry.builder,
             finish: Builder::new("finish"),
             depends,
             made: BTreeMap::new(),
+            keys: Vec::new(),
             sources: Vec::new(),
             combines: Vec::new(),
             params: Vec::new(),
+            refused: None,
         };
         let mut results = Vec::new();
         for (_, value) in &named {
             let value = planner.value(*value);
             results.push(planner.as_f64(value));
         }
-        let Planner { finish, sources, combines, .. } = planner;
+        let Planner { finish, sources, combines, refused, .. } = planner;
+        if let Some(what) = refused {
+            return self.unsupported(span, what);
+        }
         let names = named.into_iter().map(|(name, _)| name).collect();
-        Plan { names, sources, combines, finish: finish.finish(results) }
+        Ok(Plan { names, sources, combines, finish: finish.finish(results) })
     }
 
     /// For each value of the step: whether it depends on the columns or on their number of rows.
@@ -119,10 +124,12 @@ impl<'a> Cx<'a> {
         for (param, input) in region.params.iter().zip(&self.entry.inputs) {
             depends[param.index()] = matches!(input, Input::Arg(_));
         }
+        let updated: BTreeSet<IrValue> = self.entry.step.iter().flat_map(|step| &step.new).map(|(_, value)| *value).collect();
         for node in &region.nodes {
             let any = node.args.iter().any(|arg| depends[arg.index()]) || mentions_symbols(node);
             for result in &node.results {
-                depends[result.index()] = any;
+                // A new weight comes from the columns by way of the gradient, and still is a weight.
+                depends[result.index()] = any && !updated.contains(result);
             }
         }
         depends
@@ -155,9 +162,13 @@ struct Planner<'b> {
     finish: Builder,
     depends: Vec<bool>,
     made: BTreeMap<IrValue, IrValue>,
+    /// What is accumulated, as the step has it, and as it is given out.
+    keys: Vec<IrValue>,
     sources: Vec<IrValue>,
     combines: Vec<Combine>,
     params: Vec<IrValue>,
+    /// What the runtime cannot put together yet.
+    refused: Option<&'static str>,
 }
 
 impl Planner<'_> {
@@ -212,12 +223,15 @@ impl Planner<'_> {
     fn reduced(&mut self, value: IrValue, kind: ReduceKind) -> IrValue {
         match kind {
             ReduceKind::Sum => self.accumulated(value, Combine::Sum),
-            ReduceKind::Prod => self.accumulated(value, Combine::Prod),
+            ReduceKind::Prod => {
+                self.refused = Some("a product over the columns in a metric");
+                self.mean_over_batches(value)
+            }
             ReduceKind::Max => self.accumulated(value, Combine::Max),
             ReduceKind::Min => self.accumulated(value, Combine::Min),
             ReduceKind::Any | ReduceKind::All => {
                 let number = self.step.add1(Cast { dtype: DType::I32 }, &[value]);
-                self.depends.push(true);
+                self.depends.resize(self.step.region().values.len(), true);
                 let combine = if kind == ReduceKind::Any { Combine::Max } else { Combine::Min };
                 let total = self.accumulated(number, combine);
                 let zero = self.constant(Literal::zero(DType::F64));
@@ -264,11 +278,17 @@ impl Planner<'_> {
 
     /// A value of the step that is put together over batches.
     fn accumulated(&mut self, source: IrValue, combine: Combine) -> IrValue {
-        let known = self.sources.iter().zip(&self.combines).position(|(other, how)| *other == source && *how == combine);
+        let known = self.keys.iter().zip(&self.combines).position(|(other, how)| *other == source && *how == combine);
         if let Some(at) = known {
             return self.params[at];
         }
-        self.sources.push(source);
+        let stored = match self.step.ty(source).dtype {
+            DType::I64 | DType::U8 => self.step.add1(Cast { dtype: DType::F64 }, &[source]),
+            DType::F32 | DType::F64 | DType::I32 | DType::Bool => source,
+        };
+        self.depends.resize(self.step.region().values.len(), true);
+        self.keys.push(source);
+        self.sources.push(stored);
         self.combines.push(combine);
         let param = self.finish.param(Type::scalar(DType::F64));
         self.params.push(param);

@@ -29,7 +29,6 @@ pub(crate) enum NumberKind {
 /// A float formula of sizes.
 #[derive(Clone, Debug)]
 pub(crate) enum Formula {
-    Number(Number),
     Unary(UnaryOp, Number),
     Binary(BinaryOp, Number, Number),
 }

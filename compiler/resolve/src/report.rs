@@ -45,11 +45,6 @@ impl Reporter {
         !self.found.iter().any(|diagnostic| diagnostic.severity == Severity::Error)
     }
 
-    /// Whether an error begins at this place.
-    pub fn knows(&self, span: Span) -> bool {
-        self.found.iter().any(|diagnostic| diagnostic.primary.as_ref().is_some_and(|label| label.span == span))
-    }
-
     /// All, in source order; those without a place first.
     pub fn finish(mut self) -> Vec<Diagnostic> {
         self.found.sort_by_key(|diagnostic| diagnostic.primary.as_ref().map(|label| (label.span.file, label.span.lo)));

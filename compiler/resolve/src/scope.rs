@@ -14,20 +14,11 @@ pub(crate) enum Item<'a> {
     Layer(&'a ast::Layer),
     Optimizer(&'a ast::Optimizer),
     /// Declared, but not supported yet; the declaration has been refused.
-    Refused(Span),
+    Refused,
 }
 
-impl Item<'_> {
-    fn span(&self) -> Span {
-        match self {
-            Item::Const(item) => item.name.span,
-            Item::Fn(item) => item.name.span,
-            Item::Layer(item) => item.name.span,
-            Item::Optimizer(item) => item.name.span,
-            Item::Refused(span) => *span,
-        }
-    }
-}
+/// Declarations by name, with the file and the place of the name.
+type Names<'a> = BTreeMap<&'a str, (Item<'a>, FileId, Span)>;
 
 /// Whose text a file is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -48,8 +39,8 @@ pub(crate) struct File<'a> {
 #[derive(Debug, Default)]
 pub(crate) struct Files<'a> {
     pub list: Vec<File<'a>>,
-    user: BTreeMap<&'a str, (Item<'a>, FileId)>,
-    prelude: BTreeMap<&'a str, (Item<'a>, FileId)>,
+    user: Names<'a>,
+    prelude: Names<'a>,
 }
 
 impl<'a> Files<'a> {
@@ -62,9 +53,9 @@ impl<'a> Files<'a> {
         for item in &file.module.items {
             let Some((name, item)) = named(item) else { continue };
             match names.get(&*name.text) {
-                Some((first, _)) => found.push(twice(name, first.span())),
+                Some((.., first)) => found.push(twice(name, *first)),
                 None => {
-                    names.insert(&name.text, (item, file.id));
+                    names.insert(&name.text, (item, file.id, name.span));
                 }
             }
         }
@@ -82,12 +73,12 @@ impl<'a> Files<'a> {
             Origin::User => self.user.get(name),
             Origin::Prelude => None,
         };
-        own.or_else(|| self.prelude.get(name)).copied()
+        own.or_else(|| self.prelude.get(name)).map(|(item, file, _)| (*item, *file))
     }
 
     /// What `name` means in the prelude.
     pub fn find_in_prelude(&self, name: &str) -> Option<(Item<'a>, FileId)> {
-        self.prelude.get(name).copied()
+        self.prelude.get(name).map(|(item, file, _)| (*item, *file))
     }
 
     /// All names that can be seen from `file`, in a fixed order.
@@ -106,7 +97,7 @@ fn named(item: &ast::Item) -> Option<(&ast::Name, Item<'_>)> {
         ast::Item::Fn(item) => Some((&item.name, Item::Fn(item))),
         ast::Item::Layer(item) => Some((&item.name, Item::Layer(item))),
         ast::Item::Optimizer(item) => Some((&item.name, Item::Optimizer(item))),
-        ast::Item::Extern(item) => Some((&item.name, Item::Refused(item.name.span))),
+        ast::Item::Extern(item) => Some((&item.name, Item::Refused)),
         ast::Item::Import(_) | ast::Item::Grad(_) | ast::Item::Train(_) | ast::Item::Test(_) => None,
     }
 }

@@ -215,9 +215,11 @@ impl<'a> Cx<'a> {
             return self.require(right, call);
         }
         if let ast::ExprKind::Binary { op: ast::BinaryOp::Or, left, right, .. } = &condition.kind {
-            return match self.static_truth(left)? {
-                true => Ok(()),
-                false => self.require(right, call),
+            return match (self.static_truth(left)?, holds_static(right)) {
+                (true, _) => Ok(()),
+                (false, true) if !self.static_truth(right)? => Err(self.requirement_broken(condition, call, None)),
+                (false, true) => Ok(()),
+                (false, false) => self.require(right, call),
             };
         }
         if let Some((op, left, right)) = comparison(condition) {
@@ -312,6 +314,21 @@ fn with_name<'a>(value: Value<'a>, scope: crate::value::ScopeId, text: &Arc<str>
             Value::Number(number)
         }
         other => other,
+    }
+}
+
+/// Whether a condition compares texts or is made of such: it has no sizes to be checked at run time.
+fn holds_static(condition: &ast::Expr) -> bool {
+    match &condition.kind {
+        ast::ExprKind::Binary { op: ast::BinaryOp::Or | ast::BinaryOp::And, left, right, .. } => {
+            holds_static(left) && holds_static(right)
+        }
+        ast::ExprKind::Binary { left, right, .. } => {
+            let is_text = |side: &ast::Expr| matches!(side.kind, ast::ExprKind::Str(_));
+            is_text(left) || is_text(right)
+        }
+        ast::ExprKind::Bool(_) => true,
+        _ => false,
     }
 }
 

@@ -4,7 +4,6 @@
 use crate::calls::CallSite;
 use crate::cx::{Class, Cx, FrameKind};
 use crate::lookup::dtype_word;
-use crate::number::NumberKind;
 use crate::report::Reported;
 use crate::sizes::{Agreement, SizeName, Undecided};
 use crate::value::{AxisNameKind, InstanceId, R, Size, Value};
@@ -150,8 +149,9 @@ impl<'a> Cx<'a> {
                 _ => Err(self.wrong_kind(ty, &value, span, name)),
             },
             Form::Tensor { element, axes: [] } => match (value, element) {
+                // Static numbers take the dtype they meet: an `eps: f32` is exact where f32 reads as f64.
                 (Value::Number(number), Element::Exact(dtype)) if dtype.is_float() || number.is_integer() => {
-                    Ok(Value::Number(number.typed(dtype)))
+                    Ok(Value::Number(number))
                 }
                 (Value::Number(number), Element::Class(_)) => Ok(Value::Number(number)),
                 (value, _) => Err(self.wrong_kind(ty, &value, span, name)),
@@ -219,8 +219,12 @@ impl<'a> Cx<'a> {
         let wanted = self.sources.text(ty.span).to_string();
         let shown = self.show_value(value);
         let mut error = Diagnostic::error(Code::E0122, span, format!("`{name}` takes `{wanted}`, and this is {shown}"));
-        if let Value::Tensor(_) | Value::Lazy(_) = value {
-            error = error.note("an argument of this type must be known when compiling");
+        match value {
+            Value::Tensor(_) | Value::Lazy(_) => error = error.note("an argument of this type must be known when compiling"),
+            Value::Number(_) if wanted == "bool" && name == "bias" => {
+                error = error.help("the input size is not given: it is found by the first use");
+            }
+            _ => {}
         }
         self.tell(error)
     }
@@ -232,7 +236,7 @@ impl<'a> Cx<'a> {
             Element::Class(class) if !class.takes(actual) => None,
             Element::Class(class) => Some(self.class_dtype(class).unwrap_or(actual)),
         };
-        if wanted == Some(actual) || (wanted == Some(DType::I32) && actual == DType::I64 && false) {
+        if wanted == Some(actual) {
             if let Element::Class(class) = element {
                 self.bind_class(class, actual);
             }
@@ -330,7 +334,11 @@ impl<'a> Cx<'a> {
             }
         };
         if bound.len() != actual.len() {
-            let detail = format!("`*{}` is {}", name.text, self.show_axes(&bound));
+            let mut detail = format!("`*{}` is {}", name.text, self.show_axes(&bound));
+            let (long, short) = if bound.len() > actual.len() { (&bound[..], actual) } else { (actual, &bound[..]) };
+            if long.len() == short.len() + 1 && long.last().is_some_and(|axis| axis.dim.is(1)) {
+                detail = format!("{detail}; `y[:, 0]` takes a last axis of 1 away");
+            }
             return Err(self.mismatch(found, Some(detail)));
         }
         for (declared, actual) in bound.iter().zip(actual) {
@@ -526,11 +534,6 @@ impl<'a> Cx<'a> {
     pub fn in_update(&self) -> bool {
         matches!(self.top().kind, FrameKind::Update)
     }
-}
-
-/// Whether a float number stands where an integer is needed.
-pub(crate) fn is_float_number(value: &Value<'_>) -> bool {
-    matches!(value, Value::Number(number) if !matches!(number.kind, NumberKind::Int(_)))
 }
 
 fn is_pack(axis: &ast::Axis) -> bool {

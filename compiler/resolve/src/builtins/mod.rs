@@ -137,10 +137,9 @@ impl<'a> Args<'a> {
         site: &CallSite,
         expected: Option<&Expected>,
     ) -> R<Args<'a>> {
-        let by_position = args.iter().all(|arg| arg.name.is_none());
-        let skip_shape = builtin.initialiser && expected.is_some() && builtin.params.first() == Some(&"shape");
+        let no_shape = builtin.initialiser && expected.is_some() && !args.first().is_some_and(is_shape);
         let mut all = Args { expected: expected.cloned(), ..Args::new(builtin, site) };
-        if skip_shape && by_position {
+        if no_shape {
             let placed = cx.place_args(&builtin.params[1..], args, site)?;
             all.evaluate(cx, std::iter::once(None).chain(placed))?;
         } else {
@@ -302,6 +301,15 @@ impl<'a> Args<'a> {
                 cx.fail(Code::E0119, span, title)
             }
         }
+    }
+}
+
+/// Whether an argument is written as a shape.
+fn is_shape(arg: &ArgIn<'_>) -> bool {
+    match (&arg.name, &arg.value) {
+        (Some((name, _)), _) => **name == *"shape",
+        (None, ArgValue::Expr(expr)) => matches!(expr.kind, ast::ExprKind::List(_)),
+        (None, ArgValue::Value(value, _)) => matches!(value, Value::List(_) | Value::Pack(_)),
     }
 }
 

@@ -4,6 +4,7 @@ use super::{Args, Builtin, named};
 use crate::arith::Operation;
 use crate::cx::Cx;
 use crate::number::Number;
+use crate::report::Reported;
 use crate::value::{R, Size, Tensor, Value, shape_of};
 use mlc_ir::dim::Dim;
 use mlc_ir::index::Extreme;
@@ -13,6 +14,7 @@ use mlc_ir::scalar::BinaryOp;
 use mlc_ir::ty::DType;
 use mlc_syntax::codes::Code;
 use mlc_syntax::diag::Diagnostic;
+use mlc_syntax::span::Span;
 
 const PARAMS: &[&str] = &["x", "axis", "over", "keep"];
 
@@ -51,7 +53,7 @@ fn reduce<'a>(cx: &mut Cx<'a>, args: Args<'a>) -> R<Value<'a>> {
 }
 
 /// `prod(K)` is the number of elements of a pack.
-fn reduce_static<'a>(cx: &mut Cx<'a>, kind: ReduceKind, value: &Value<'a>, span: mlc_syntax::span::Span) -> R<Value<'a>> {
+fn reduce_static<'a>(cx: &mut Cx<'a>, kind: ReduceKind, value: &Value<'a>, span: Span) -> R<Value<'a>> {
     let sizes = cx.as_shape(value, span)?;
     let (op, start) = if kind == ReduceKind::Prod { (BinaryOp::Mul, 1) } else { (BinaryOp::Add, 0) };
     let place = Operation { symbol: if op == BinaryOp::Mul { "*" } else { "+" }, span, left: span, right: span };
@@ -63,7 +65,7 @@ fn reduce_static<'a>(cx: &mut Cx<'a>, kind: ReduceKind, value: &Value<'a>, span:
 }
 
 /// The operand in the dtype that the reduction works in.
-fn prepared<'a>(cx: &mut Cx<'a>, kind: ReduceKind, args: &Args<'a>, x: Tensor, span: mlc_syntax::span::Span) -> R<Tensor> {
+fn prepared<'a>(cx: &mut Cx<'a>, kind: ReduceKind, args: &Args<'a>, x: Tensor, span: Span) -> R<Tensor> {
     let of_bool = matches!(kind, ReduceKind::Any | ReduceKind::All);
     match (of_bool, x.dtype == DType::Bool, kind) {
         (true, true, _) | (false, false, _) => Ok(x),
@@ -87,12 +89,26 @@ fn chosen_axes<'a>(cx: &mut Cx<'a>, args: &Args<'a>, x: &Tensor) -> R<Vec<usize>
     match args.get("axis") {
         None => Ok((0..x.rank()).collect()),
         Some((Value::Tuple(parts), _)) if parts.is_empty() => Ok((0..x.rank()).collect()),
+        Some((Value::Tensor(_) | Value::Lazy(_), other)) => Err(two_operands(cx, args, other)),
         Some((value, axis_span)) => {
             let mut axes = cx.axes_by_number(x.rank(), &value, axis_span)?;
             axes.sort_unstable();
             Ok(axes)
         }
     }
+}
+
+/// `max(a, b)` is meant as the larger of two.
+fn two_operands<'a>(cx: &mut Cx<'a>, args: &Args<'a>, span: Span) -> Reported {
+    let name = args.builtin.name;
+    let mut error = Diagnostic::error(Code::E0103, span, format!("`{name}` reduces one tensor, and this is a second"))
+        .note("its second argument is the axis: `axis: -1`");
+    error = match name {
+        "max" => error.help("the larger of two is `maximum(a, b)`"),
+        "min" => error.help("the smaller of two is `minimum(a, b)`"),
+        _ => error.help(format!("add them first: `{name}(a + b)`")),
+    };
+    cx.tell(error)
 }
 
 fn reduced<'a>(cx: &mut Cx<'a>, kind: ReduceKind, args: &Args<'a>, x: &Tensor, axes: Vec<usize>) -> R<Tensor> {

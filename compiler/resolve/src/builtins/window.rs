@@ -215,9 +215,9 @@ impl<'a> Cx<'a> {
         let mut pairs = Vec::new();
         for part in &parts {
             let pair = match part {
-                Value::Tuple(pair) | Value::List(pair) if pair.len() == 2 => (self.as_int(&pair[0], span)?, self.as_int(&pair[1], span)?),
+                Value::Tuple(pair) | Value::List(pair) if pair.len() == 2 => (self.padding(&pair[0], span)?, self.padding(&pair[1], span)?),
                 single => {
-                    let both = self.as_int(single, span)?;
+                    let both = self.padding(single, span)?;
                     (both, both)
                 }
             };
@@ -227,6 +227,20 @@ impl<'a> Cx<'a> {
             pairs.push(pair);
         }
         Ok(pairs)
+    }
+
+    /// Places of padding, which are known when compiling.
+    fn padding(&mut self, value: &Value<'a>, span: Span) -> R<i64> {
+        let size = match value {
+            Value::Number(number) => number.as_size(),
+            _ => None,
+        };
+        if size.is_none_or(|size| size.dim.as_const().is_some()) {
+            return self.as_int(value, span);
+        }
+        let error = Diagnostic::error(Code::E0110, span, "the padding depends on sizes that are known only when the program runs")
+            .help("with `padding: \"same\"` and a stride of 2 say `requires H % 2 == 0, W % 2 == 0`, or give `pad: 1`");
+        Err(self.tell(error))
     }
 }
 

@@ -1,0 +1,242 @@
+//! Names in code that no entry reaches: functions nobody calls, layers nobody makes. Evaluation
+//! tells unknown names where it comes along; this tells the others. Names only, no types: what is
+//! assigned anywhere in a function counts as known throughout it.
+
+use crate::cx::{Cx, FrameKind};
+use crate::value::Value;
+use mlc_syntax::ast::{self, ExprKind, StmtKind, TypeKind};
+use mlc_syntax::span::{FileId, Span};
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
+/// Names that are known in a piece of code, and those it reads.
+#[derive(Clone, Debug, Default)]
+struct Names {
+    known: BTreeSet<Arc<str>>,
+    read: Vec<(Arc<str>, Span)>,
+}
+
+impl<'a> Cx<'a> {
+    /// Reports the unknown names of a file.
+    pub fn check_names(&mut self, file: FileId, module: &'a ast::Module) {
+        for item in &module.items {
+            match item {
+                ast::Item::Fn(decl) => self.check_code(file, &of_fn(decl, &Names::default())),
+                ast::Item::Layer(layer) => {
+                    let surroundings = of_layer(layer);
+                    self.check_code(file, &surroundings);
+                    self.check_fns(file, &layer.members, &surroundings);
+                }
+                ast::Item::Optimizer(optimizer) => {
+                    let surroundings = of_members(&optimizer.params, &optimizer.members);
+                    self.check_code(file, &surroundings);
+                    self.check_fns(file, &optimizer.members, &surroundings);
+                }
+                ast::Item::Train(train) => {
+                    let surroundings = of_members(&[], &train.members);
+                    self.check_fns(file, &train.members, &surroundings);
+                }
+                ast::Item::Import(_) | ast::Item::Const(_) | ast::Item::Grad(_) | ast::Item::Extern(_) | ast::Item::Test(_) => {}
+            }
+        }
+    }
+
+    fn check_fns(&mut self, file: FileId, members: &'a [ast::Member], surroundings: &Names) {
+        for member in members {
+            if let ast::Member::Fn(decl) = member {
+                self.check_code(file, &of_fn(decl, surroundings));
+            }
+        }
+    }
+
+    fn check_code(&mut self, file: FileId, names: &Names) {
+        let mut frame = self.new_frame(FrameKind::File, file);
+        frame.locals = names.known.iter().map(|name| (name.clone(), Value::Nothing)).collect();
+        self.within(frame, |cx| {
+            for (name, span) in &names.read {
+                let _ = cx.require_name(name, *span);
+            }
+        });
+    }
+}
+
+/// What the functions of a layer see.
+fn of_layer(layer: &ast::Layer) -> Names {
+    of_members(&layer.params, &layer.members)
+}
+
+fn of_members(params: &[ast::Param], members: &[ast::Member]) -> Names {
+    let mut names = Names::default();
+    for param in params {
+        names.param(param);
+    }
+    for member in members {
+        match member {
+            ast::Member::Param(tensor) | ast::Member::State(tensor) => {
+                names.known.insert(tensor.name.text.clone());
+                names.ty(&tensor.ty);
+                tensor.init.iter().for_each(|init| names.expr(init));
+            }
+            ast::Member::Fn(decl) => {
+                names.known.insert(decl.name.text.clone());
+            }
+            ast::Member::Bind(bind) => {
+                names.known.extend(bind.names.iter().map(|name| name.text.clone()));
+                names.expr(&bind.value);
+            }
+        }
+    }
+    names
+}
+
+fn of_fn(decl: &ast::Fn, surroundings: &Names) -> Names {
+    let mut names = Names { known: surroundings.known.clone(), read: Vec::new() };
+    for param in &decl.params {
+        names.param(param);
+    }
+    decl.result.iter().for_each(|ty| names.ty(ty));
+    decl.requires.iter().for_each(|condition| names.expr(condition));
+    names.block(&decl.body);
+    names
+}
+
+impl Names {
+    fn param(&mut self, param: &ast::Param) {
+        self.known.insert(param.name.text.clone());
+        self.ty(&param.ty);
+        param.default.iter().for_each(|default| self.expr(default));
+    }
+
+    /// The sizes that a type names are known behind it.
+    fn ty(&mut self, ty: &ast::Type) {
+        match &ty.kind {
+            TypeKind::Named { axes, .. } => {
+                for axis in axes.iter().flatten() {
+                    self.known.extend(axis.label.iter().map(|label| label.text.clone()));
+                    match &axis.kind {
+                        ast::AxisKind::Pack(name) => {
+                            self.known.insert(name.text.clone());
+                        }
+                        ast::AxisKind::Size(size) => self.sizes(size),
+                        ast::AxisKind::Hole | ast::AxisKind::HolePack => {}
+                    }
+                }
+            }
+            TypeKind::Tuple { fields, .. } => fields.iter().for_each(|(_, ty)| self.ty(ty)),
+        }
+    }
+
+    fn sizes(&mut self, size: &ast::Expr) {
+        match &size.kind {
+            ExprKind::Name(text) => {
+                self.known.insert(text.clone());
+            }
+            ExprKind::Unary { operand, .. } => self.sizes(operand),
+            ExprKind::Binary { left, right, .. } => {
+                self.sizes(left);
+                self.sizes(right);
+            }
+            ExprKind::Call { args, .. } => args.iter().for_each(|arg| self.sizes(&arg.value)),
+            _ => {}
+        }
+    }
+
+    fn block(&mut self, block: &ast::Block) {
+        block.stmts.iter().for_each(|stmt| self.stmt(stmt));
+    }
+
+    fn stmt(&mut self, stmt: &ast::Stmt) {
+        match &stmt.kind {
+            StmtKind::Return(values) | StmtKind::Yield(values) => values.iter().for_each(|value| self.expr(value)),
+            StmtKind::Minimize { loss, over, with } => [loss, over, with].into_iter().for_each(|part| self.expr(part)),
+            StmtKind::Metric { value, .. } => self.expr(value),
+            StmtKind::Assert { condition, .. } => self.expr(condition),
+            StmtKind::For { names, iterables, condition, body, .. } => {
+                self.known.extend(names.iter().map(|name| name.text.clone()));
+                iterables.iter().chain(condition).for_each(|part| self.expr(part));
+                self.block(body);
+            }
+            StmtKind::If { condition, then, otherwise } => {
+                self.expr(condition);
+                self.block(then);
+                otherwise.iter().for_each(|block| self.block(block));
+            }
+            StmtKind::Annotated { name, ty, value } => {
+                self.known.insert(name.text.clone());
+                self.ty(ty);
+                self.expr(value);
+            }
+            StmtKind::Assign { targets, values, .. } => {
+                for target in targets {
+                    match &target.kind {
+                        ExprKind::Name(text) => {
+                            self.known.insert(text.clone());
+                        }
+                        _ => self.expr(target),
+                    }
+                }
+                values.iter().for_each(|value| self.expr(value));
+            }
+            StmtKind::Expr(expr) => self.expr(expr),
+        }
+    }
+
+    fn expr(&mut self, expr: &ast::Expr) {
+        match &expr.kind {
+            ExprKind::Name(text) => self.read.push((text.clone(), expr.span)),
+            ExprKind::Int(_) | ExprKind::Float(_) | ExprKind::Str(_) | ExprKind::Bool(_) | ExprKind::Error => {}
+            ExprKind::Tuple(parts) | ExprKind::List(parts) => parts.iter().for_each(|part| self.expr(part)),
+            ExprKind::Stack { value, count } => {
+                self.expr(value);
+                self.expr(count);
+            }
+            ExprKind::Comprehension { value, names, iterable } => {
+                self.known.extend(names.iter().map(|name| name.text.clone()));
+                self.expr(iterable);
+                self.expr(value);
+            }
+            ExprKind::Splice(inner) => self.expr(inner),
+            ExprKind::Call { callee, args, .. } => {
+                self.expr(callee);
+                let named_axes = |arg: &ast::Arg| arg.name.as_ref().is_some_and(|name| *name.text == *"over");
+                args.iter().filter(|arg| !named_axes(arg)).for_each(|arg| self.expr(&arg.value));
+            }
+            ExprKind::Index { base, indices } => {
+                self.expr(base);
+                indices.iter().for_each(|index| self.index(index));
+            }
+            ExprKind::Field { base, .. } => self.expr(base),
+            ExprKind::Unary { operand, .. } => self.expr(operand),
+            ExprKind::Binary { left, right, .. } => {
+                self.expr(left);
+                self.expr(right);
+            }
+            ExprKind::Range { start, end } => {
+                self.expr(start);
+                self.expr(end);
+            }
+            ExprKind::If { condition, then, otherwise } => {
+                [condition, then, otherwise].into_iter().for_each(|part| self.expr(part));
+            }
+            ExprKind::Scan(scan) => self.scan(scan),
+        }
+    }
+
+    fn index(&mut self, index: &ast::Index) {
+        match index {
+            ast::Index::Ellipsis(_) | ast::Index::New(_) => {}
+            ast::Index::At(at) => self.expr(at),
+            ast::Index::Slice { start, end, step, .. } => [start, end, step].into_iter().flatten().for_each(|part| self.expr(part)),
+        }
+    }
+
+    fn scan(&mut self, scan: &ast::Scan) {
+        for (name, first) in &scan.carries {
+            self.known.insert(name.text.clone());
+            self.expr(first);
+        }
+        self.known.extend(scan.names.iter().map(|name| name.text.clone()));
+        scan.iterables.iter().for_each(|part| self.expr(part));
+        self.block(&scan.body);
+    }
+}
