@@ -159,7 +159,9 @@ impl Emit<'_> {
         if dtype != DType::Bool {
             return Val { v: self.b.def(Op::Select(c.v, x, y), ty), dtype };
         }
-        let c = self.widen(c.v, ty.lanes);
+        let (c, x) = self.same_lanes(c.v, x);
+        let (c, y) = self.same_lanes(c, y);
+        let ty = self.b.ty(c);
         let taken = self.b.def(Op::MaskAnd(c, x), ty);
         let not = self.b.def(Op::MaskNot(c), self.b.ty(c));
         let other = self.b.def(Op::MaskAnd(not, y), ty);

@@ -119,9 +119,23 @@ impl Emit<'_> {
         self.b.def(Op::ICmp(Cmp::Ne, vector, zero), Ty::mask_of(vector_ty))
     }
 
+    /// Two values in equally many lanes; masks of equal width.
     pub(super) fn same_lanes(&mut self, a: V, b: V) -> (V, V) {
         let lanes = self.lanes_of(a).max(self.lanes_of(b));
-        (self.widen(a, lanes), self.widen(b, lanes))
+        let (a, b) = (self.widen(a, lanes), self.widen(b, lanes));
+        if self.b.ty(a).elem != Elem::Mask || self.b.ty(a).bits == self.b.ty(b).bits {
+            return (a, b);
+        }
+        (self.narrow_mask(a), self.narrow_mask(b))
+    }
+
+    /// A mask for elements of 32 bits: masks of other widths meet in scalar code alone.
+    fn narrow_mask(&mut self, mask: V) -> V {
+        if self.b.ty(mask).bits == 32 {
+            return mask;
+        }
+        let number = self.mask_number(mask);
+        self.register_value(number, DType::Bool).v
     }
 
     /// As memory holds it: bools as 0 and 1 in an i32 register; spread over lanes for a vector.

@@ -351,9 +351,11 @@ fn graph(seed: u64) -> (Graph, Vec<Vec<Tensor>>) {
     let mut rng = Rng(seed.wrapping_mul(0x9e37_79b9_7f4a_7c15));
     rng.next();
     let mut generator = Generator { rng, b: Builder::new("random"), pool: Vec::new() };
-    for _ in 0..3 {
-        generator.param();
-    }
+    // Both symbols are known from the first argument.
+    let first = generator.b.param(Type::new(DType::F32, symbols.map(Dim::from).to_vec()));
+    generator.pool.push(Known { value: first, bound: 1.0, exact: true });
+    generator.param();
+    generator.param();
     let steps = 8 + generator.rng.below(30);
     for _ in 0..steps {
         generator.step();
