@@ -38,7 +38,17 @@ pub fn nest(region: &Region, fusion: &Fusion, group: &Group) -> Nest {
         stores.push(Store { buffer, at: Ix::row_major(&identity, &par), value: expr });
     }
     let spans = spans(region, group);
-    Nest { name: name(region, group), spans, par, red, buffers: cx.buffers, reduce, lets: cx.lets, stores }
+    Nest { name: name(region, group), spans, par, red, buffers: cx.buffers, reduce, dealt: false, lets: cx.lets, stores }
+}
+
+/// The nest of a group's fold without anything that was fused with it; `None` if there is no fold, or
+/// nothing else in the group.
+pub fn alone(region: &Region, fusion: &Fusion, group: &Group) -> Option<Nest> {
+    let anchor = group.anchor.filter(|_| group.members.len() > 1)?;
+    let Some(Definition::Reduce { .. }) = fusion.definitions[anchor.index()] else { return None };
+    let roots = region.nodes[anchor.index()].results.to_vec();
+    let members = std::collections::BTreeMap::from([(anchor, crate::fuse::Role::Epilogue)]);
+    Some(nest(region, fusion, &Group { anchor: Some(anchor), roots, members }))
 }
 
 fn last(values: &[Value]) -> &Value {

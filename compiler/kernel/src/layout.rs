@@ -10,22 +10,48 @@ use mlc_ir::graph::SpanId;
 use mlc_ir::index::{AxisId, Cond, Ix, IxAtom, result_axes};
 use std::sync::Arc;
 
-/// The nest in its final layout, and the copies to be made before it.
-pub fn prepare(mut nest: Nest, next_copy: &mut u32) -> (Nest, Vec<Nest>) {
+/// The nest in its final layout, and the copies to be made before it. `alone` is its fold without
+/// anything fused with it, if that is another nest.
+pub fn prepare(mut nest: Nest, alone: Option<Nest>, next_copy: &mut u32) -> (Nest, Vec<Nest>) {
     let mut copies = Vec::new();
     if let Some(Reduction::Dot { left, right, dtype }) = nest.reduce.clone() {
         let left = copy_operand(&mut nest, left, &mut copies, next_copy);
         let right = copy_operand(&mut nest, right, &mut copies, next_copy);
         nest.reduce = Some(Reduction::Dot { dtype, left, right });
     }
-    (finish(nest), copies.into_iter().map(finish).collect())
+    (finish(nest, alone), copies.into_iter().map(|copy| finish(copy, None)).collect())
 }
 
-fn finish(mut nest: Nest) -> Nest {
-    let buffers = nest.buffers.clone();
-    map_roots(&mut nest, &mut |e| linear(e, &buffers));
+fn finish(mut nest: Nest, alone: Option<Nest>) -> Nest {
+    number_loads(&mut nest);
+    if let Some(Reduction::Fold { .. }) = &nest.reduce {
+        order_terms(&mut nest, alone);
+    }
     merge_axes(&mut nest);
     nest
+}
+
+/// Settles the order of a fold's terms by the fold alone, so that fusion changes no bit: how its
+/// reduced axes are dealt, and which of them are one.
+fn order_terms(nest: &mut Nest, alone: Option<Nest>) {
+    let mut alone = match alone {
+        Some(mut alone) => {
+            number_loads(&mut alone);
+            alone
+        }
+        None => nest.clone(),
+    };
+    merge_axes(&mut alone);
+    let Some(Reduction::Fold { value, .. }) = &alone.reduce else { return };
+    nest.dealt = !alone.red.is_empty() && !alone.contiguous_outputs(value);
+    if !nest.dealt {
+        return;
+    }
+    for inner in (1..alone.red.len()).rev() {
+        if mergeable(&alone, alone.par.len() + inner - 1) {
+            merge(nest, nest.par.len() + inner - 1);
+        }
+    }
 }
 
 fn map_roots(nest: &mut Nest, f: &mut dyn FnMut(&ExprRef) -> ExprRef) {
@@ -151,6 +177,7 @@ fn copy_nest(spans: &[SpanId], source: &Buffer, window: &[Window], order: &[usiz
         red: Vec::new(),
         buffers: vec![source.clone(), target],
         reduce: None,
+        dealt: false,
         lets: Vec::new(),
         stores: vec![Store {
             buffer: 1,
@@ -162,6 +189,11 @@ fn copy_nest(spans: &[SpanId], source: &Buffer, window: &[Window], order: &[usiz
 }
 
 // ---- row-major numbers
+
+fn number_loads(nest: &mut Nest) {
+    let buffers = nest.buffers.clone();
+    map_roots(nest, &mut |e| linear(e, &buffers));
+}
 
 fn linear(expr: &ExprRef, buffers: &[Buffer]) -> ExprRef {
     // Substituting nothing visits shared nodes once; loads are rewritten on the way.
@@ -182,17 +214,14 @@ fn rewrite_loads(expr: &ExprRef, new: &dyn Fn(usize, &Address) -> Option<Address
 
 // ---- merging axes
 
-/// Merges neighbouring axes of maps and folds wherever all accesses allow it.
+/// Merges neighbouring parallel axes of maps and folds wherever all accesses allow it.
 fn merge_axes(nest: &mut Nest) {
     if matches!(nest.reduce, Some(Reduction::Dot { .. } | Reduction::Best { .. })) {
         return;
     }
-    let mut outer = (nest.par.len() + nest.red.len()).saturating_sub(1);
-    while outer > 0 {
-        outer -= 1;
-        let border = nest.par.len();
-        if outer + 1 != border && outer + 1 < nest.par.len() + nest.red.len() && mergeable(nest, outer) {
-            merge(nest, outer);
+    for inner in (1..nest.par.len()).rev() {
+        if mergeable(nest, inner - 1) {
+            merge(nest, inner - 1);
         }
     }
 }
@@ -234,14 +263,22 @@ fn cond_untouched(cond: &Cond, untouched: &dyn Fn(&Ix) -> bool) -> bool {
     }
 }
 
+/// Makes `outer` and the axis behind it one: where an access does not walk them as one, it takes them
+/// apart again.
 fn merge(nest: &mut Nest, outer: usize) {
+    let Some(inner) = extent(nest, outer + 1).as_const() else { return };
+    let as_one = mergeable(nest, outer);
     let product = match extent(nest, outer).mul(extent(nest, outer + 1)) {
         Ok(product) => product,
         Err(_) => return,
     };
     let with = |AxisId(axis): AxisId| match (axis as usize).cmp(&outer) {
         std::cmp::Ordering::Less => Ix::axis(AxisId(axis)),
-        std::cmp::Ordering::Equal => Ix::constant(0),
+        std::cmp::Ordering::Equal if as_one => Ix::constant(0),
+        std::cmp::Ordering::Equal => Ix::axis(AxisId(axis)).floor_div(inner),
+        std::cmp::Ordering::Greater if !as_one && axis as usize == outer + 1 => {
+            Ix::axis(AxisId(axis - 1)).modulo(inner)
+        }
         std::cmp::Ordering::Greater => Ix::axis(AxisId(axis - 1)),
     };
     map_roots(nest, &mut |e| e.substitute(&with));

@@ -148,7 +148,8 @@ impl<'a> EntryLowering<'a> {
         let mut nests: Vec<Vec<Nest>> = Vec::new();
         for group in &self.fusion.groups {
             let nest = inline::nest(self.region, &self.fusion, group);
-            let (nest, before) = layout::prepare(nest, &mut copies);
+            let alone = inline::alone(self.region, &self.fusion, group);
+            let (nest, before) = layout::prepare(nest, alone, &mut copies);
             nests.push(before.into_iter().chain([nest]).collect());
         }
         let pend = |nests: Vec<Nest>| nests.into_iter().map(|nest| self.pend(nest)).collect();

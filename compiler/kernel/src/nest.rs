@@ -26,6 +26,8 @@ pub struct Nest {
     pub buffers: Vec<Buffer>,
     /// The reduction over `red`.
     pub reduce: Option<Reduction>,
+    /// Whether the terms of a fold are dealt to lanes. The op decides alone, whatever is fused with it.
+    pub dealt: bool,
     /// Values at the parallel axes that stores share; each may use earlier ones.
     pub lets: Vec<ExprRef>,
     /// What is written, in order.
@@ -130,7 +132,7 @@ impl Nest {
             _ if self.red.is_empty() => false,
             Reduction::Best { .. } => false,
             Reduction::Dot { .. } => self.constant_outputs() < FEW_OUTPUTS,
-            Reduction::Fold { value, .. } => !self.contiguous_outputs(value),
+            Reduction::Fold { .. } => self.dealt,
         };
         if lanes { Some(ReducePlan::Lanes) } else { Some(self.chain()) }
     }
@@ -141,7 +143,7 @@ impl Nest {
     }
 
     /// Whether some load of a fold's value walks its buffer along the innermost parallel axis.
-    fn contiguous_outputs(&self, value: &ExprRef) -> bool {
+    pub fn contiguous_outputs(&self, value: &ExprRef) -> bool {
         let Some(last) = self.par.len().checked_sub(1) else { return false };
         if self.par[last].is(1) {
             return false;
