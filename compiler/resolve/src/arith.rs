@@ -17,7 +17,7 @@ use mlc_ir::ops::select::Select;
 use mlc_ir::ops::size::SizeOf;
 use mlc_ir::ops::transpose::Transpose;
 use mlc_ir::ops::unary::Unary;
-use mlc_ir::scalar::{BinaryOp, CompareOp, Literal, UnaryOp};
+use mlc_ir::scalar::{BinaryOp, CompareOp, Distribution, Literal, UnaryOp};
 use mlc_ir::ty::DType;
 use mlc_syntax::codes::Code;
 use mlc_syntax::diag::Diagnostic;
@@ -67,8 +67,9 @@ impl<'a> Cx<'a> {
         };
         if !fits {
             let shown = self.show_value(&Value::Number(number.clone()));
-            let error = Diagnostic::error(Code::E0104, span, format!("{shown} cannot become {dtype}"))
-                .help("`2` may become a float, but `2.0` never becomes an integer; everything else needs `cast(x, f32)`");
+            let error = Diagnostic::error(Code::E0104, span, format!("{shown} cannot become {dtype}")).help(
+                "`2` may become a float, but `2.0` never becomes an integer; everything else needs `cast(x, f32)`",
+            );
             return Err(self.tell(error));
         }
         match &number.kind {
@@ -129,34 +130,32 @@ impl<'a> Cx<'a> {
                 let op = Random { distribution: *distribution, shape: shape_of(&axes), site: *site };
                 let word = self.emit(span, op, &[&seed, &step], axes)?;
                 let word = self.cast(&word, dtype, span)?;
-                let (offset, scale) = self.draw_range(*distribution, first, second, dtype, span)?;
-                self.scale_draw(word, &scale, &offset, span)
+                let scale = self.draw_scale(*distribution, first, second, span)?;
+                self.scale_draw(word, &scale, first, span)
             }
             LazyKind::Linspace { first, last } => self.linspace(axes, first, last, dtype, span),
         }
     }
 
-    /// Offset and scale of a draw: `low`, `high - low`, or mean and deviation.
-    fn draw_range(
+    /// The scale of a draw: `high - low`, or the deviation.
+    fn draw_scale(
         &mut self,
-        distribution: mlc_ir::scalar::Distribution,
+        distribution: Distribution,
         first: &Value<'a>,
         second: &Value<'a>,
-        dtype: DType,
         span: Span,
-    ) -> R<(Value<'a>, Value<'a>)> {
+    ) -> R<Value<'a>> {
         let place = Operation { symbol: "-", span, left: span, right: span };
-        let scale = match distribution {
-            mlc_ir::scalar::Distribution::Uniform => self.binary_values(BinaryOp::Sub, second.clone(), first.clone(), place)?,
-            mlc_ir::scalar::Distribution::Normal => second.clone(),
-        };
-        let _ = dtype;
-        Ok((first.clone(), scale))
+        match distribution {
+            Distribution::Uniform => self.binary_values(BinaryOp::Sub, second.clone(), first.clone(), place),
+            Distribution::Normal => Ok(second.clone()),
+        }
     }
 
     fn scale_draw(&mut self, word: Tensor, scale: &Value<'a>, offset: &Value<'a>, span: Span) -> R<Tensor> {
         let place = |symbol| Operation { symbol, span, left: span, right: span };
-        let is = |value: &Value<'a>, wanted: f64| matches!(value, Value::Number(number) if number.as_f64() == Some(wanted));
+        let is =
+            |value: &Value<'a>, wanted: f64| matches!(value, Value::Number(number) if number.as_f64() == Some(wanted));
         let mut value = Value::Tensor(word);
         if !is(scale, 1.0) {
             value = self.binary_values(BinaryOp::Mul, value, scale.clone(), place("*"))?;
@@ -176,7 +175,8 @@ impl<'a> Cx<'a> {
         }
         let place = |symbol| Operation { symbol, span, left: span, right: span };
         let intervals = Value::Number(Number::size(Size::plain(count.sub(&Dim::one()).unwrap_or(count))));
-        let width = self.binary_values(BinaryOp::Sub, Value::Number(last.clone()), Value::Number(first.clone()), place("-"))?;
+        let width =
+            self.binary_values(BinaryOp::Sub, Value::Number(last.clone()), Value::Number(first.clone()), place("-"))?;
         let share = self.binary_values(BinaryOp::Div, Value::Tensor(positions), intervals, place("/"))?;
         let value = self.binary_values(BinaryOp::Mul, share, width, place("*"))?;
         let value = self.binary_values(BinaryOp::Add, value, Value::Number(first.clone()), place("+"))?;
@@ -243,8 +243,9 @@ impl<'a> Cx<'a> {
                 Err(self.tell(error))
             }
             BinaryOp::Pow if !float => {
-                let error = Diagnostic::error(Code::E0104, place.span, format!("`**` takes floats, and these are {}", a.dtype))
-                    .help("write `cast(x, f32) ** y`");
+                let error =
+                    Diagnostic::error(Code::E0104, place.span, format!("`**` takes floats, and these are {}", a.dtype))
+                        .help("write `cast(x, f32) ** y`");
                 Err(self.tell(error))
             }
             BinaryOp::FloorDiv if float => {
@@ -255,7 +256,13 @@ impl<'a> Cx<'a> {
         }
     }
 
-    fn elementwise(&mut self, op: impl Into<mlc_ir::ops::Op>, a: &Tensor, b: &Tensor, place: Operation<'_>) -> R<Tensor> {
+    fn elementwise(
+        &mut self,
+        op: impl Into<mlc_ir::ops::Op>,
+        a: &Tensor,
+        b: &Tensor,
+        place: Operation<'_>,
+    ) -> R<Tensor> {
         let (a, b) = self.broadcast_pair(a, b, place)?;
         let axes = a.axes.clone();
         self.emit(place.span, op, &[&a, &b], axes)
@@ -271,7 +278,9 @@ impl<'a> Cx<'a> {
             }
             (Value::Bool(x), Value::Bool(y)) => return self.compare_static(op, x, y, place),
             (Value::Str(x), Value::Str(y)) => return self.compare_static(op, x, y, place),
-            (Value::Tuple(_) | Value::List(_), Value::Tuple(_) | Value::List(_)) => return self.compare_sequences(op, &a, &b, place),
+            (Value::Tuple(_) | Value::List(_), Value::Tuple(_) | Value::List(_)) => {
+                return self.compare_sequences(op, &a, &b, place);
+            }
             _ => {}
         }
         let (a, b) = self.common(a, b, place)?;
@@ -329,7 +338,10 @@ impl<'a> Cx<'a> {
                     _ => false,
                 };
                 let dtype = self.default_dtype(integer(&a) && integer(&b));
-                (self.materialise_operand(a, dtype, place.left, place)?, self.materialise_operand(b, dtype, place.right, place)?)
+                (
+                    self.materialise_operand(a, dtype, place.left, place)?,
+                    self.materialise_operand(b, dtype, place.right, place)?,
+                )
             }
         };
         if a.dtype != b.dtype {
@@ -359,23 +371,43 @@ impl<'a> Cx<'a> {
         let error = Diagnostic::error(Code::E0104, place.span, title)
             .also(place.left, self.show(a))
             .also(place.right, self.show(b))
-            .help(format!("write `cast(x, {})` where the conversion is meant", if a.dtype.is_float() { a.dtype } else { b.dtype }));
+            .help(format!(
+                "write `cast(x, {})` where the conversion is meant",
+                if a.dtype.is_float() { a.dtype } else { b.dtype }
+            ));
         self.tell(error)
     }
 
     fn number_error(&mut self, error: NumberError, a: &Number, b: &Number, place: Operation<'_>) -> Reported {
-        let show = |cx: &Cx<'a>, number: &Number| cx.show_static(&Value::Number(number.clone())).unwrap_or_else(|| "a number".into());
+        let show = |cx: &Cx<'a>, number: &Number| {
+            cx.show_static(&Value::Number(number.clone())).unwrap_or_else(|| "a number".into())
+        };
         let (x, y) = (show(self, a), show(self, b));
         let error = match error {
-            NumberError::Overflow => Diagnostic::error(Code::E0114, place.span, format!("{x} {} {y} is too large", place.symbol)),
+            NumberError::Overflow => {
+                Diagnostic::error(Code::E0114, place.span, format!("{x} {} {y} is too large", place.symbol))
+            }
             NumberError::NotExact => Diagnostic::error(Code::E0113, place.span, format!("{x} / {y} is not exact"))
                 .note("`/` between integers and sizes must leave no remainder")
-                .help(format!("write `floor({x} / {y})` or `ceil({x} / {y})` for an integer, `{} / {y}` for a float", float_text(&x))),
-            NumberError::Divisor if y == "0" => Diagnostic::error(Code::E0113, place.span, format!("{x} {} 0", place.symbol)).label("division by zero"),
-            NumberError::Divisor => Diagnostic::error(Code::E0113, place.span, format!("{x} {} {y}: a size is divided by positive numbers only", place.symbol)),
-            NumberError::DTypes(a, b) => Diagnostic::error(Code::E0104, place.span, format!("dtypes do not agree: {a} {} {b}", place.symbol)),
-            NumberError::Exponent => Diagnostic::error(Code::E0113, place.span, format!("{x} ** {y} is not an integer"))
-                .help(format!("write `{} ** {y}` for a float", float_text(&x))),
+                .help(format!(
+                    "write `floor({x} / {y})` or `ceil({x} / {y})` for an integer, `{} / {y}` for a float",
+                    float_text(&x)
+                )),
+            NumberError::Divisor if y == "0" => {
+                Diagnostic::error(Code::E0113, place.span, format!("{x} {} 0", place.symbol)).label("division by zero")
+            }
+            NumberError::Divisor => Diagnostic::error(
+                Code::E0113,
+                place.span,
+                format!("{x} {} {y}: a size is divided by positive numbers only", place.symbol),
+            ),
+            NumberError::DTypes(a, b) => {
+                Diagnostic::error(Code::E0104, place.span, format!("dtypes do not agree: {a} {} {b}", place.symbol))
+            }
+            NumberError::Exponent => {
+                Diagnostic::error(Code::E0113, place.span, format!("{x} ** {y} is not an integer"))
+                    .help(format!("write `{} ** {y}` for a float", float_text(&x)))
+            }
         };
         self.tell(error)
     }
@@ -414,7 +446,8 @@ impl<'a> Cx<'a> {
     fn shapes_differ(&mut self, a: &Tensor, b: &Tensor, place: Operation<'_>) -> Reported {
         let (left, right) = (self.show(a), self.show(b));
         let title = format!("shapes do not agree: {left} {} {right}", place.symbol);
-        let mut error = Diagnostic::error(Code::E0105, place.span, title).also(place.left, left).also(place.right, right);
+        let mut error =
+            Diagnostic::error(Code::E0105, place.span, title).also(place.left, left).also(place.right, right);
         let ends_in_one = |long: &Tensor, short: &Tensor| {
             long.rank() == short.rank() + 1 && long.axes.last().is_some_and(|axis| axis.dim.is(1))
         };
@@ -422,12 +455,15 @@ impl<'a> Cx<'a> {
         if ends_in_one(a, b) || ends_in_one(b, a) {
             error = error.help("take the last axis away: `y[:, 0]`, or give the other one: `x[:, new]`");
         } else if differ {
-            error = error.note("shapes are aligned from the right; sizes must be equal there, or 1 in the operand with fewer axes");
+            error = error.note(
+                "shapes are aligned from the right; sizes must be equal there, or 1 in the operand with fewer axes",
+            );
         } else {
             let symbolic = a.axes.iter().zip(&b.axes).find(|(a, b)| a.dim.decide(&b.dim) == Decision::Ask);
             if let Some((a, b)) = symbolic {
                 let (a, b) = (self.show_dim(&a.dim), self.show_dim(&b.dim));
-                error = error.note(format!("`{a}` and `{b}` may differ when the program runs"))
+                error = error
+                    .note(format!("`{a}` and `{b}` may differ when the program runs"))
                     .help(format!("if they are always equal, give them one name, or say `requires {a} == {b}`"));
             }
         }
@@ -435,14 +471,23 @@ impl<'a> Cx<'a> {
     }
 
     /// `if c then a else b`, elementwise.
-    pub fn select_values(&mut self, c: Value<'a>, a: Value<'a>, b: Value<'a>, place: Operation<'_>, condition: Span) -> R<Tensor> {
+    pub fn select_values(
+        &mut self,
+        c: Value<'a>,
+        a: Value<'a>,
+        b: Value<'a>,
+        place: Operation<'_>,
+        condition: Span,
+    ) -> R<Tensor> {
         let c = self.materialise(c, DType::Bool, condition)?;
         if c.dtype != DType::Bool {
             let title = format!("the condition is {}, and bool is wanted", self.show(&c));
             return self.fail(Code::E0104, condition, title);
         }
         let (a, b) = match (&a, &b) {
-            (Value::Bool(_), Value::Bool(_)) => (self.materialise(a, DType::Bool, place.left)?, self.materialise(b, DType::Bool, place.right)?),
+            (Value::Bool(_), Value::Bool(_)) => {
+                (self.materialise(a, DType::Bool, place.left)?, self.materialise(b, DType::Bool, place.right)?)
+            }
             _ => self.common(a, b, place)?,
         };
         let (a, b) = self.broadcast_pair(&a, &b, place)?;
@@ -462,8 +507,9 @@ impl<'a> Cx<'a> {
         let (a, b) = self.common(a, b, place)?;
         if a.axes.is_empty() || b.axes.is_empty() {
             let (left, right) = (self.show(&a), self.show(&b));
-            let error = Diagnostic::error(Code::E0105, place.span, format!("`@` takes tensors with axes: {left} @ {right}"))
-                .help("a product with a scalar is written `a * b`");
+            let error =
+                Diagnostic::error(Code::E0105, place.span, format!("`@` takes tensors with axes: {left} @ {right}"))
+                    .help("a product with a scalar is written `a * b`");
             return Err(self.tell(error));
         }
         let (last, first) = (a.rank() - 1, b.rank().saturating_sub(2));
@@ -506,9 +552,17 @@ impl<'a> Cx<'a> {
         self.emit(span, Contract { left, right, out }, &[a, b], axes)
     }
 
-    fn matrix_sizes_differ(&mut self, a: &Tensor, b: &Tensor, last: usize, first: usize, place: Operation<'_>) -> Reported {
+    fn matrix_sizes_differ(
+        &mut self,
+        a: &Tensor,
+        b: &Tensor,
+        last: usize,
+        first: usize,
+        place: Operation<'_>,
+    ) -> Reported {
         let (left, right) = (&a.axes[last], &b.axes[first]);
-        let title = format!("matrix sizes do not agree: {} and {}", self.show_dim(&left.dim), self.show_dim(&right.dim));
+        let title =
+            format!("matrix sizes do not agree: {} and {}", self.show_dim(&left.dim), self.show_dim(&right.dim));
         let describe = |cx: &Cx<'a>, tensor: &Tensor, axis: &Size| match &axis.why {
             Some(why) => format!("{}, because {} = {why}", cx.show(tensor), cx.show_dim(&axis.dim)),
             None => cx.show(tensor),

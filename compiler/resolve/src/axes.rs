@@ -16,7 +16,11 @@ impl<'a> Cx<'a> {
         match value {
             Value::Tensor(tensor) => Ok(tensor.axes.clone()),
             Value::Lazy(lazy) => Ok(lazy.axes.clone()),
-            other => self.fail(Code::E0122, span, format!("`over:` names axes of a tensor, and this is {}", other.describe())),
+            other => self.fail(
+                Code::E0122,
+                span,
+                format!("`over:` names axes of a tensor, and this is {}", other.describe()),
+            ),
         }
     }
 
@@ -75,7 +79,9 @@ impl<'a> Cx<'a> {
         use crate::value::AxisNameKind::{Label, Pack, Size as Written};
         let scopes = self.visible_scopes();
         let with = |kind| -> Vec<usize> {
-            let has = |axis: &Size| axis.names.iter().any(|name| name.kind == kind && name.text == *text && scopes.contains(&name.scope));
+            let has = |axis: &Size| {
+                axis.names.iter().any(|name| name.kind == kind && name.text == *text && scopes.contains(&name.scope))
+            };
             (0..axes.len()).filter(|at| has(&axes[*at])).collect()
         };
         let pack = with(Pack);
@@ -117,13 +123,23 @@ impl<'a> Cx<'a> {
     fn show_named_axes(&mut self, axes: &[Size]) -> String {
         let scopes = self.visible_scopes();
         let shown = axes.iter().map(|axis| {
-            let name = axis.names.iter().find(|name| name.kind == crate::value::AxisNameKind::Size && scopes.contains(&name.scope));
+            let name = axis
+                .names
+                .iter()
+                .find(|name| name.kind == crate::value::AxisNameKind::Size && scopes.contains(&name.scope));
             name.map_or_else(|| self.show_dim(&axis.dim), |name| name.text.to_string())
         });
         format!("[{}]", shown.collect::<Vec<_>>().join(", "))
     }
 
-    fn ambiguous(&mut self, axes: &[Size], text: &str, (first, second): (usize, usize), span: Span, operand: Span) -> Reported {
+    fn ambiguous(
+        &mut self,
+        axes: &[Size],
+        text: &str,
+        (first, second): (usize, usize),
+        span: Span,
+        operand: Span,
+    ) -> Reported {
         let shown = self.show_named_axes(axes);
         let what = self.sources.text(operand);
         let what = if what.len() <= 30 && !what.contains('\n') { format!("`{what}` is ") } else { String::new() };
@@ -136,8 +152,12 @@ impl<'a> Cx<'a> {
     fn no_such_axis(&mut self, axes: &[Size], text: &str, span: Span, operand: Span) -> Reported {
         let shown = self.show_named_axes(axes);
         let scopes = self.visible_scopes();
-        let names: Vec<&str> =
-            axes.iter().flat_map(|axis| &axis.names).filter(|name| scopes.contains(&name.scope)).map(|name| &*name.text).collect();
+        let names: Vec<&str> = axes
+            .iter()
+            .flat_map(|axis| &axis.names)
+            .filter(|name| scopes.contains(&name.scope))
+            .map(|name| &*name.text)
+            .collect();
         let mut error = Diagnostic::error(Code::E0117, span, format!("no axis is called `{text}`"))
             .also(operand, format!("its axes: {shown}"));
         error = match scope::nearest(text, names) {

@@ -5,7 +5,9 @@ use crate::cx::{Cx, Frame, FrameKind};
 use crate::report::Reported;
 use crate::scope::{self, Origin};
 use crate::types::{Element, Form, Match, Matched};
-use crate::value::{Callee, Function, InstanceId, Owner, R, Size, Tensor, Value};
+use crate::value::{Callee, Function, InstanceId, Owner, R, Size, Tensor, Value, shape_of};
+use mlc_ir::dim::Dim;
+use mlc_ir::ops::slice::Slice;
 use mlc_ir::ty::DType;
 use mlc_syntax::ast;
 use mlc_syntax::codes::Code;
@@ -111,8 +113,12 @@ impl<'a> Cx<'a> {
             Some(decl) => self.call_fn(decl, file, &Owner::Instance(id), args, site, None),
             None => {
                 let name = &layer.name.text;
-                let error = Diagnostic::error(Code::E0122, site.callee, format!("`{name}` has no `forward`, so it cannot be called"))
-                    .help("call one of its functions by name: `net.encode(x)`");
+                let error = Diagnostic::error(
+                    Code::E0122,
+                    site.callee,
+                    format!("`{name}` has no `forward`, so it cannot be called"),
+                )
+                .help("call one of its functions by name: `net.encode(x)`");
                 Err(self.tell(error))
             }
         }
@@ -130,7 +136,12 @@ impl<'a> Cx<'a> {
     }
 
     /// Puts each argument to one of `names`.
-    pub fn place_args(&mut self, names: &[&str], args: Vec<ArgIn<'a>>, site: &CallSite) -> R<Vec<Option<ArgValue<'a>>>> {
+    pub fn place_args(
+        &mut self,
+        names: &[&str],
+        args: Vec<ArgIn<'a>>,
+        site: &CallSite,
+    ) -> R<Vec<Option<ArgValue<'a>>>> {
         let mut placed: Vec<Option<ArgValue<'a>>> = vec![None; names.len()];
         let mut failed = None;
         let count = args.len();
@@ -169,7 +180,8 @@ impl<'a> Cx<'a> {
             1 => "one argument".to_string(),
             n => format!("{n} arguments"),
         };
-        let mut error = Diagnostic::error(Code::E0103, span, format!("`{}` takes {takes}, and these are {count}", site.name));
+        let mut error =
+            Diagnostic::error(Code::E0103, span, format!("`{}` takes {takes}, and these are {count}", site.name));
         if !names.is_empty() {
             error = error.note(format!("its arguments: {}", names.join(", ")));
         }
@@ -187,7 +199,9 @@ impl<'a> Cx<'a> {
         let mut error = Diagnostic::error(Code::E0103, span, format!("`{}` has no argument `{name}`", site.name));
         let habit = match name {
             "activation" => Some("apply the activation to the result: `relu(conv(x))`".to_string()),
-            "in_features" | "in_channels" | "input_shape" | "input_dim" => Some("the input size is found by itself".to_string()),
+            "in_features" | "in_channels" | "input_shape" | "input_dim" => {
+                Some("the input size is found by itself".to_string())
+            }
             "kernel_size" => Some("write `kernel: 3`".to_string()),
             "padding_mode" => None,
             "learning_rate" => Some("the learning rate is called `lr`".to_string()),
@@ -258,7 +272,9 @@ impl<'a> Cx<'a> {
     fn partial(&mut self, function: Function<'a>, args: &'a [ast::Arg]) -> R<Value<'a>> {
         let names: Vec<Arc<str>> = match &function.callee {
             Callee::Fn { decl, .. } => decl.params.iter().map(|param| param.name.text.clone()).collect(),
-            Callee::Builtin(builtin) => builtin.params.iter().filter(|name| **name != "shape").map(|name| Arc::from(*name)).collect(),
+            Callee::Builtin(builtin) => {
+                builtin.params.iter().filter(|name| **name != "shape").map(|name| Arc::from(*name)).collect()
+            }
             Callee::Layer { .. } | Callee::Optimizer { .. } => Vec::new(),
         };
         let mut bound = function.bound.to_vec();
@@ -275,7 +291,11 @@ impl<'a> Cx<'a> {
     }
 
     /// Evaluates given arguments in the caller and makes them what static types want.
-    pub fn static_args(&mut self, params: &'a [ast::Param], args: Vec<Option<ArgValue<'a>>>) -> R<Vec<Option<Value<'a>>>> {
+    pub fn static_args(
+        &mut self,
+        params: &'a [ast::Param],
+        args: Vec<Option<ArgValue<'a>>>,
+    ) -> R<Vec<Option<Value<'a>>>> {
         let mut values = Vec::new();
         let mut failed = None;
         for (param, arg) in params.iter().zip(args) {
@@ -327,9 +347,10 @@ impl<'a> Cx<'a> {
         if *decl.name.text != *"cross_entropy" || !self.entry.probabilities.contains(&logits.value) {
             return;
         }
-        let warning = Diagnostic::warning(Code::W0002, *span, "`cross_entropy` takes logits, and these are probabilities")
-            .label("this comes from `softmax`")
-            .help("leave `softmax` out: `cross_entropy(logits, label)` applies it itself");
+        let warning =
+            Diagnostic::warning(Code::W0002, *span, "`cross_entropy` takes logits, and these are probabilities")
+                .label("this comes from `softmax`")
+                .help("leave `softmax` out: `cross_entropy(logits, label)` applies it itself");
         self.tell(warning);
     }
 
@@ -424,15 +445,23 @@ impl<'a> Cx<'a> {
                 self.match_value(ty, value, span, what)
             }
             (None, Some(ty)) => {
-                let error = Diagnostic::error(Code::E0121, decl.name.span, format!("`{}` does not return a value", decl.name.text))
-                    .also(ty.span, "its result type")
-                    .help("the last statement is `return …`");
+                let error = Diagnostic::error(
+                    Code::E0121,
+                    decl.name.span,
+                    format!("`{}` does not return a value", decl.name.text),
+                )
+                .also(ty.span, "its result type")
+                .help("the last statement is `return …`");
                 Err(self.tell(error))
             }
             (Some((_, span)), None) => {
-                let error = Diagnostic::error(Code::E0109, span, format!("`{}` has no result type and returns a value", decl.name.text))
-                    .also(decl.span, "declared here")
-                    .help("write the type behind `->`");
+                let error = Diagnostic::error(
+                    Code::E0109,
+                    span,
+                    format!("`{}` has no result type and returns a value", decl.name.text),
+                )
+                .also(decl.span, "declared here")
+                .help("write the type behind `->`");
                 Err(self.tell(error))
             }
         }
@@ -451,7 +480,9 @@ impl<'a> Cx<'a> {
                     self.set_local(&param.name.text, value);
                 }
                 None if is_static => self.bind_static_default(param, site)?,
-                Some((value @ (Value::Number(_) | Value::Bool(_) | Value::Lazy(_)), span)) => untyped.push((param, value, span)),
+                Some((value @ (Value::Number(_) | Value::Bool(_) | Value::Lazy(_)), span)) => {
+                    untyped.push((param, value, span))
+                }
                 Some((value, span)) => typed.push((param, value, span)),
                 None => absent.push(param),
             }
@@ -577,14 +608,14 @@ impl<'a> Cx<'a> {
             Value::Tensor(tensor) => {
                 self.match_element(element, tensor.dtype, &found)?;
                 let axes = self.match_axes(axes, &tensor.axes, &mut found)?;
-                Value::Tensor(Tensor { axes, ..tensor })
+                Value::Tensor(self.as_said(tensor, axes, found.span)?)
             }
             Value::Lazy(lazy) => {
                 let named = self.match_axes(axes, &lazy.axes, &mut found)?;
                 let dtype = self.wanted_dtype(element, lazy.kind.is_integer());
                 let value = self.materialise(Value::Lazy(lazy), dtype, found.span)?;
                 self.match_element(element, value.dtype, &found)?;
-                Value::Tensor(Tensor { axes: named, ..value })
+                Value::Tensor(self.as_said(value, named, found.span)?)
             }
             Value::Number(number) if axes.is_empty() => {
                 let dtype = self.wanted_dtype(element, number.is_integer());
@@ -593,12 +624,30 @@ impl<'a> Cx<'a> {
             Value::Bool(value) if axes.is_empty() => self.scalar_argument(Value::Bool(value), DType::Bool, &found)?,
             value @ (Value::Number(_) | Value::Bool(_)) => self.spread_argument(element, axes, value, &found)?,
             Value::Poison => return Err(self.report.silent()),
-            other => return Err(self.wrong_kind(found.ty, &other, found.span, &crate::types::subject(&found.what).replace('`', ""))),
+            other => {
+                return Err(self.wrong_kind(
+                    found.ty,
+                    &other,
+                    found.span,
+                    &crate::types::subject(&found.what).replace('`', ""),
+                ));
+            }
         };
         if !found.later.is_empty() {
             later.push(found);
         }
         Ok(value)
+    }
+
+    /// The tensor with the axes that its type says. Where only a check at run time makes the two
+    /// equal, a slice of the whole gives the sizes their names.
+    fn as_said(&mut self, tensor: Tensor, axes: Vec<Size>, span: Span) -> R<Tensor> {
+        let sizes = shape_of(&axes);
+        if sizes == tensor.shape() {
+            return Ok(Tensor { axes, ..tensor });
+        }
+        let op = Slice { starts: vec![Dim::zero(); axes.len()], sizes, steps: vec![1; axes.len()] };
+        self.emit(span, op, &[&tensor], axes)
     }
 
     /// The dtype that an element of a type asks of a value that has none.
@@ -624,9 +673,18 @@ impl<'a> Cx<'a> {
             }
             Value::Number(number) => Ok(Value::Number(number.typed(dtype))),
             Value::Bool(value) => {
-                let wants_bool = matches!(self.form(found.ty)?, Form::Tensor { element: Element::Exact(DType::Bool), .. } | Form::Tensor { element: Element::Class(_), .. });
+                let wants_bool = matches!(
+                    self.form(found.ty)?,
+                    Form::Tensor { element: Element::Exact(DType::Bool), .. }
+                        | Form::Tensor { element: Element::Class(_), .. }
+                );
                 if !wants_bool {
-                    return Err(self.wrong_kind(found.ty, &Value::Bool(value), found.span, &crate::types::subject(&found.what).replace('`', "")));
+                    return Err(self.wrong_kind(
+                        found.ty,
+                        &Value::Bool(value),
+                        found.span,
+                        &crate::types::subject(&found.what).replace('`', ""),
+                    ));
                 }
                 Ok(Value::Bool(value))
             }
@@ -670,7 +728,10 @@ impl<'a> Cx<'a> {
                 ast::AxisKind::Size(expr) => match self.unbound_in(expr)? {
                     None => axes.push(self.size_expr(expr)?),
                     Some((name, _)) => {
-                        let title = format!("the size `{name}` cannot be found: {} is a number", crate::types::subject(&found.what));
+                        let title = format!(
+                            "the size `{name}` cannot be found: {} is a number",
+                            crate::types::subject(&found.what)
+                        );
                         return self.fail(Code::E0106, found.span, title);
                     }
                 },
@@ -707,7 +768,7 @@ impl<'a> Cx<'a> {
         if tensor.axes.is_empty() {
             return Ok(Value::Tensor(self.broadcast_scalar(tensor, expected.axes.clone(), span)?));
         }
-        if tensor.shape() == crate::value::shape_of(&expected.axes) {
+        if tensor.shape() == shape_of(&expected.axes) {
             return Ok(Value::Tensor(Tensor { axes: expected.axes.clone(), ..tensor }));
         }
         if tensor.axes.len() == expected.axes.len() + 1 && tensor.axes[0].dim.is(1) {

@@ -42,7 +42,8 @@ impl<'a> Cx<'a> {
         match value {
             Value::Number(_) | Value::Bool(_) | Value::Str(_) | Value::Tuple(_) | Value::List(_) => Ok(value),
             other => {
-                let title = format!("a constant is a number, bool, string, tuple or list, and this is {}", other.describe());
+                let title =
+                    format!("a constant is a number, bool, string, tuple or list, and this is {}", other.describe());
                 self.fail(Code::E0122, expr.span, title)
             }
         }
@@ -57,11 +58,19 @@ impl<'a> Cx<'a> {
 
     /// Reports names on the command line that nothing here has.
     pub fn tell_unused_overrides(&mut self) {
-        let unused: Vec<String> =
-            self.overrides.list.iter().map(|(name, ..)| name.clone()).filter(|name| !self.overrides.used.contains(name)).collect();
+        let unused: Vec<String> = self
+            .overrides
+            .list
+            .iter()
+            .map(|(name, ..)| name.clone())
+            .filter(|name| !self.overrides.used.contains(name))
+            .collect();
         for name in unused {
-            let error = Diagnostic::error_without_place(Code::E0101, format!("-D {name}: no constant or constructor argument is called so"))
-                .help("constants are given as `-D NAME=VALUE`, constructor arguments as `-D Model.ARG=VALUE`");
+            let error = Diagnostic::error_without_place(
+                Code::E0101,
+                format!("-D {name}: no constant or constructor argument is called so"),
+            )
+            .help("constants are given as `-D NAME=VALUE`, constructor arguments as `-D Model.ARG=VALUE`");
             self.report.add_unplaced(error);
         }
     }

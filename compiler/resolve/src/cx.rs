@@ -7,7 +7,7 @@ use crate::report::{Reported, Reporter};
 use crate::scope::{Files, Origin};
 use crate::value::{Bindings, InstanceId, R, ScopeId, Size, Tensor, Value, shape_of};
 use mlc_ir::dim::Dim;
-use mlc_ir::graph::{Graph, GlobalId, Place, SpanId};
+use mlc_ir::graph::{GlobalId, Graph, Place, SpanId};
 use mlc_ir::ty::{DType, Type};
 use mlc_syntax::ast;
 use mlc_syntax::codes::Code;
@@ -136,7 +136,7 @@ pub(crate) struct Cx<'a> {
     scopes: u32,
     depth: u32,
     /// Expressions and statements evaluated so far.
-    pub work: u32,
+    work: u32,
 }
 
 impl<'a> Cx<'a> {
@@ -371,7 +371,12 @@ impl<'a> Cx<'a> {
             },
             Value::Tensor(tensor) => Some(self.show(tensor)),
             Value::Lazy(lazy) => Some(self.show_axes(&lazy.axes)),
-            Value::List(_) | Value::Pack(_) | Value::Optimizer(_) | Value::Pipeline(_) | Value::Nothing | Value::Poison => None,
+            Value::List(_)
+            | Value::Pack(_)
+            | Value::Optimizer(_)
+            | Value::Pipeline(_)
+            | Value::Nothing
+            | Value::Poison => None,
         }
     }
 

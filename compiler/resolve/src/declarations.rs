@@ -15,11 +15,14 @@ use std::collections::BTreeSet;
 impl<'a> Overrides<'a> {
     /// The values given on the command line, each parsed as a constant.
     pub fn new(names: &[(String, FileId)], modules: &'a [ast::Module]) -> Overrides<'a> {
-        let value = |module: &'a ast::Module| module.items.iter().find_map(|item| match item {
-            ast::Item::Const(decl) => Some(&decl.value),
-            _ => None,
-        });
-        let list = names.iter().zip(modules).filter_map(|((name, file), module)| Some((name.clone(), value(module)?, *file)));
+        let value = |module: &'a ast::Module| {
+            module.items.iter().find_map(|item| match item {
+                ast::Item::Const(decl) => Some(&decl.value),
+                _ => None,
+            })
+        };
+        let list =
+            names.iter().zip(modules).filter_map(|((name, file), module)| Some((name.clone(), value(module)?, *file)));
         Overrides { list: list.collect(), used: BTreeSet::new() }
     }
 }
@@ -51,7 +54,13 @@ impl<'a> Cx<'a> {
         self.assemble(functions, not_exported, trains, tests)
     }
 
-    fn assemble(&mut self, functions: Vec<Function>, not_exported: Vec<(String, String)>, trains: Vec<Train>, tests: Vec<Test>) -> Option<Program> {
+    fn assemble(
+        &mut self,
+        functions: Vec<Function>,
+        not_exported: Vec<(String, String)>,
+        trains: Vec<Train>,
+        tests: Vec<Test>,
+    ) -> Option<Program> {
         let init = self.init_entry();
         if !self.report.is_clean() {
             return None;
@@ -104,8 +113,9 @@ impl<'a> Cx<'a> {
     fn check_attrs(&mut self, decl: &'a ast::Fn, exported: &str) -> Result<(), crate::report::Reported> {
         for attr in &decl.attrs {
             if &*attr.name.text == "export" {
-                let error = Diagnostic::error(Code::E0121, attr.name.span, format!("`@export` stands before {exported}"))
-                    .help("put the function into a `model`");
+                let error =
+                    Diagnostic::error(Code::E0121, attr.name.span, format!("`@export` stands before {exported}"))
+                        .help("put the function into a `model`");
                 return Err(self.tell(error));
             }
             self.attr_error(attr)?;

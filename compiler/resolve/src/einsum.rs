@@ -53,7 +53,11 @@ impl<'a> Cx<'a> {
         match pattern.text.split_once("->") {
             Some((left, right)) => Ok((left, right, left.len() + 2)),
             None => {
-                let error = Diagnostic::error(Code::E0105, pattern.span, "a pattern has two sides: `\"b i d, b j d -> b i j\"`");
+                let error = Diagnostic::error(
+                    Code::E0105,
+                    pattern.span,
+                    "a pattern has two sides: `\"b i d, b j d -> b i j\"`",
+                );
                 Err(self.tell(error))
             }
         }
@@ -89,7 +93,14 @@ impl<'a> Cx<'a> {
                     put(&mut groups, &mut open, Letter { name: word, at });
                     length
                 }
-                other => return self.pattern_error(pattern, at, other.len_utf8(), format!("`{other}` has no meaning in a pattern")),
+                other => {
+                    return self.pattern_error(
+                        pattern,
+                        at,
+                        other.len_utf8(),
+                        format!("`{other}` has no meaning in a pattern"),
+                    );
+                }
             };
             rest = &rest[length..];
         }
@@ -153,7 +164,8 @@ impl<'a> Cx<'a> {
         }
         let out: Vec<String> = out.into_iter().map(|letter| letter.name).collect();
         if let Some((_, first)) = named.first()
-            && let Some((_, other)) = named.iter().find(|(_, other)| other.dtype != first.dtype || other.dtype == DType::Bool)
+            && let Some((_, other)) =
+                named.iter().find(|(_, other)| other.dtype != first.dtype || other.dtype == DType::Bool)
         {
             return self.fail(Code::E0104, site, format!("dtypes do not agree: {} and {}", first.dtype, other.dtype));
         }
@@ -171,7 +183,13 @@ impl<'a> Cx<'a> {
         }
     }
 
-    fn note_sizes(&mut self, pattern: &Pattern<'_>, letters: &[Letter], operand: &Tensor, sizes: &mut BTreeMap<String, Size>) -> R<()> {
+    fn note_sizes(
+        &mut self,
+        pattern: &Pattern<'_>,
+        letters: &[Letter],
+        operand: &Tensor,
+        sizes: &mut BTreeMap<String, Size>,
+    ) -> R<()> {
         for (letter, axis) in letters.iter().zip(&operand.axes) {
             match sizes.get(&letter.name) {
                 None => {
@@ -199,7 +217,12 @@ impl<'a> Cx<'a> {
             let needed = |name: &String| out.contains(name) || named.iter().any(|(letters, _)| letters.contains(name));
             (letters, total) = self.sum_lonely(letters, total, |name| needed(name) || others.contains(name), site)?;
             let (others, next) = self.sum_lonely(others, next, |name| needed(name) || letters.contains(name), site)?;
-            let kept: Vec<String> = letters.iter().chain(others.iter().filter(|name| !letters.contains(name))).filter(|name| needed(name)).cloned().collect();
+            let kept: Vec<String> = letters
+                .iter()
+                .chain(others.iter().filter(|name| !letters.contains(name)))
+                .filter(|name| needed(name))
+                .cloned()
+                .collect();
             total = self.contract_two((&letters, &total), (&others, &next), &kept, site)?;
             letters = kept;
         }
@@ -209,7 +232,13 @@ impl<'a> Cx<'a> {
     }
 
     /// Sums over letters that nothing else needs.
-    fn sum_lonely(&mut self, letters: Vec<String>, x: Tensor, needed: impl Fn(&String) -> bool, site: Span) -> R<(Vec<String>, Tensor)> {
+    fn sum_lonely(
+        &mut self,
+        letters: Vec<String>,
+        x: Tensor,
+        needed: impl Fn(&String) -> bool,
+        site: Span,
+    ) -> R<(Vec<String>, Tensor)> {
         let axes: Vec<usize> = (0..letters.len()).filter(|at| !needed(&letters[*at])).collect();
         if axes.is_empty() {
             return Ok((letters, x));
@@ -221,7 +250,13 @@ impl<'a> Cx<'a> {
         Ok((names, sum))
     }
 
-    fn contract_two(&mut self, a: (&[String], &Tensor), b: (&[String], &Tensor), out: &[String], site: Span) -> R<Tensor> {
+    fn contract_two(
+        &mut self,
+        a: (&[String], &Tensor),
+        b: (&[String], &Tensor),
+        out: &[String],
+        site: Span,
+    ) -> R<Tensor> {
         let mut numbers: Vec<&String> = Vec::new();
         for name in a.0.iter().chain(b.0) {
             if !numbers.contains(&name) {
@@ -230,7 +265,9 @@ impl<'a> Cx<'a> {
         }
         let number = |name: &String| numbers.iter().position(|other| *other == name).unwrap_or(0) as u32;
         let size = |name: &String| {
-            let of = |(letters, tensor): (&[String], &Tensor)| letters.iter().position(|other| other == name).map(|at| tensor.axes[at].clone());
+            let of = |(letters, tensor): (&[String], &Tensor)| {
+                letters.iter().position(|other| other == name).map(|at| tensor.axes[at].clone())
+            };
             match (of(a), of(b)) {
                 (Some(left), Some(right)) => Some(left.meet(&right)),
                 (left, right) => left.or(right),
@@ -246,7 +283,14 @@ impl<'a> Cx<'a> {
     }
 
     /// `rearrange(x, "b t (h d) -> b h t d", h: Heads)`
-    pub fn rearrange(&mut self, x: &Tensor, text: &str, span: Span, given: &[(Arc<str>, Size)], site: Span) -> R<Tensor> {
+    pub fn rearrange(
+        &mut self,
+        x: &Tensor,
+        text: &str,
+        span: Span,
+        given: &[(Arc<str>, Size)],
+        site: Span,
+    ) -> R<Tensor> {
         let pattern = Pattern { text, span };
         let (left, right, right_at) = self.sides(&pattern)?;
         let dots = self.dots(&pattern, left, 0, x.rank())?;
@@ -257,7 +301,8 @@ impl<'a> Cx<'a> {
             let title = format!("`{}` names {}, and the tensor is {shown}", left.trim(), counted(from.len()));
             return self.pattern_error(&pattern, 0, left.len(), title);
         }
-        let mut sizes: BTreeMap<String, Size> = given.iter().map(|(name, size)| (name.to_string(), size.clone())).collect();
+        let mut sizes: BTreeMap<String, Size> =
+            given.iter().map(|(name, size)| (name.to_string(), size.clone())).collect();
         for (group, axis) in from.iter().zip(&x.axes) {
             self.solve_group(&pattern, group, axis, &mut sizes)?;
         }
@@ -279,15 +324,30 @@ impl<'a> Cx<'a> {
     }
 
     /// Finds the one letter of a group whose size is not known.
-    fn solve_group(&mut self, pattern: &Pattern<'_>, group: &Group, axis: &Size, sizes: &mut BTreeMap<String, Size>) -> R<()> {
+    fn solve_group(
+        &mut self,
+        pattern: &Pattern<'_>,
+        group: &Group,
+        axis: &Size,
+        sizes: &mut BTreeMap<String, Size>,
+    ) -> R<()> {
         let (mut known, mut open) = (Dim::one(), None);
         for letter in group {
             match sizes.get(&letter.name) {
                 Some(size) => known = known.mul(&size.dim).unwrap_or(known),
                 None if open.is_none() => open = Some(letter),
                 None => {
-                    let title = format!("the sizes of `{}` and `{}` are both unknown", open.map_or("", |letter| &letter.name), letter.name);
-                    return self.pattern_error(pattern, letter.at, letter.name.len(), format!("{title}; give one: `{}: 8`", letter.name));
+                    let title = format!(
+                        "the sizes of `{}` and `{}` are both unknown",
+                        open.map_or("", |letter| &letter.name),
+                        letter.name
+                    );
+                    return self.pattern_error(
+                        pattern,
+                        letter.at,
+                        letter.name.len(),
+                        format!("{title}; give one: `{}: 8`", letter.name),
+                    );
                 }
             }
         }
@@ -303,12 +363,24 @@ impl<'a> Cx<'a> {
                 let (whole, part) = (self.show_dim(&axis.dim), self.show_dim(&known));
                 let letter = open.or(group.first());
                 let (at, length) = letter.map_or((0, pattern.text.len()), |letter| (letter.at, letter.name.len()));
-                self.pattern_error(pattern, at, length, format!("an axis of {whole} does not split into parts of {part}"))
+                self.pattern_error(
+                    pattern,
+                    at,
+                    length,
+                    format!("an axis of {whole} does not split into parts of {part}"),
+                )
             }
         }
     }
 
-    fn same_letters(&mut self, pattern: &Pattern<'_>, from: &[Group], to: &[Group], before: &[String], after: &[String]) -> R<()> {
+    fn same_letters(
+        &mut self,
+        pattern: &Pattern<'_>,
+        from: &[Group],
+        to: &[Group],
+        before: &[String],
+        after: &[String],
+    ) -> R<()> {
         let lonely = from.iter().flatten().find(|letter| !after.contains(&letter.name));
         let lonely = lonely.or(to.iter().flatten().find(|letter| !before.contains(&letter.name)));
         if let Some(letter) = lonely {

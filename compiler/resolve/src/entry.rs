@@ -193,8 +193,9 @@ impl<'a> Cx<'a> {
         if self.entry.mode != Mode::Static {
             return Ok(());
         }
-        let error = Diagnostic::error(Code::E0110, span, "a tensor where only static values are known")
-            .help("bindings of layers and train blocks hold layers, numbers, lists and functions; compute tensors in a `fn`");
+        let error = Diagnostic::error(Code::E0110, span, "a tensor where only static values are known").help(
+            "bindings of layers and train blocks hold layers, numbers, lists and functions; compute tensors in a `fn`",
+        );
         Err(self.tell(error))
     }
 
@@ -210,8 +211,9 @@ impl<'a> Cx<'a> {
         let elements = Dim::product(shape);
         if elements.is_err() || elements.is_ok_and(|count| count.range().0 > i128::from(MOST_ELEMENTS)) {
             let sizes: Vec<String> = shape.iter().map(|dim| self.show_dim(dim)).collect();
-            let error = Diagnostic::error(Code::E0114, span, format!("a tensor of shape [{}] is too large", sizes.join(", ")))
-                .note(format!("a tensor has at most {MOST_ELEMENTS} elements"));
+            let error =
+                Diagnostic::error(Code::E0114, span, format!("a tensor of shape [{}] is too large", sizes.join(", ")))
+                    .note(format!("a tensor has at most {MOST_ELEMENTS} elements"));
             return Err(self.tell(error));
         }
         Ok(())

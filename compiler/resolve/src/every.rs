@@ -25,12 +25,30 @@ pub(crate) struct EveryState {
 
 impl<'a> Cx<'a> {
     /// The `every` blocks of a train block, in source order.
-    pub fn every_blocks(&mut self, block: &Block<'a>, metrics: &[String], pipelines: &[(String, Pipeline)]) -> R<Vec<Every>> {
-        let built: Vec<R<Every>> = block.decl.every.iter().enumerate().map(|(at, every)| self.every(block, every, at, metrics, pipelines)).collect();
+    pub fn every_blocks(
+        &mut self,
+        block: &Block<'a>,
+        metrics: &[String],
+        pipelines: &[(String, Pipeline)],
+    ) -> R<Vec<Every>> {
+        let built: Vec<R<Every>> = block
+            .decl
+            .every
+            .iter()
+            .enumerate()
+            .map(|(at, every)| self.every(block, every, at, metrics, pipelines))
+            .collect();
         built.into_iter().collect()
     }
 
-    fn every(&mut self, block: &Block<'a>, every: &'a ast::Every, at: usize, metrics: &[String], pipelines: &[(String, Pipeline)]) -> R<Every> {
+    fn every(
+        &mut self,
+        block: &Block<'a>,
+        every: &'a ast::Every,
+        at: usize,
+        metrics: &[String],
+        pipelines: &[(String, Pipeline)],
+    ) -> R<Every> {
         let count = self.within_block(block, FrameKind::Bindings, |cx| cx.static_int(&every.count))?;
         if count < 1 {
             return self.fail(Code::E0203, every.count.span, format!("`every {count}`: at least 1 is needed"));
@@ -54,7 +72,8 @@ impl<'a> Cx<'a> {
         let entry = if values.is_empty() {
             None
         } else {
-            let outputs = values.iter().enumerate().map(|(at, value)| (Output::Result(at.to_string()), *value)).collect();
+            let outputs =
+                values.iter().enumerate().map(|(at, value)| (Output::Result(at.to_string()), *value)).collect();
             Some(self.add_entry(entry, outputs, 1))
         };
         let in_epochs = match every.period {
@@ -94,11 +113,14 @@ impl<'a> Cx<'a> {
         }
         let placed = self.place_args(&["data"], args_of(args), site)?;
         let Some(crate::calls::ArgValue::Expr(expr)) = placed.into_iter().next().flatten() else {
-            let error = Diagnostic::error(Code::E0103, site.span, "`evaluate` needs a pipeline").help("write `evaluate(valid)`");
+            let error = Diagnostic::error(Code::E0103, site.span, "`evaluate` needs a pipeline")
+                .help("write `evaluate(valid)`");
             return Err(self.tell(error));
         };
         match (self.expr(expr)?, &expr.kind) {
-            (Value::Pipeline(_), ExprKind::Name(name)) if self.every_state.pipelines.iter().any(|other| **other == **name) => {
+            (Value::Pipeline(_), ExprKind::Name(name))
+                if self.every_state.pipelines.iter().any(|other| **other == **name) =>
+            {
                 Ok(Action::Evaluate { pipeline: name.to_string() })
             }
             (Value::Pipeline(_), _) => {
@@ -106,7 +128,11 @@ impl<'a> Cx<'a> {
                     .help("bind it in the train block: `valid = idx(…) |> batch(256)`");
                 Err(self.tell(error))
             }
-            (other, _) => self.fail(Code::E0205, expr.span, format!("`evaluate` takes a pipeline, and this is {}", other.describe())),
+            (other, _) => self.fail(
+                Code::E0205,
+                expr.span,
+                format!("`evaluate` takes a pipeline, and this is {}", other.describe()),
+            ),
         }
     }
 
@@ -149,7 +175,13 @@ impl<'a> Cx<'a> {
             match arg {
                 Some(crate::calls::ArgValue::Expr(expr)) => values.push((self.expr(expr)?, expr.span)),
                 Some(crate::calls::ArgValue::Value(value, span)) => values.push((value, span)),
-                None => return self.fail(Code::E0103, site.span, "`early_stop` takes a value and `patience`: `early_stop(accuracy, patience: 3)`"),
+                None => {
+                    return self.fail(
+                        Code::E0103,
+                        site.span,
+                        "`early_stop` takes a value and `patience`: `early_stop(accuracy, patience: 3)`",
+                    );
+                }
             }
         }
         let patience = self.as_int(&values[1].0, values[1].1)?;

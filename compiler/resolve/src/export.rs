@@ -141,7 +141,9 @@ impl<'a> Cx<'a> {
             }
             (single, _) => (vec!["out".to_string()], vec![single]),
         };
-        if let Some(twice) = names.iter().enumerate().find(|(at, name)| names[..*at].contains(name)).map(|(_, name)| name) {
+        if let Some(twice) =
+            names.iter().enumerate().find(|(at, name)| names[..*at].contains(name)).map(|(_, name)| name)
+        {
             return self.fail(Code::E0102, decl.span, format!("two results are called `{twice}`"));
         }
         let mut results = Vec::new();
@@ -195,8 +197,9 @@ impl<'a> Cx<'a> {
         let dtype = match element {
             Element::Exact(dtype) => dtype,
             Element::Class(class) => {
-                let error = Diagnostic::error(Code::E0104, param.ty.span, format!("`{}` is no dtype of its own", class.word()))
-                    .help("an entry point says which dtype it takes: `f32[B, 28]`");
+                let error =
+                    Diagnostic::error(Code::E0104, param.ty.span, format!("`{}` is no dtype of its own", class.word()))
+                        .help("an entry point says which dtype it takes: `f32[B, 28]`");
                 return Err(self.tell(error));
             }
         };
@@ -232,15 +235,17 @@ impl<'a> Cx<'a> {
                 self.fail(Code::E0122, axis.span, title)
             }
             ast::AxisKind::Hole | ast::AxisKind::HolePack => {
-                let error = Diagnostic::error(Code::E0122, axis.span, "`_` stands in result types only").help("give the axis a name: `B`");
+                let error = Diagnostic::error(Code::E0122, axis.span, "`_` stands in result types only")
+                    .help("give the axis a name: `B`");
                 Err(self.tell(error))
             }
         }
     }
 
     fn unsolvable(&mut self, name: &Arc<str>, span: Span) -> crate::report::Reported {
-        let error = Diagnostic::error(Code::E0106, span, format!("the size `{name}` cannot be found from these arguments"))
-            .help(format!("a size is found where a type has it alone: `{name}`, not `{name} / 2`"));
+        let error =
+            Diagnostic::error(Code::E0106, span, format!("the size `{name}` cannot be found from these arguments"))
+                .help(format!("a size is found where a type has it alone: `{name}`, not `{name} / 2`"));
         self.tell(error)
     }
 }

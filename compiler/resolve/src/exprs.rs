@@ -37,9 +37,7 @@ impl<'a> Cx<'a> {
             ExprKind::List(parts) => self.list(parts),
             ExprKind::Stack { .. } => self.unsupported(span, "a stack `[…; n]`"),
             ExprKind::Comprehension { value, names, iterable } => self.comprehension(value, names, iterable),
-            ExprKind::Splice(_) => {
-                self.fail(Code::E0122, span, "`*` splices sizes inside a list: `[*K, I]`")
-            }
+            ExprKind::Splice(_) => self.fail(Code::E0122, span, "`*` splices sizes inside a list: `[*K, I]`"),
             ExprKind::Call { callee, args, .. } => self.call(callee, args, span),
             ExprKind::Index { base, indices } => self.index(base, indices, span),
             ExprKind::Field { base, name } => self.field(base, name),
@@ -118,8 +116,9 @@ impl<'a> Cx<'a> {
             Value::Tensor(_) | Value::Lazy(_) => self.unsupported(span, "a loop over a tensor"),
             Value::Poison => Err(self.report.silent()),
             Value::Number(_) => {
-                let error = Diagnostic::error(Code::E0122, span, "a loop runs over a list or a range, and this is a number")
-                    .help("write `for i in 0..n`");
+                let error =
+                    Diagnostic::error(Code::E0122, span, "a loop runs over a list or a range, and this is a number")
+                        .help("write `for i in 0..n`");
                 Err(self.tell(error))
             }
             other => {
@@ -169,7 +168,8 @@ impl<'a> Cx<'a> {
                 None => {
                     let layer = self.instance(id).layer.name.text.clone();
                     let near = scope::nearest(&name.text, self.member_names(id)).map(str::to_string);
-                    let mut error = Diagnostic::error(Code::E0101, name.span, format!("`{layer}` has no member `{}`", name.text));
+                    let mut error =
+                        Diagnostic::error(Code::E0101, name.span, format!("`{layer}` has no member `{}`", name.text));
                     if let Some(near) = near {
                         error = error.help(format!("did you mean `{near}`?"));
                     } else if matches!(&*name.text, "fit" | "compile" | "eval" | "train" | "parameters" | "backward") {
@@ -179,8 +179,12 @@ impl<'a> Cx<'a> {
                 }
             },
             Value::Tensor(_) | Value::Lazy(_) | Value::Number(_) => {
-                let error = Diagnostic::error(Code::E0120, name.span, format!("`{owner}` is a tensor and has no `.{}`", name.text))
-                    .help(habits::instead_of_method(&name.text));
+                let error = Diagnostic::error(
+                    Code::E0120,
+                    name.span,
+                    format!("`{owner}` is a tensor and has no `.{}`", name.text),
+                )
+                .help(habits::instead_of_method(&name.text));
                 Err(self.tell(error))
             }
             other => {
@@ -252,8 +256,12 @@ impl<'a> Cx<'a> {
     fn range(&mut self, start: &'a ast::Expr, end: &'a ast::Expr, span: Span) -> R<Value<'a>> {
         let (low, high) = (self.static_int(start)?, self.static_int(end)?);
         if high.saturating_sub(low) > MOST_PARTS {
-            let error = Diagnostic::error(Code::E0009, span, format!("a loop of {} passes is not supported yet", high.saturating_sub(low)))
-                .note(format!("loops are unrolled, at most {MOST_PARTS} times"));
+            let error = Diagnostic::error(
+                Code::E0009,
+                span,
+                format!("a loop of {} passes is not supported yet", high.saturating_sub(low)),
+            )
+            .note(format!("loops are unrolled, at most {MOST_PARTS} times"));
             return Err(self.tell(error));
         }
         Ok(Value::List(Rc::new((low..high).map(Value::int).collect())))
@@ -278,7 +286,8 @@ impl<'a> Cx<'a> {
             },
             Value::Poison => Err(self.report.silent()),
             Value::Tensor(_) | Value::Lazy(_) => {
-                let title = format!("an integer known when compiling is needed here, and this is {}", self.show_value(value));
+                let title =
+                    format!("an integer known when compiling is needed here, and this is {}", self.show_value(value));
                 self.fail(Code::E0110, span, title)
             }
             other => {
@@ -289,7 +298,13 @@ impl<'a> Cx<'a> {
     }
 
     /// `if c then a else b`: one branch when `c` is static; both, and a choice, on a run-time scalar.
-    fn choice(&mut self, condition: &'a ast::Expr, then: &'a ast::Expr, otherwise: &'a ast::Expr, span: Span) -> R<Value<'a>> {
+    fn choice(
+        &mut self,
+        condition: &'a ast::Expr,
+        then: &'a ast::Expr,
+        otherwise: &'a ast::Expr,
+        span: Span,
+    ) -> R<Value<'a>> {
         let value = self.expr(condition)?;
         match self.truth(value, condition.span)? {
             Truth::Known(true) => self.expr(then),
@@ -306,18 +321,28 @@ impl<'a> Cx<'a> {
     pub fn truth(&mut self, value: Value<'a>, span: Span) -> R<Truth> {
         match value {
             Value::Bool(value) => Ok(Truth::Known(value)),
-            Value::Tensor(tensor) if tensor.dtype == DType::Bool && tensor.axes.is_empty() => Ok(Truth::Runtime(tensor)),
+            Value::Tensor(tensor) if tensor.dtype == DType::Bool && tensor.axes.is_empty() => {
+                Ok(Truth::Runtime(tensor))
+            }
             Value::Poison => Err(self.report.silent()),
             Value::Tensor(tensor) if !tensor.axes.is_empty() => {
                 let shown = self.show(&tensor);
-                let error = Diagnostic::error(Code::E0116, span, format!("the condition is {shown}, and one truth value is needed"))
-                    .help("choose element by element with `where(x > 0, a, b)`, or ask `any(…)` or `all(…)`");
+                let error = Diagnostic::error(
+                    Code::E0116,
+                    span,
+                    format!("the condition is {shown}, and one truth value is needed"),
+                )
+                .help("choose element by element with `where(x > 0, a, b)`, or ask `any(…)` or `all(…)`");
                 Err(self.tell(error))
             }
             other => {
                 let shown = self.show_value(&other);
-                let error = Diagnostic::error(Code::E0116, span, format!("the condition is {shown}, and a truth value is needed"))
-                    .help("compare: `x != 0`");
+                let error = Diagnostic::error(
+                    Code::E0116,
+                    span,
+                    format!("the condition is {shown}, and a truth value is needed"),
+                )
+                .help("compare: `x != 0`");
                 Err(self.tell(error))
             }
         }

@@ -133,7 +133,7 @@ impl<'a> Cx<'a> {
         match self.expr(expr)? {
             Value::Number(number) if number.is_integer() => {
                 let place = self.as_size(Value::Number(number), expr.span)?.dim;
-                let place = self.from_end(&place, &x.axes[axis].dim, expr.span)?;
+                let place = self.counted_from_end(&place, &x.axes[axis].dim, expr.span)?;
                 self.require_at_most(&self.plus_one(&place), &x.axes[axis].dim, x, axis, expr.span)?;
                 Ok(Piece::At(place))
             }
@@ -160,8 +160,9 @@ impl<'a> Cx<'a> {
             }
             DType::F32 | DType::F64 => {
                 let shown = self.show(&ids);
-                let error = Diagnostic::error(Code::E0104, span, format!("an index is an integer, and this is {shown}"))
-                    .help("write `cast(x, i32)`");
+                let error =
+                    Diagnostic::error(Code::E0104, span, format!("an index is an integer, and this is {shown}"))
+                        .help("write `cast(x, i32)`");
                 Err(self.tell(error))
             }
         }
@@ -172,7 +173,7 @@ impl<'a> Cx<'a> {
     }
 
     /// A coordinate; negative ones count from the end.
-    fn from_end(&mut self, place: &Dim, size: &Dim, span: Span) -> R<Dim> {
+    fn counted_from_end(&mut self, place: &Dim, size: &Dim, span: Span) -> R<Dim> {
         match (place.as_const().is_some_and(|place| place < 0), size.add(place)) {
             (false, _) => Ok(place.clone()),
             (true, Ok(sum)) => Ok(sum),
@@ -188,7 +189,8 @@ impl<'a> Cx<'a> {
             None if !below_zero => {
                 let text = format!("an index into axis {axis} of {}", self.show(x));
                 let span = self.place(span);
-                let check = SizeCheck { left: place.clone(), relation: Relation::AtMost, right: size.clone(), span, text };
+                let check =
+                    SizeCheck { left: place.clone(), relation: Relation::AtMost, right: size.clone(), span, text };
                 self.entry.checks.push(check);
                 Ok(())
             }
@@ -214,7 +216,8 @@ impl<'a> Cx<'a> {
             None => 1,
         };
         if step < 1 {
-            let error = Diagnostic::error(Code::E0117, span, "the step of a slice is at least 1").help("`reverse(x, axis: 0)` turns an axis round");
+            let error = Diagnostic::error(Code::E0117, span, "the step of a slice is at least 1")
+                .help("`reverse(x, axis: 0)` turns an axis round");
             return Err(self.tell(error));
         }
         self.require_at_most(&end, &whole, x, axis, span)?;
@@ -233,7 +236,7 @@ impl<'a> Cx<'a> {
             Value::Tensor(_) | Value::Lazy(_) => self.unsupported(expr.span, "a slice with run-time ends"),
             value => {
                 let place = self.as_size(value, expr.span)?.dim;
-                self.from_end(&place, size, expr.span)
+                self.counted_from_end(&place, size, expr.span)
             }
         }
     }
@@ -318,7 +321,8 @@ impl<'a> Cx<'a> {
         let Ok(count) = Dim::product(&bad.shape()) else { return Err(self.too_many_indices(span)) };
         let flat = vec![Size::plain(count)];
         let bad = self.reshape(&bad, flat.clone(), span)?;
-        let positions = self.emit(span, Iota { shape: shape_of(&flat), axis: 0, dtype: DType::I32 }, &[], flat.clone())?;
+        let positions =
+            self.emit(span, Iota { shape: shape_of(&flat), axis: 0, dtype: DType::I32 }, &[], flat.clone())?;
         let none = self.literal(span, Literal::from_i64(DType::I32, i64::from(i32::MAX)))?;
         let none = self.broadcast_scalar(none, flat.clone(), span)?;
         let places = self.emit(span, Select, &[&bad, &positions, &none], flat)?;

@@ -53,7 +53,13 @@ impl<'a> Cx<'a> {
     }
 
     /// The first value of a `param`.
-    pub fn param_value(&mut self, id: InstanceId, tensor: &'a ast::Tensor, expected: &Expected, path: &str) -> R<Tensor> {
+    pub fn param_value(
+        &mut self,
+        id: InstanceId,
+        tensor: &'a ast::Tensor,
+        expected: &Expected,
+        path: &str,
+    ) -> R<Tensor> {
         let (file, scope) = (self.instance(id).file, self.instance(id).scope);
         let made = self.instance(id).made;
         let mut frame = self.new_frame(FrameKind::Bindings, file);
@@ -71,7 +77,11 @@ impl<'a> Cx<'a> {
         let value = self.initialiser_value(init, expected)?;
         match self.fit_expected(value, expected, init.span)? {
             Value::Tensor(tensor) => Ok(tensor),
-            other => self.fail(Code::E0122, init.span, format!("an initial value is a number or tensor, and this is {}", other.describe())),
+            other => self.fail(
+                Code::E0122,
+                init.span,
+                format!("an initial value is a number or tensor, and this is {}", other.describe()),
+            ),
         }
     }
 

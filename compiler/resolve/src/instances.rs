@@ -270,7 +270,9 @@ impl<'a> Cx<'a> {
         };
         let dtype = match element {
             Element::Exact(dtype) => dtype,
-            Element::Class(class) => self.instance(id).classes.get(&class).copied().flatten().unwrap_or(self.entry.real),
+            Element::Class(class) => {
+                self.instance(id).classes.get(&class).copied().flatten().unwrap_or(self.entry.real)
+            }
         };
         let mut frame = self.new_frame(FrameKind::Bindings, file);
         (frame.instance, frame.call, frame.scope) = (Some(id), Some(span), scope);
@@ -299,7 +301,11 @@ impl<'a> Cx<'a> {
         for size in &result {
             if size.dim.as_const().is_none() {
                 let shown = self.show_dim(&size.dim);
-                return self.fail(Code::E0106, span, format!("a weight would have the size `{shown}`, which changes from call to call"));
+                return self.fail(
+                    Code::E0106,
+                    span,
+                    format!("a weight would have the size `{shown}`, which changes from call to call"),
+                );
             }
         }
         Ok(result)
@@ -369,7 +375,9 @@ impl<'a> Cx<'a> {
 
     fn steps_to(&self, id: InstanceId) -> (Root, Vec<String>) {
         match &self.instance(id).place {
-            Place::Loose => (Root { name: String::new(), file_prefix: String::new(), graph_prefix: String::new() }, Vec::new()),
+            Place::Loose => {
+                (Root { name: String::new(), file_prefix: String::new(), graph_prefix: String::new() }, Vec::new())
+            }
             Place::Root(root) => (root.clone(), Vec::new()),
             Place::In(owner, step) => {
                 let (root, mut steps) = self.steps_to(*owner);
@@ -448,7 +456,9 @@ fn name_axes(axes: Vec<Size>, ty: &ast::Type, scope: ScopeId) -> Vec<Size> {
         return axes;
     }
     let named = |(axis, written): (Size, &ast::Axis)| match &written.kind {
-        ast::AxisKind::Size(ast::Expr { kind: ast::ExprKind::Name(text), .. }) => axis.named(scope, text, AxisNameKind::Size),
+        ast::AxisKind::Size(ast::Expr { kind: ast::ExprKind::Name(text), .. }) => {
+            axis.named(scope, text, AxisNameKind::Size)
+        }
         _ => axis,
     };
     axes.into_iter().zip(written).map(named).collect()

@@ -70,12 +70,14 @@ pub struct Request {
 ///
 /// Values from the command line are added to `sources` as files of their own, for messages.
 pub fn resolve(request: &Request, sources: &mut Sources) -> (Option<Program>, Vec<Diagnostic>) {
-    let overrides: Vec<(String, FileId)> = request.constants.iter().map(|(name, value)| (name.clone(), add_override(name, value, sources))).collect();
+    let overrides: Vec<(String, FileId)> =
+        request.constants.iter().map(|(name, value)| (name.clone(), add_override(name, value, sources))).collect();
     let sources = &*sources;
     let job = || resolve_parsed(request, &overrides, sources);
     // The depth limit of the evaluator must hold whatever stack the caller has left.
     std::thread::scope(|scope| {
-        let thread = std::thread::Builder::new().name("resolve".into()).stack_size(STACK_BYTES).spawn_scoped(scope, job);
+        let thread =
+            std::thread::Builder::new().name("resolve".into()).stack_size(STACK_BYTES).spawn_scoped(scope, job);
         match thread.map(std::thread::ScopedJoinHandle::join) {
             Ok(Ok(result)) => result,
             Ok(Err(panic)) => std::panic::resume_unwind(panic),
@@ -89,7 +91,11 @@ fn add_override(name: &str, value: &str, sources: &mut Sources) -> FileId {
     sources.add(&format!("-D {name}={value}"), &format!("const {short} = {value}\n"))
 }
 
-fn resolve_parsed(request: &Request, overrides: &[(String, FileId)], sources: &Sources) -> (Option<Program>, Vec<Diagnostic>) {
+fn resolve_parsed(
+    request: &Request,
+    overrides: &[(String, FileId)],
+    sources: &Sources,
+) -> (Option<Program>, Vec<Diagnostic>) {
     let mut found = Vec::new();
     let mut parse = |file: FileId| {
         let (module, diagnostics) = mlc_syntax::parse(file, sources);
@@ -110,7 +116,6 @@ fn resolve_parsed(request: &Request, overrides: &[(String, FileId)], sources: &S
         cx.report.add(diagnostic);
     }
     let program = cx.program(request.file, &user);
-    if std::env::var_os("WORK").is_some() { eprintln!("work {}", cx.work); }
     let clean = cx.report.is_clean() && !broken;
     let diagnostics = cx.report.finish();
     (program.filter(|_| clean), diagnostics)

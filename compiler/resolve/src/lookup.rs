@@ -55,7 +55,7 @@ impl<'a> Cx<'a> {
             return self.read(value, scope, text, span).map(Some);
         }
         let block = frame.block.clone();
-        if let Some(value) = self.optimizer_state(text, span)? {
+        if let Some(value) = self.optimizer_state(text)? {
             return Ok(Some(value));
         }
         if let Some(value) = block.values.get(text) {
@@ -151,9 +151,8 @@ impl<'a> Cx<'a> {
 
     /// A function of the prelude, for `activation: "relu"`.
     pub fn prelude_fn(&mut self, name: &str, span: Span) -> R<Value<'a>> {
-        match self.files.find_in_prelude(name) {
-            Some((Item::Fn(decl), file)) => return Ok(function(Callee::Fn { decl, file, owner: Owner::File })),
-            Some(_) | None => {}
+        if let Some((Item::Fn(decl), file)) = self.files.find_in_prelude(name) {
+            return Ok(function(Callee::Fn { decl, file, owner: Owner::File }));
         }
         if let Some(builtin) = builtins::find(name) {
             return Ok(function(Callee::Builtin(builtin)));
@@ -223,5 +222,7 @@ fn named(mut number: crate::number::Number, scope: ScopeId, text: &Arc<str>) -> 
 
 /// `f32` … as types and casts write them.
 pub(crate) fn dtype_word(text: &str) -> Option<DType> {
-    [DType::F32, DType::F64, DType::I32, DType::I64, DType::U8, DType::Bool].into_iter().find(|dtype| dtype.name() == text)
+    [DType::F32, DType::F64, DType::I32, DType::I64, DType::U8, DType::Bool]
+        .into_iter()
+        .find(|dtype| dtype.name() == text)
 }

@@ -36,7 +36,8 @@ pub(crate) struct Plan {
 impl Plan {
     /// Whether both put the same numbers together in the same way.
     pub fn agrees_with(&self, other: &Plan) -> bool {
-        let nodes = |plan: &Plan| plan.finish.nodes.iter().map(|node| (node.op.clone(), node.args.clone())).collect::<Vec<_>>();
+        let nodes =
+            |plan: &Plan| plan.finish.nodes.iter().map(|node| (node.op.clone(), node.args.clone())).collect::<Vec<_>>();
         self.names == other.names
             && self.combines == other.combines
             && self.finish.results == other.finish.results
@@ -82,7 +83,8 @@ impl<'a> Cx<'a> {
             total = Some(match total {
                 Some(total) => {
                     let place = crate::arith::Operation { symbol: "+", span, left: span, right: span };
-                    let sum = self.binary_values(BinaryOp::Add, Value::Tensor(total), Value::Tensor(loss.clone()), place)?;
+                    let sum =
+                        self.binary_values(BinaryOp::Add, Value::Tensor(total), Value::Tensor(loss.clone()), place)?;
                     self.tensor(sum, span)?
                 }
                 None => loss.clone(),
@@ -124,7 +126,8 @@ impl<'a> Cx<'a> {
         for (param, input) in region.params.iter().zip(&self.entry.inputs) {
             depends[param.index()] = matches!(input, Input::Arg(_));
         }
-        let updated: BTreeSet<IrValue> = self.entry.step.iter().flat_map(|step| &step.new).map(|(_, value)| *value).collect();
+        let updated: BTreeSet<IrValue> =
+            self.entry.step.iter().flat_map(|step| &step.new).map(|(_, value)| *value).collect();
         for node in &region.nodes {
             let any = node.args.iter().any(|arg| depends[arg.index()]) || mentions_symbols(node);
             for result in &node.results {
@@ -144,7 +147,14 @@ impl<'a> Cx<'a> {
         let outputs = plan.names.iter().map(|name| Output::Result(name.clone())).collect();
         let region = self.graph.add_region(region);
         let (name, inputs) = (entry.name, entry.inputs);
-        self.graph.entries.push(mlc_ir::graph::Entry { name, region, inputs, outputs, checks: Vec::new(), typical: Vec::new() });
+        self.graph.entries.push(mlc_ir::graph::Entry {
+            name,
+            region,
+            inputs,
+            outputs,
+            checks: Vec::new(),
+            typical: Vec::new(),
+        });
         self.graph.entries.len() - 1
     }
 }
@@ -183,7 +193,9 @@ impl Planner<'_> {
     }
 
     fn make(&mut self, value: IrValue) -> IrValue {
-        let Def::Node(id, _) = self.step.region().values[value.index()].def else { return self.mean_over_batches(value) };
+        let Def::Node(id, _) = self.step.region().values[value.index()].def else {
+            return self.mean_over_batches(value);
+        };
         let node = self.step.region().nodes[id.index()].clone();
         let scalar_args = node.args.iter().all(|arg| self.step.ty(*arg).rank() == 0);
         match &node.op {

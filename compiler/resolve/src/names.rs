@@ -36,7 +36,11 @@ impl<'a> Cx<'a> {
                     let surroundings = of_members(&[], &train.members);
                     self.check_fns(file, &train.members, &surroundings);
                 }
-                ast::Item::Import(_) | ast::Item::Const(_) | ast::Item::Grad(_) | ast::Item::Extern(_) | ast::Item::Test(_) => {}
+                ast::Item::Import(_)
+                | ast::Item::Const(_)
+                | ast::Item::Grad(_)
+                | ast::Item::Extern(_)
+                | ast::Item::Test(_) => {}
             }
         }
     }
@@ -226,7 +230,9 @@ impl Names {
         match index {
             ast::Index::Ellipsis(_) | ast::Index::New(_) => {}
             ast::Index::At(at) => self.expr(at),
-            ast::Index::Slice { start, end, step, .. } => [start, end, step].into_iter().flatten().for_each(|part| self.expr(part)),
+            ast::Index::Slice { start, end, step, .. } => {
+                [start, end, step].into_iter().flatten().for_each(|part| self.expr(part))
+            }
         }
     }
 

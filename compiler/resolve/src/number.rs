@@ -165,7 +165,8 @@ fn size_binary(op: BinaryOp, a: &Size, b: &Size) -> Result<Size, NumberError> {
 /// `7 * 7 * 64` for a product of numbers; nothing for the rest.
 fn arithmetic(op: BinaryOp, a: &Size, b: &Size) -> Option<Rc<str>> {
     let (BinaryOp::Mul, Some(x), Some(y)) = (op, a.dim.as_const(), b.dim.as_const()) else { return None };
-    let part = |why: &Option<Rc<str>>, value: i64| why.as_ref().map_or_else(|| value.to_string(), |why| why.to_string());
+    let part =
+        |why: &Option<Rc<str>>, value: i64| why.as_ref().map_or_else(|| value.to_string(), |why| why.to_string());
     let text = format!("{} * {}", part(&a.why, x), part(&b.why, y));
     (text.len() < 80).then(|| text.into())
 }
@@ -207,8 +208,20 @@ fn float_binary(op: BinaryOp, a: f64, b: f64) -> f64 {
         BinaryOp::Pow => a.powf(b),
         BinaryOp::Min if a.is_nan() || b.is_nan() => f64::NAN,
         BinaryOp::Max if a.is_nan() || b.is_nan() => f64::NAN,
-        BinaryOp::Min => if a < b { a } else { b },
-        BinaryOp::Max => if a > b { a } else { b },
+        BinaryOp::Min => {
+            if a < b {
+                a
+            } else {
+                b
+            }
+        }
+        BinaryOp::Max => {
+            if a > b {
+                a
+            } else {
+                b
+            }
+        }
         BinaryOp::And | BinaryOp::Or => f64::NAN,
     }
 }
@@ -237,7 +250,15 @@ fn float_unary(op: UnaryOp) -> Option<fn(f64) -> f64> {
     Some(match op {
         UnaryOp::Neg => |x| -x,
         UnaryOp::Abs => f64::abs,
-        UnaryOp::Sign => |x| if x > 0.0 { 1.0 } else if x < 0.0 { -1.0 } else { x },
+        UnaryOp::Sign => |x| {
+            if x > 0.0 {
+                1.0
+            } else if x < 0.0 {
+                -1.0
+            } else {
+                x
+            }
+        },
         UnaryOp::Floor => f64::floor,
         UnaryOp::Ceil => f64::ceil,
         UnaryOp::Round => f64::round_ties_even,

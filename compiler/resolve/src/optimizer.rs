@@ -30,13 +30,21 @@ pub(crate) struct Updating<'a> {
 
 impl<'a> Cx<'a> {
     /// `adam(lr: 1e-3)`: keeps the arguments for every step.
-    pub fn make_optimizer(&mut self, decl: &'a ast::Optimizer, file: FileId, args: Vec<ArgIn<'a>>, site: &CallSite) -> R<Value<'a>> {
+    pub fn make_optimizer(
+        &mut self,
+        decl: &'a ast::Optimizer,
+        file: FileId,
+        args: Vec<ArgIn<'a>>,
+        site: &CallSite,
+    ) -> R<Value<'a>> {
         let placed = self.bind_args(&decl.params, args, site)?;
         let mut kept = Vec::new();
         for (param, arg) in decl.params.iter().zip(placed) {
             match arg {
                 Some(ArgValue::Expr(expr)) => kept.push((param.name.text.clone(), expr)),
-                Some(ArgValue::Value(_, span)) => return self.fail(Code::E0122, span, "an optimizer's argument is an expression"),
+                Some(ArgValue::Value(_, span)) => {
+                    return self.fail(Code::E0122, span, "an optimizer's argument is an expression");
+                }
                 None if param.default.is_none() => return Err(self.missing_argument(param, site)),
                 None => {}
             }
@@ -77,7 +85,8 @@ impl<'a> Cx<'a> {
         let mut total = None;
         for (_, gradient) in gradients {
             let axes = gradient.axes.clone();
-            let square = self.emit(span, mlc_ir::ops::binary::Binary { op: BinaryOp::Mul }, &[gradient, gradient], axes)?;
+            let square =
+                self.emit(span, mlc_ir::ops::binary::Binary { op: BinaryOp::Mul }, &[gradient, gradient], axes)?;
             let sum = if square.axes.is_empty() {
                 square
             } else {
@@ -89,7 +98,9 @@ impl<'a> Cx<'a> {
             };
             let sum = self.cast(&sum, DType::F32, span)?;
             total = Some(match total {
-                Some(total) => self.emit(span, mlc_ir::ops::binary::Binary { op: BinaryOp::Add }, &[&total, &sum], Vec::new())?,
+                Some(total) => {
+                    self.emit(span, mlc_ir::ops::binary::Binary { op: BinaryOp::Add }, &[&total, &sum], Vec::new())?
+                }
                 None => sum,
             });
         }
@@ -122,7 +133,11 @@ impl<'a> Cx<'a> {
         let locals = self.within(frame, |cx| {
             let mut given = Vec::new();
             for (param, value) in decl.params.iter().zip(values) {
-                let span = optimizer.args.iter().find(|(name, _)| *name == param.name.text).map_or(optimizer.span, |(_, expr)| expr.span);
+                let span = optimizer
+                    .args
+                    .iter()
+                    .find(|(name, _)| *name == param.name.text)
+                    .map_or(optimizer.span, |(_, expr)| expr.span);
                 given.push(value?.map(|value| (value, span)));
             }
             cx.bind_params(&decl.params, given, &site)?;
@@ -145,7 +160,7 @@ impl<'a> Cx<'a> {
         span: Span,
     ) -> R<()> {
         let Some(weight) = self.entry.tensors.get(key).cloned() else { return Ok(()) };
-        let update = self.update_fn(optimizer.decl, span)?;
+        let update = self.update_fn(optimizer.decl)?;
         let param = self.global_of_param(key, &weight);
         let norm = self.cast(norm, self.entry.real, span)?;
         let mut frame = self.new_frame(FrameKind::Update, optimizer.file);
@@ -179,16 +194,19 @@ impl<'a> Cx<'a> {
         Ok(())
     }
 
-    fn update_fn(&mut self, decl: &'a ast::Optimizer, span: Span) -> R<&'a ast::Fn> {
+    fn update_fn(&mut self, decl: &'a ast::Optimizer) -> R<&'a ast::Fn> {
         let update = decl.members.iter().find_map(|member| match member {
             ast::Member::Fn(decl) if &*decl.name.text == "update" => Some(decl),
             _ => None,
         });
         match update {
             Some(update) if update.params.len() == 4 => Ok(update),
-            Some(update) => self.fail(Code::E0203, update.span, "`update` takes four arguments: `update(w: f32[*S], g: f32[*S], t: i32, norm: f32) -> f32[*S]`"),
+            Some(update) => self.fail(
+                Code::E0203,
+                update.span,
+                "`update` takes four arguments: `update(w: f32[*S], g: f32[*S], t: i32, norm: f32) -> f32[*S]`",
+            ),
             None => {
-                let _ = span;
                 self.fail(Code::E0203, decl.name.span, format!("the optimizer `{}` has no `update`", decl.name.text))
             }
         }
@@ -202,13 +220,12 @@ impl<'a> Cx<'a> {
     }
 
     /// The value of an optimizer state by its name, for the parameter being updated.
-    pub fn optimizer_state(&mut self, text: &Arc<str>, span: Span) -> R<Option<Value<'a>>> {
+    pub fn optimizer_state(&mut self, text: &Arc<str>) -> R<Option<Value<'a>>> {
         let Some(updating) = self.top().updating.clone() else { return Ok(None) };
         let Some(state) = state_of(updating.decl, text) else { return Ok(None) };
         let (dtype, axes) = self.state_type(state, &updating.axes)?;
         let global = self.state_global(&updating, state, dtype, &axes);
         let value = self.entry.global(global, Type::new(dtype, shape_of(&axes)));
-        let _ = span;
         Ok(Some(Value::Tensor(Tensor { value, dtype, axes })))
     }
 
@@ -223,11 +240,21 @@ impl<'a> Cx<'a> {
         match axes {
             [] => Ok((dtype, Vec::new())),
             [ast::Axis { kind: ast::AxisKind::Pack(_), .. }] => Ok((dtype, param.to_vec())),
-            _ => self.fail(Code::E0122, state.ty.span, "an optimizer's `state` has the parameter's shape, `f32[*S]`, or is a scalar"),
+            _ => self.fail(
+                Code::E0122,
+                state.ty.span,
+                "an optimizer's `state` has the parameter's shape, `f32[*S]`, or is a scalar",
+            ),
         }
     }
 
-    fn state_global(&mut self, updating: &Updating<'a>, state: &'a ast::Tensor, dtype: DType, axes: &[Size]) -> GlobalId {
+    fn state_global(
+        &mut self,
+        updating: &Updating<'a>,
+        state: &'a ast::Tensor,
+        dtype: DType,
+        axes: &[Size],
+    ) -> GlobalId {
         let param = updating.param.index();
         let step = format!("{}.{}", updating.binding, state.name.text);
         let path = format!("{step}.{}", self.graph.globals[param].path);
@@ -264,7 +291,8 @@ impl<'a> Cx<'a> {
                     .also(state.span, "declared here");
                 return Err(self.tell(error));
             }
-            let updating = Updating { decl, file: self.top().file, binding: binding.to_string(), param, axes: axes.to_vec() };
+            let updating =
+                Updating { decl, file: self.top().file, binding: binding.to_string(), param, axes: axes.to_vec() };
             let global = self.state_global(&updating, state, dtype, &wanted);
             if let Some(step) = &mut self.entry.step {
                 step.new.push((global, value.value));

@@ -40,8 +40,12 @@ fn stage<'a>(cx: &mut Cx<'a>, args: Args<'a>) -> R<Value<'a>> {
     let name = args.builtin.name;
     let (data, span) = args.need(cx, "data")?;
     let Value::Pipeline(before) = data else {
-        let error = Diagnostic::error(Code::E0205, span, format!("`{name}` is a stage of a data pipeline, and this is {}", data.describe()))
-            .help(format!("write `idx(\"data/train\") |> {name}(…)`"));
+        let error = Diagnostic::error(
+            Code::E0205,
+            span,
+            format!("`{name}` is a stage of a data pipeline, and this is {}", data.describe()),
+        )
+        .help(format!("write `idx(\"data/train\") |> {name}(…)`"));
         return Err(cx.tell(error));
     };
     if let Some(Stage::Batch(_)) = before.stages.last() {
@@ -63,7 +67,11 @@ fn rows<'a>(cx: &mut Cx<'a>, args: &Args<'a>, name: &str, least: i64) -> R<i64> 
     let (value, span) = args.need(cx, name)?;
     let count = cx.as_int(&value, span)?;
     if !(least..=1 << 40).contains(&count) {
-        return cx.fail(Code::E0205, span, format!("`{name}` of `{}` is {count}, and at least {least} is needed", args.builtin.name));
+        return cx.fail(
+            Code::E0205,
+            span,
+            format!("`{name}` of `{}` is {count}, and at least {least} is needed", args.builtin.name),
+        );
     }
     Ok(count)
 }
@@ -121,8 +129,9 @@ impl<'a> Cx<'a> {
             }
             for (name, pipeline) in pipelines {
                 if batch_of(pipeline).is_none() {
-                    let error = Diagnostic::error(Code::E0205, pipeline.span, format!("the pipeline `{name}` has no `batch`"))
-                        .help("end it with `|> batch(32)`");
+                    let error =
+                        Diagnostic::error(Code::E0205, pipeline.span, format!("the pipeline `{name}` has no `batch`"))
+                            .help("end it with `|> batch(32)`");
                     return Err(cx.tell(error));
                 }
                 for param in &step.params {
@@ -138,8 +147,12 @@ impl<'a> Cx<'a> {
         let name = &*param.name.text;
         let Some(column) = columns.iter().find(|column| column.name == name) else {
             let names: Vec<&str> = columns.iter().map(|column| column.name).collect();
-            let mut error = Diagnostic::error(Code::E0204, param.name.span, format!("the pipeline `{pipeline_name}` has no column `{name}`"))
-                .also(pipeline.span, format!("its columns: {}", names.join(", ")));
+            let mut error = Diagnostic::error(
+                Code::E0204,
+                param.name.span,
+                format!("the pipeline `{pipeline_name}` has no column `{name}`"),
+            )
+            .also(pipeline.span, format!("its columns: {}", names.join(", ")));
             if let Some(near) = scope::nearest(name, names) {
                 error = error.help(format!("did you mean `{near}`?"));
             }
@@ -158,15 +171,25 @@ impl<'a> Cx<'a> {
         }
         if axes.len() != column.sizes.len() + 1 {
             let wanted = self.sources.text(param.ty.span).to_string();
-            let error = Diagnostic::error(Code::E0204, param.ty.span, format!("the column `{name}` is {row} for each row, and the step takes {wanted}"))
-                .also(pipeline.span, "the data comes from here")
-                .help("`batch` adds one axis in front");
+            let error = Diagnostic::error(
+                Code::E0204,
+                param.ty.span,
+                format!("the column `{name}` is {row} for each row, and the step takes {wanted}"),
+            )
+            .also(pipeline.span, "the data comes from here")
+            .help("`batch` adds one axis in front");
             return Err(self.tell(error));
         }
         self.check_column_sizes(column, pipeline, param, &axes[1..])
     }
 
-    fn check_column_sizes(&mut self, column: &Column, pipeline: &Pipeline, param: &'a ast::Param, axes: &'a [ast::Axis]) -> R<()> {
+    fn check_column_sizes(
+        &mut self,
+        column: &Column,
+        pipeline: &Pipeline,
+        param: &'a ast::Param,
+        axes: &'a [ast::Axis],
+    ) -> R<()> {
         for (axis, size) in axes.iter().zip(&column.sizes) {
             let (ast::AxisKind::Size(expr), Some(size)) = (&axis.kind, size) else { continue };
             if self.unbound_in(expr)?.is_some() {
@@ -175,9 +198,13 @@ impl<'a> Cx<'a> {
             let wanted = self.size_expr(expr)?;
             if wanted.dim.as_const().is_some_and(|wanted| wanted != *size) {
                 let (row, wanted) = (row_type(column), self.show_dim(&wanted.dim));
-                let error = Diagnostic::error(Code::E0204, axis.span, format!("the column `{}` has {size} here, and the step takes {wanted}", column.name))
-                    .also(pipeline.span, format!("each row is {row}"))
-                    .also(param.span, "the step's column");
+                let error = Diagnostic::error(
+                    Code::E0204,
+                    axis.span,
+                    format!("the column `{}` has {size} here, and the step takes {wanted}", column.name),
+                )
+                .also(pipeline.span, format!("each row is {row}"))
+                .also(param.span, "the step's column");
                 return Err(self.tell(error));
             }
         }
@@ -190,6 +217,7 @@ fn row_type(column: &Column) -> String {
     if column.sizes.is_empty() {
         return column.dtype.to_string();
     }
-    let sizes: Vec<String> = column.sizes.iter().map(|size| size.map_or_else(|| "?".to_string(), |size| size.to_string())).collect();
+    let sizes: Vec<String> =
+        column.sizes.iter().map(|size| size.map_or_else(|| "?".to_string(), |size| size.to_string())).collect();
     format!("{}[{}]", column.dtype, sizes.join(", "))
 }

@@ -49,7 +49,9 @@ impl<'a> Cx<'a> {
             StmtKind::Yield(_) => self.fail(Code::E0121, stmt.span, "`yield` belongs at the end of a `scan`"),
             StmtKind::Minimize { loss, over, with } => self.minimize(loss, over, with, stmt.span).map(|()| None),
             StmtKind::Metric { name, value } => self.metric(name, value).map(|()| None),
-            StmtKind::Assert { condition, message } => self.assert_stmt(condition, message.as_ref(), stmt.span).map(|()| None),
+            StmtKind::Assert { condition, message } => {
+                self.assert_stmt(condition, message.as_ref(), stmt.span).map(|()| None)
+            }
             StmtKind::For { attrs, names, iterables, condition, body } => {
                 self.for_stmt(attrs, names, iterables, condition.as_ref(), body)
             }
@@ -67,7 +69,12 @@ impl<'a> Cx<'a> {
         };
         match self.top().kind {
             FrameKind::Fn(_) | FrameKind::Update => {}
-            FrameKind::Step | FrameKind::Every | FrameKind::Test | FrameKind::File | FrameKind::Bindings | FrameKind::OptimizerArgs => {
+            FrameKind::Step
+            | FrameKind::Every
+            | FrameKind::Test
+            | FrameKind::File
+            | FrameKind::Bindings
+            | FrameKind::OptimizerArgs => {
                 let error = Diagnostic::error(Code::E0121, span, "`return` belongs in a `fn`")
                     .help("a `step` reports with `metric NAME = …`");
                 return Err(self.tell(error));
@@ -77,15 +84,24 @@ impl<'a> Cx<'a> {
         Ok(Some((value, value_span)))
     }
 
-    fn if_stmt(&mut self, condition: &'a ast::Expr, then: &'a ast::Block, otherwise: Option<&'a ast::Block>) -> R<Returned<'a>> {
+    fn if_stmt(
+        &mut self,
+        condition: &'a ast::Expr,
+        then: &'a ast::Block,
+        otherwise: Option<&'a ast::Block>,
+    ) -> R<Returned<'a>> {
         let value = self.expr(condition)?;
         match (self.truth(value, condition.span)?, otherwise) {
             (Truth::Known(true), _) => self.block(then),
             (Truth::Known(false), Some(otherwise)) => self.block(otherwise),
             (Truth::Known(false), None) => Ok(None),
             (Truth::Runtime(_), _) => {
-                let error = Diagnostic::error(Code::E0009, condition.span, "an `if` statement on a run-time value is not supported yet")
-                    .help("write `x = if c then a else b`, or `where(c, a, b)`");
+                let error = Diagnostic::error(
+                    Code::E0009,
+                    condition.span,
+                    "an `if` statement on a run-time value is not supported yet",
+                )
+                .help("write `x = if c then a else b`, or `where(c, a, b)`");
                 Err(self.tell(error))
             }
         }
@@ -160,7 +176,13 @@ impl<'a> Cx<'a> {
         }
     }
 
-    fn assign(&mut self, targets: &'a [ast::Expr], op: Option<ast::BinaryOp>, values: &'a [ast::Expr], span: Span) -> R<()> {
+    fn assign(
+        &mut self,
+        targets: &'a [ast::Expr],
+        op: Option<ast::BinaryOp>,
+        values: &'a [ast::Expr],
+        span: Span,
+    ) -> R<()> {
         let names = self.target_names(targets)?;
         let value = match (op, names.as_slice(), values) {
             (Some(op), [name], [value]) => self.updated(op, name, value, span),
@@ -266,8 +288,12 @@ impl<'a> Cx<'a> {
             }
         }
         match self.files.find(frame.file, text) {
-            Some((crate::scope::Item::Const(decl), home)) if home == frame.file => Some(("a constant", Some(decl.name.span))),
-            Some((crate::scope::Item::Fn(decl), home)) if home == frame.file && self.files.origin(home) == crate::scope::Origin::User => {
+            Some((crate::scope::Item::Const(decl), home)) if home == frame.file => {
+                Some(("a constant", Some(decl.name.span)))
+            }
+            Some((crate::scope::Item::Fn(decl), home))
+                if home == frame.file && self.files.origin(home) == crate::scope::Origin::User =>
+            {
                 Some(("a function", Some(decl.name.span)))
             }
             _ => None,
@@ -275,7 +301,8 @@ impl<'a> Cx<'a> {
     }
 
     fn refuse_assignment(&mut self, name: &ast::Name, what: &str, declared: Option<Span>) -> Reported {
-        let mut error = Diagnostic::error(Code::E0112, name.span, format!("`{}` is {what} and cannot be assigned", name.text));
+        let mut error =
+            Diagnostic::error(Code::E0112, name.span, format!("`{}` is {what} and cannot be assigned", name.text));
         if let Some(declared) = declared {
             error = error.also(declared, "declared here");
         }

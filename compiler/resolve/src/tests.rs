@@ -37,7 +37,9 @@ impl<'a> Cx<'a> {
     pub fn test(&mut self, test: &'a ast::Test, file: FileId) -> R<Test> {
         let is_check = |stmt: &ast::Stmt| match &stmt.kind {
             StmtKind::Assert { .. } => true,
-            StmtKind::Expr(expr) => matches!(&expr.kind, ExprKind::Call { callee, .. } if matches!(&callee.kind, ExprKind::Name(name) if &**name == "check_grad")),
+            StmtKind::Expr(expr) => {
+                matches!(&expr.kind, ExprKind::Call { callee, .. } if matches!(&callee.kind, ExprKind::Name(name) if &**name == "check_grad"))
+            }
             _ => false,
         };
         let mut failed = None;
@@ -75,8 +77,12 @@ impl<'a> Cx<'a> {
         let tensor = self.materialise(value, DType::Bool, condition.span)?;
         if tensor.dtype != DType::Bool || !tensor.axes.is_empty() {
             let shown = self.show(&tensor);
-            let error = Diagnostic::error(Code::E0116, condition.span, format!("`assert` needs a truth value, and this is {shown}"))
-                .help("ask `all(…)` or `close(a, b)`");
+            let error = Diagnostic::error(
+                Code::E0116,
+                condition.span,
+                format!("`assert` needs a truth value, and this is {shown}"),
+            )
+            .help("ask `all(…)` or `close(a, b)`");
             return Err(self.tell(error));
         }
         let message = message.map_or_else(|| self.sources.text(condition.span).to_string(), |text| text.to_string());
@@ -98,7 +104,8 @@ impl<'a> Cx<'a> {
         let values = self.grad_values(call, &params)?;
         let mut names: Vec<String> = params.iter().map(|param| param.path.clone()).collect();
         names.extend(call.tensors().map(|(name, _, _)| name));
-        let check = Check::Grad { values, function: built.region, names, tolerance: call.tolerance, span: call.site.span };
+        let check =
+            Check::Grad { values, function: built.region, names, tolerance: call.tolerance, span: call.site.span };
         let asked = if built.asked_training { Training::On } else { Training::Off };
         Ok((check, asked))
     }
@@ -150,7 +157,9 @@ impl<'a> Cx<'a> {
     fn grad_values(&mut self, call: &GradCall<'a>, params: &[TestParam]) -> R<RegionId> {
         let mut results = Vec::new();
         for param in params {
-            let Some(decl) = crate::instances::tensor_of(self.instance(param.instance).layer, &param.name) else { continue };
+            let Some(decl) = crate::instances::tensor_of(self.instance(param.instance).layer, &param.name) else {
+                continue;
+            };
             let axes = param.ty.shape.iter().map(|dim| crate::value::Size::plain(dim.clone())).collect();
             let expected = Expected { dtype: param.ty.dtype, axes };
             results.push(self.param_value(param.instance, decl, &expected, &param.path)?.value);
@@ -180,10 +189,13 @@ struct GradFunction {
     asked_training: bool,
 }
 
+/// The name in front of an argument, if it has one.
+type ArgName = Option<(Arc<str>, Span)>;
+
 /// A `check_grad` whose arguments have been evaluated.
 struct GradCall<'a> {
     function: Value<'a>,
-    args: Vec<(Option<(Arc<str>, Span)>, Value<'a>, Span)>,
+    args: Vec<(ArgName, Value<'a>, Span)>,
     /// Names of the function's parameters, for arguments by position.
     params: Vec<Arc<str>>,
     tolerance: f64,
@@ -193,7 +205,7 @@ struct GradCall<'a> {
 impl<'a> GradCall<'a> {
     /// The arguments that are tensors, with their names.
     fn tensors(&self) -> impl Iterator<Item = (String, &Tensor, Span)> {
-        let name = |at: usize, name: &Option<(Arc<str>, Span)>| match (name, self.params.get(at)) {
+        let name = |at: usize, name: &ArgName| match (name, self.params.get(at)) {
             (Some((name, _)), _) | (None, Some(name)) => name.to_string(),
             (None, None) => at.to_string(),
         };
@@ -264,7 +276,9 @@ fn value_of<'a>(cx: &mut Cx<'a>, arg: ArgValue<'a>) -> R<Value<'a>> {
 fn tolerance_of<'a>(cx: &mut Cx<'a>, arg: ArgValue<'a>) -> R<f64> {
     let span = arg.span();
     match value_of(cx, arg)? {
-        Value::Number(number) if number.as_f64().is_some_and(|value| value > 0.0) => Ok(number.as_f64().unwrap_or(TOLERANCE)),
+        Value::Number(number) if number.as_f64().is_some_and(|value| value > 0.0) => {
+            Ok(number.as_f64().unwrap_or(TOLERANCE))
+        }
         _ => cx.fail(Code::E0122, span, "`tol` is a number above 0"),
     }
 }
@@ -311,6 +325,7 @@ fn close<'a>(cx: &mut Cx<'a>, args: Args<'a>) -> R<Value<'a>> {
     if near.axes.is_empty() {
         return Ok(Value::Tensor(near));
     }
-    let op = mlc_ir::ops::reduce::Reduce { kind: mlc_ir::ops::reduce::ReduceKind::All, axes: (0..near.rank()).collect() };
+    let op =
+        mlc_ir::ops::reduce::Reduce { kind: mlc_ir::ops::reduce::ReduceKind::All, axes: (0..near.rank()).collect() };
     cx.emit(span, op, &[&near], Vec::new()).map(Value::Tensor)
 }

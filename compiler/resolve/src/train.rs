@@ -104,7 +104,8 @@ impl<'a> Cx<'a> {
         let prefixed = roots.len() > 1;
         for (id, name) in roots {
             let file_prefix = if prefixed { format!("{name}.") } else { String::new() };
-            let graph_prefix = if several { format!("{}.{file_prefix}", block.decl.name.text) } else { file_prefix.clone() };
+            let graph_prefix =
+                if several { format!("{}.{file_prefix}", block.decl.name.text) } else { file_prefix.clone() };
             self.instances[id.0 as usize].place = Place::Root(Root { name, file_prefix, graph_prefix });
         }
     }
@@ -114,7 +115,10 @@ impl<'a> Cx<'a> {
         let step = self.only_step(block.decl)?;
         let settings = self.settings(block);
         let pipelines = pipelines_of(block);
-        let batch = pipelines.iter().find(|(name, _)| name == "data").and_then(|(_, pipeline)| crate::pipeline::batch_of(pipeline));
+        let batch = pipelines
+            .iter()
+            .find(|(name, _)| name == "data")
+            .and_then(|(_, pipeline)| crate::pipeline::batch_of(pipeline));
         let typical = batch.unwrap_or(1);
         let trained_step = self.step_entry(block, step, Mode::Train, typical);
         let eval_step = self.step_entry(block, step, Mode::Eval, typical);
@@ -130,8 +134,12 @@ impl<'a> Cx<'a> {
         let (trained_step, eval_step, settings) = (trained_step?, eval_step?, settings?);
         checked?;
         if !trained_step.plan.agrees_with(&eval_step.plan) {
-            let error = Diagnostic::error(Code::E0203, step.span, "loss and metrics are not put together alike in training and evaluation")
-                .help("a condition on `training` decides about tensors, not about how a metric is computed");
+            let error = Diagnostic::error(
+                Code::E0203,
+                step.span,
+                "loss and metrics are not put together alike in training and evaluation",
+            )
+            .help("a condition on `training` decides about tensors, not about how a metric is computed");
             return Err(self.tell(error));
         }
         let grads = match grads_step {
@@ -163,14 +171,19 @@ impl<'a> Cx<'a> {
         match decl.steps.as_slice() {
             [step] => Ok(step),
             [] => {
-                let error = Diagnostic::error(Code::E0203, decl.name.span, format!("`train {}` has no `step`", decl.name.text))
-                    .help("write `step(image: f32[B, 28, 28, 1], label: i32[B]) { … minimize loss over net with opt }`");
+                let error = Diagnostic::error(
+                    Code::E0203,
+                    decl.name.span,
+                    format!("`train {}` has no `step`", decl.name.text),
+                )
+                .help("write `step(image: f32[B, 28, 28, 1], label: i32[B]) { … minimize loss over net with opt }`");
                 Err(self.tell(error))
             }
             [first, second, ..] => {
-                let error = Diagnostic::error(Code::E0203, second.span, format!("`train {}` has two `step`s", decl.name.text))
-                    .also(first.span, "the first is here")
-                    .help("several `minimize` statements may stand in one step");
+                let error =
+                    Diagnostic::error(Code::E0203, second.span, format!("`train {}` has two `step`s", decl.name.text))
+                        .also(first.span, "the first is here")
+                        .help("several `minimize` statements may stand in one step");
                 Err(self.tell(error))
             }
         }
@@ -185,7 +198,9 @@ impl<'a> Cx<'a> {
     }
 
     fn setting(&mut self, block: &Block<'a>, name: &str, least: i64) -> R<Option<i64>> {
-        let (Some(value), Some(span)) = (block.bindings.values.get(name), block.places.get(name)) else { return Ok(None) };
+        let (Some(value), Some(span)) = (block.bindings.values.get(name), block.places.get(name)) else {
+            return Ok(None);
+        };
         let value = self.within_block(block, FrameKind::Bindings, |cx| cx.as_int(value, *span))?;
         if value < least {
             return self.fail(Code::E0203, *span, format!("`{name}` is {value}, and at least {least} is needed"));
@@ -206,7 +221,8 @@ impl<'a> Cx<'a> {
             Mode::Grads => "grads",
             _ => "eval",
         };
-        let entry = Entry { step: Some(StepState::default()), ..Entry::new(mode, &format!("{}.{what}", block.decl.name.text)) };
+        let entry =
+            Entry { step: Some(StepState::default()), ..Entry::new(mode, &format!("{}.{what}", block.decl.name.text)) };
         let (result, mut entry) = self.with_entry(entry, |cx| {
             cx.within_block(block, FrameKind::Step, |cx| {
                 let site = CallSite { span: step.span, callee: step.span, name: "step".to_string() };
@@ -265,7 +281,8 @@ impl<'a> Cx<'a> {
             return Ok(tensor);
         }
         let shown = self.show(&tensor);
-        let mut error = Diagnostic::error(Code::E0201, loss.span, format!("`minimize` needs a float scalar, and this is {shown}"));
+        let mut error =
+            Diagnostic::error(Code::E0201, loss.span, format!("`minimize` needs a float scalar, and this is {shown}"));
         if !tensor.axes.is_empty() {
             error = error.help("take the mean: `mean(loss)`");
         }
@@ -278,7 +295,8 @@ impl<'a> Cx<'a> {
             Value::Poison => Err(self.report.silent()),
             other => {
                 let title = format!("an optimizer is needed here, and this is {}", other.describe());
-                let error = Diagnostic::error(Code::E0122, with.span, title).help("bind one in the train block: `opt = adam(lr: 1e-3)`");
+                let error = Diagnostic::error(Code::E0122, with.span, title)
+                    .help("bind one in the train block: `opt = adam(lr: 1e-3)`");
                 Err(self.tell(error))
             }
         }
@@ -302,15 +320,24 @@ impl<'a> Cx<'a> {
                 self.params_in(value, None, into);
                 Ok(())
             }
-            Value::List(parts) | Value::Tuple(parts) => parts.iter().try_for_each(|part| self.collect_parts(part, over, into)),
+            Value::List(parts) | Value::Tuple(parts) => {
+                parts.iter().try_for_each(|part| self.collect_parts(part, over, into))
+            }
             Value::Tensor(tensor) => {
-                let key = self.entry.tensors.iter().find(|(_, other)| other.value == tensor.value).map(|(key, _)| key.clone());
+                let key = self
+                    .entry
+                    .tensors
+                    .iter()
+                    .find(|(_, other)| other.value == tensor.value)
+                    .map(|(key, _)| key.clone());
                 match key {
                     Some(key) => {
                         into.push(key);
                         Ok(())
                     }
-                    None => self.fail(Code::E0122, over.span, "this is a computed tensor, and only parameters are updated"),
+                    None => {
+                        self.fail(Code::E0122, over.span, "this is a computed tensor, and only parameters are updated")
+                    }
                 }
             }
             Value::Poison => Err(self.report.silent()),
@@ -350,8 +377,10 @@ impl<'a> Cx<'a> {
         span: Span,
     ) -> R<Vec<(ParamKey, Tensor)>> {
         self.refuse_unused(parts, loss_expr, over)?;
-        let used: Vec<(ParamKey, Tensor)> =
-            parts.iter().filter_map(|key| self.entry.tensors.get(key).map(|tensor| (key.clone(), tensor.clone()))).collect();
+        let used: Vec<(ParamKey, Tensor)> = parts
+            .iter()
+            .filter_map(|key| self.entry.tensors.get(key).map(|tensor| (key.clone(), tensor.clone())))
+            .collect();
         let wrt: Vec<_> = used.iter().map(|(_, tensor)| tensor.value).collect();
         self.entry.builder.span = self.place(span);
         let found = autodiff::gradient(&mut self.graph, &mut self.entry.builder, loss.value, &wrt);
@@ -375,7 +404,8 @@ impl<'a> Cx<'a> {
         let mut failed = None;
         let mut told: Vec<InstanceId> = Vec::new();
         for key in parts {
-            let touched = parts.iter().any(|(id, name)| *id == key.0 && self.entry.tensors.contains_key(&(*id, name.clone())));
+            let touched =
+                parts.iter().any(|(id, name)| *id == key.0 && self.entry.tensors.contains_key(&(*id, name.clone())));
             if !touched && !told.contains(&key.0) {
                 told.push(key.0);
                 failed = Some(self.no_gradient(key, Cut { at: None }, loss, over));
@@ -398,7 +428,9 @@ impl<'a> Cx<'a> {
                     Some(span) if span != over.span => error.also(span, text),
                     _ => error.note(text),
                 };
-                error = error.help(format!("take `{owner}` out of `over`, or let the loss depend on it in a differentiable way"));
+                error = error.help(format!(
+                    "take `{owner}` out of `over`, or let the loss depend on it in a differentiable way"
+                ));
             }
             None => {
                 error = error
@@ -441,11 +473,13 @@ impl<'a> Cx<'a> {
         let tensor = self.tensor(found, value.span)?;
         if !tensor.axes.is_empty() || tensor.dtype == DType::Bool {
             let shown = self.show(&tensor);
-            let error = Diagnostic::error(Code::E0201, value.span, format!("a metric is a number, and this is {shown}"))
-                .help("take the mean: `mean(…)`");
+            let error =
+                Diagnostic::error(Code::E0201, value.span, format!("a metric is a number, and this is {shown}"))
+                    .help("take the mean: `mean(…)`");
             return Err(self.tell(error));
         }
-        let earlier = self.entry.step.as_ref().and_then(|step| step.metrics.iter().find(|(other, _)| other.text == name.text));
+        let earlier =
+            self.entry.step.as_ref().and_then(|step| step.metrics.iter().find(|(other, _)| other.text == name.text));
         if let Some((first, _)) = earlier {
             let error = scope::twice(name, first.span);
             return Err(self.tell(error));
@@ -484,10 +518,8 @@ struct StepEntry {
 
 fn collect_loose<'a>(cx: &Cx<'a>, value: &Value<'a>, name: &str, into: &mut Vec<(InstanceId, String)>) {
     match value {
-        Value::Instance(id) => {
-            if cx.instance(*id).place == Place::Loose && !into.iter().any(|(other, _)| other == id) {
-                into.push((*id, name.to_string()));
-            }
+        Value::Instance(id) if cx.instance(*id).place == Place::Loose && !into.iter().any(|(other, _)| other == id) => {
+            into.push((*id, name.to_string()));
         }
         Value::List(parts) | Value::Tuple(parts) => {
             for (at, part) in parts.iter().enumerate() {

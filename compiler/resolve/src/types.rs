@@ -31,8 +31,14 @@ pub(crate) enum Form<'a> {
     Fn,
     /// `bool` without brackets.
     Bool,
-    Tensor { element: Element, axes: &'a [ast::Axis] },
-    Tuple { fields: &'a [(Option<ast::Name>, ast::Type)], variadic: bool },
+    Tensor {
+        element: Element,
+        axes: &'a [ast::Axis],
+    },
+    Tuple {
+        fields: &'a [(Option<ast::Name>, ast::Type)],
+        variadic: bool,
+    },
 }
 
 /// What is matched against a type, for messages and for what may be bound.
@@ -102,7 +108,10 @@ impl<'a> Cx<'a> {
             "uint8" | "byte" => Some("u8"),
             "boolean" => Some("bool"),
             "string" | "String" => Some("str"),
-            _ => crate::scope::nearest(word, ["f32", "f64", "i32", "i64", "u8", "bool", "dim", "int", "str", "float", "num", "any"]),
+            _ => crate::scope::nearest(
+                word,
+                ["f32", "f64", "i32", "i64", "u8", "bool", "dim", "int", "str", "float", "num", "any"],
+            ),
         };
         let mut error = Diagnostic::error(Code::E0101, span, format!("unknown type `{word}`"));
         error = match advice {
@@ -156,7 +165,9 @@ impl<'a> Cx<'a> {
                 (Value::Number(number), Element::Class(_)) => Ok(Value::Number(number)),
                 (value, _) => Err(self.wrong_kind(ty, &value, span, name)),
             },
-            Form::Tensor { .. } => self.fail(Code::E0110, span, format!("`{name}` is a tensor, and arguments here are static")),
+            Form::Tensor { .. } => {
+                self.fail(Code::E0110, span, format!("`{name}` is a tensor, and arguments here are static"))
+            }
             Form::Tuple { fields, variadic } => self.convert_tuple(ty, fields, variadic, value, span, name),
         }
     }
@@ -220,7 +231,9 @@ impl<'a> Cx<'a> {
         let shown = self.show_value(value);
         let mut error = Diagnostic::error(Code::E0122, span, format!("`{name}` takes `{wanted}`, and this is {shown}"));
         match value {
-            Value::Tensor(_) | Value::Lazy(_) => error = error.note("an argument of this type must be known when compiling"),
+            Value::Tensor(_) | Value::Lazy(_) => {
+                error = error.note("an argument of this type must be known when compiling")
+            }
             Value::Number(_) if wanted == "bool" && name == "bias" => {
                 error = error.help("the input size is not given: it is found by the first use");
             }
@@ -248,9 +261,10 @@ impl<'a> Cx<'a> {
             (None, Element::Exact(dtype)) => dtype.name(),
         };
         let subject = subject(&found.what);
-        let error = Diagnostic::error(Code::E0104, found.span, format!("{subject} is {actual}, and {wanted} is wanted"))
-            .label(found.shown.clone())
-            .also(found.ty.span, format!("declared `{}`", self.sources.text(found.ty.span)));
+        let error =
+            Diagnostic::error(Code::E0104, found.span, format!("{subject} is {actual}, and {wanted} is wanted"))
+                .label(found.shown.clone())
+                .also(found.ty.span, format!("declared `{}`", self.sources.text(found.ty.span)));
         let cast_to = if wanted == "float" { "f32" } else { wanted };
         Err(self.tell(error.help(format!("write `cast(…, {cast_to})` where the conversion is meant"))))
     }
@@ -407,8 +421,12 @@ impl<'a> Cx<'a> {
     pub fn match_later(&mut self, mut found: Match<'a, '_>) -> R<()> {
         for (expr, actual) in std::mem::take(&mut found.later) {
             if let Some((name, span)) = self.unbound_in(expr)? {
-                let error = Diagnostic::error(Code::E0106, span, format!("the size `{name}` cannot be found from these arguments"))
-                    .help(format!("a size is found where a type has it alone: `{name}`, not `{name} / 2`"));
+                let error = Diagnostic::error(
+                    Code::E0106,
+                    span,
+                    format!("the size `{name}` cannot be found from these arguments"),
+                )
+                .help(format!("a size is found where a type has it alone: `{name}`, not `{name} / 2`"));
                 return Err(self.tell(error));
             }
             let declared = self.size_expr(expr)?;
@@ -456,7 +474,14 @@ impl<'a> Cx<'a> {
     }
 
     /// E0107: a weight's size was settled by an earlier use.
-    fn open_mismatch(&mut self, id: InstanceId, name: &Arc<str>, actual: &Size, site: &CallSite, found: &Match<'a, '_>) -> Reported {
+    fn open_mismatch(
+        &mut self,
+        id: InstanceId,
+        name: &Arc<str>,
+        actual: &Size,
+        site: &CallSite,
+        found: &Match<'a, '_>,
+    ) -> Reported {
         let Some(Some(solved)) = self.instance(id).open.get(name) else {
             return self.mismatch(found, None);
         };
@@ -465,10 +490,14 @@ impl<'a> Cx<'a> {
         let line = self.sources.position(origin);
         let because = actual.why.as_ref().map_or(String::new(), |why| format!(", because {second} = {why}"));
         let unknown = if actual.dim.as_const().is_none() { " (they are equal only by chance)" } else { "" };
-        let error = Diagnostic::error(Code::E0107, site.callee, format!("matrix sizes do not agree: {second} and {first}{unknown}"))
-            .label(format!("`{path}` takes {first} features (set by its first use, {line})"))
-            .also(found.span, format!("{}{because}", found.shown))
-            .help("give the two uses their own layer, or make the sizes agree");
+        let error = Diagnostic::error(
+            Code::E0107,
+            site.callee,
+            format!("matrix sizes do not agree: {second} and {first}{unknown}"),
+        )
+        .label(format!("`{path}` takes {first} features (set by its first use, {line})"))
+        .also(found.span, format!("{}{because}", found.shown))
+        .help("give the two uses their own layer, or make the sizes agree");
         self.tell(error)
     }
 
@@ -487,7 +516,9 @@ impl<'a> Cx<'a> {
             }
             Matched::Result { function } => {
                 let title = format!("`{function}` returns {shown}, and its result type is {declared}");
-                Diagnostic::error(Code::E0109, found.span, title).label(shown.clone()).also(found.ty.span, "declared here")
+                Diagnostic::error(Code::E0109, found.span, title)
+                    .label(shown.clone())
+                    .also(found.ty.span, "declared here")
             }
             Matched::Declaration => {
                 let title = format!("this initialiser makes {declared}, and {shown} is wanted");

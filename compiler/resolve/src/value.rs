@@ -124,7 +124,13 @@ pub(crate) enum LazyKind<'a> {
     /// The coordinate along the only axis.
     Iota,
     /// A draw, scaled: `offset + scale * word`.
-    Draw { distribution: mlc_ir::scalar::Distribution, site: u64, seed: Option<i64>, first: Box<Value<'a>>, second: Box<Value<'a>> },
+    Draw {
+        distribution: mlc_ir::scalar::Distribution,
+        site: u64,
+        seed: Option<i64>,
+        first: Box<Value<'a>>,
+        second: Box<Value<'a>>,
+    },
     /// `n` numbers from the first to the last.
     Linspace { first: Number, last: Number },
 }

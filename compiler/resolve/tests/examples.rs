@@ -30,10 +30,20 @@ fn cnn_has_its_tables() {
     mlc_ir::verify::verify(&program.graph).unwrap();
     let names: Vec<&str> = program.functions.iter().map(|function| function.name.as_str()).collect();
     assert_eq!(names, ["forward", "classify"]);
-    let paths: Vec<&str> = program.file_paths.iter().map(String::as_str).filter(|path| !path.starts_with("opt.")).collect();
+    let paths: Vec<&str> =
+        program.file_paths.iter().map(String::as_str).filter(|path| !path.starts_with("opt.")).collect();
     assert_eq!(
         paths,
-        ["conv1.weight", "conv1.bias", "conv2.weight", "conv2.bias", "fc1.weight", "fc1.bias", "fc2.weight", "fc2.bias"]
+        [
+            "conv1.weight",
+            "conv1.bias",
+            "conv2.weight",
+            "conv2.bias",
+            "fc1.weight",
+            "fc1.bias",
+            "fc2.weight",
+            "fc2.bias"
+        ]
     );
     let [train] = program.trains.as_slice() else { panic!("one train block") };
     assert_eq!((train.seed, train.epochs, train.batch), (42, Some(10), Some(32)));
@@ -85,7 +95,9 @@ fn an_mlp_gradient_agrees_with_differences() {
     let text = include_str!("data/mlp.dl").replace("H = 512", "H = 5").replace("[2, 28, 28, 1]", "[1, 28, 28, 1]");
     let program = outcome("mlp.dl", &text).program();
     let graph = interp::to_f64(&program.graph);
-    let [Check::Grad { values, function, names, .. }] = program.tests[0].checks.as_slice() else { panic!("one gradient check") };
+    let [Check::Grad { values, function, names, .. }] = program.tests[0].checks.as_slice() else {
+        panic!("one gradient check")
+    };
     assert_eq!(names.last().map(String::as_str), Some("image"));
     let zero = Tensor::from_i64(&[], &[0]);
     let args = interp::run(&graph, *values, &[zero.clone(), zero], &[1; 8]);

@@ -22,10 +22,59 @@ impl Dice {
 
 /// Words that stand where other words stood.
 const WORDS: &[&str] = &[
-    "x", "image", "B", "Classes", "0", "-1", "2.5", "1000000000000", "conv1", "fc1", "relu", "softmax", "flatten", "net", "opt",
-    "true", "f32", "i32", "[B, 10]", "[*S]", "_", "...", "(x, x)", "argmax", "label", "axis: 1", "over: B", "new", "sum", "max_pool",
-    "Conv2d", "Linear", "cross_entropy", "training", "inf", "\"relu\"", "zeros", "for i in 0..3 { x = x + 1 }", "requires B == 2", "@",
-    "/", "**", "|>", "uniform", "reshape", "split", "concat", "where", "idx", "batch", "evaluate", "valid", "check_grad",
+    "x",
+    "image",
+    "B",
+    "Classes",
+    "0",
+    "-1",
+    "2.5",
+    "1000000000000",
+    "conv1",
+    "fc1",
+    "relu",
+    "softmax",
+    "flatten",
+    "net",
+    "opt",
+    "true",
+    "f32",
+    "i32",
+    "[B, 10]",
+    "[*S]",
+    "_",
+    "...",
+    "(x, x)",
+    "argmax",
+    "label",
+    "axis: 1",
+    "over: B",
+    "new",
+    "sum",
+    "max_pool",
+    "Conv2d",
+    "Linear",
+    "cross_entropy",
+    "training",
+    "inf",
+    "\"relu\"",
+    "zeros",
+    "for i in 0..3 { x = x + 1 }",
+    "requires B == 2",
+    "@",
+    "/",
+    "**",
+    "|>",
+    "uniform",
+    "reshape",
+    "split",
+    "concat",
+    "where",
+    "idx",
+    "batch",
+    "evaluate",
+    "valid",
+    "check_grad",
 ];
 
 fn words(text: &str) -> Vec<(usize, usize)> {
@@ -74,7 +123,8 @@ fn survives(text: &str) {
 
 #[test]
 fn edited_programs() {
-    let seeds = [include_str!("../../../dsl-examples/cnn.dl"), include_str!("data/mlp.dl"), include_str!("data/features.dl")];
+    let seeds =
+        [include_str!("../../../dsl-examples/cnn.dl"), include_str!("data/mlp.dl"), include_str!("data/features.dl")];
     let mut dice = Dice(0x9e37_79b9_7f4a_7c15);
     let rounds = std::env::var("FUZZ_ROUNDS").ok().and_then(|rounds| rounds.parse().ok()).unwrap_or(250);
     for round in 0..rounds {
@@ -90,14 +140,34 @@ fn the_unedited_programs_have_no_errors() {
 
 #[test]
 fn deep_and_wide_programs() {
-    let nested = format!("model M {{ @export fn f(x: f32[B]) -> f32[B] {{ return {}x{} }} }}", "sin(".repeat(150), ")".repeat(150));
-    let chain: String = (0..300).map(|at| format!("fn f{at}(x: f32[B]) -> f32[B] {{ return f{}(x) }}\n", at + 1)).collect();
-    let chain = format!("{chain}fn f300(x: f32[B]) -> f32[B] {{ return x }}\nmodel M {{ @export fn f(x: f32[B]) -> f32[B] {{ return f0(x) }} }}");
-    let doubling: String = (0..40).map(|at| format!("fn f{at}(x: f32[B]) -> f32[B] {{ return f{0}(x) + f{0}(sin(x)) }}\n", at + 1)).collect();
-    let doubling = format!("{doubling}fn f40(x: f32[B]) -> f32[B] {{ return x }}\nmodel M {{ @export fn f(x: f32[B]) -> f32[B] {{ return f0(x) }} }}");
+    let nested = format!(
+        "model M {{ @export fn f(x: f32[B]) -> f32[B] {{ return {}x{} }} }}",
+        "sin(".repeat(150),
+        ")".repeat(150)
+    );
+    let chain: String =
+        (0..300).map(|at| format!("fn f{at}(x: f32[B]) -> f32[B] {{ return f{}(x) }}\n", at + 1)).collect();
+    let chain = format!(
+        "{chain}fn f300(x: f32[B]) -> f32[B] {{ return x }}\nmodel M {{ @export fn f(x: f32[B]) -> f32[B] {{ return f0(x) }} }}"
+    );
+    let doubling: String = (0..40)
+        .map(|at| format!("fn f{at}(x: f32[B]) -> f32[B] {{ return f{0}(x) + f{0}(sin(x)) }}\n", at + 1))
+        .collect();
+    let doubling = format!(
+        "{doubling}fn f40(x: f32[B]) -> f32[B] {{ return x }}\nmodel M {{ @export fn f(x: f32[B]) -> f32[B] {{ return f0(x) }} }}"
+    );
     let lists = "model M { a = [[[[i for i in 0..1000] for i in 0..1000] for i in 0..1000] for i in 0..1000]; @export fn f(x: f32[B]) -> f32[B] { return x } }".to_string();
-    let layers: String = (0..30).map(|at| format!("layer L{at} {{ a = L{0}(); b = L{0}(); fn forward(x: f32[B, 1]) -> f32[B, 1] {{ return a(x) }} }}\n", at + 1)).collect();
-    let layers = format!("{layers}layer L30 {{ fn forward(x: f32[B, 1]) -> f32[B, 1] {{ return x }} }}\nmodel M {{ l = L0(); @export fn f(x: f32[B, 1]) -> f32[B, 1] {{ return l(x) }} }}");
+    let layers: String = (0..30)
+        .map(|at| {
+            format!(
+                "layer L{at} {{ a = L{0}(); b = L{0}(); fn forward(x: f32[B, 1]) -> f32[B, 1] {{ return a(x) }} }}\n",
+                at + 1
+            )
+        })
+        .collect();
+    let layers = format!(
+        "{layers}layer L30 {{ fn forward(x: f32[B, 1]) -> f32[B, 1] {{ return x }} }}\nmodel M {{ l = L0(); @export fn f(x: f32[B, 1]) -> f32[B, 1] {{ return l(x) }} }}"
+    );
     for text in [nested, chain, doubling, lists, layers] {
         survives(&text);
     }

@@ -50,7 +50,8 @@ fn wrong_programs_are_told_why() {
             let outcome = outcome("t.dl", &case.text);
             let found = summary(&outcome);
             if found != case.expected {
-                let _ = writeln!(wrong, "{file}, {}\nexpected:\n{}\nfound:\n{}", case.name, case.expected, outcome.text());
+                let _ =
+                    writeln!(wrong, "{file}, {}\nexpected:\n{}\nfound:\n{}", case.name, case.expected, outcome.text());
             }
             if found.is_empty() {
                 let _ = writeln!(wrong, "{file}, {}: nothing is said", case.name);

@@ -78,8 +78,9 @@ fn apply<'a>(cx: &mut Cx<'a>, args: &Args<'a>, value: Value<'a>, span: Span) -> 
     }
     if !(x.dtype.is_float() || (exact && x.dtype != DType::Bool)) {
         let shown = cx.show(&x);
-        let error = Diagnostic::error(Code::E0104, span, format!("`{}` takes floats, and this is {shown}", args.builtin.name))
-            .help("write `cast(x, f32)`");
+        let error =
+            Diagnostic::error(Code::E0104, span, format!("`{}` takes floats, and this is {shown}", args.builtin.name))
+                .help("write `cast(x, f32)`");
         return Err(cx.tell(error));
     }
     cx.unary_tensor(op, &x, args.site.span).map(Value::Tensor)

@@ -11,7 +11,14 @@ pub(super) const ALL: &[Builtin] = &[
     named("append", &["xs", "x"], "the list with one more part", append),
     named("reversed", &["xs"], "the list from back to front", reversed),
     named("len", &["xs"], "the number of parts of a list", len),
-    Builtin { name: "zip", params: &[], arity: Arity::Rest(0), initialiser: false, doc: "lists side by side", run: zip },
+    Builtin {
+        name: "zip",
+        params: &[],
+        arity: Arity::Rest(0),
+        initialiser: false,
+        doc: "lists side by side",
+        run: zip,
+    },
 ];
 
 fn parts<'a>(cx: &mut Cx<'a>, args: &Args<'a>, name: &str) -> R<Vec<Value<'a>>> {
@@ -20,11 +27,19 @@ fn parts<'a>(cx: &mut Cx<'a>, args: &Args<'a>, name: &str) -> R<Vec<Value<'a>>> 
         Value::List(parts) | Value::Tuple(parts) => Ok(parts.to_vec()),
         Value::Pack(sizes) => Ok(sizes.iter().cloned().map(Value::size).collect()),
         Value::Tensor(_) | Value::Lazy(_) => {
-            let error = Diagnostic::error(Code::E0120, span, format!("`{}` takes a list, and this is a tensor", args.builtin.name))
-                .help("its sizes have names in the signature, or annotate: `x: f32[B, P] = …`");
+            let error = Diagnostic::error(
+                Code::E0120,
+                span,
+                format!("`{}` takes a list, and this is a tensor", args.builtin.name),
+            )
+            .help("its sizes have names in the signature, or annotate: `x: f32[B, P] = …`");
             Err(cx.tell(error))
         }
-        other => cx.fail(Code::E0122, span, format!("`{}` takes a list, and this is {}", args.builtin.name, other.describe())),
+        other => cx.fail(
+            Code::E0122,
+            span,
+            format!("`{}` takes a list, and this is {}", args.builtin.name, other.describe()),
+        ),
     }
 }
 
@@ -51,8 +66,13 @@ fn zip<'a>(cx: &mut Cx<'a>, args: Args<'a>) -> R<Value<'a>> {
     let length = columns.first().map_or(0, Vec::len);
     if columns.iter().any(|column| column.len() != length) {
         let lengths: Vec<String> = columns.iter().map(|column| column.len().to_string()).collect();
-        return cx.fail(Code::E0119, args.site.span, format!("`zip` takes lists of one length, and these have {}", lengths.join(", ")));
+        return cx.fail(
+            Code::E0119,
+            args.site.span,
+            format!("`zip` takes lists of one length, and these have {}", lengths.join(", ")),
+        );
     }
-    let row = |at: usize| Value::Tuple(Rc::new(columns.iter().map(|column: &Vec<Value<'a>>| column[at].clone()).collect()));
+    let row =
+        |at: usize| Value::Tuple(Rc::new(columns.iter().map(|column: &Vec<Value<'a>>| column[at].clone()).collect()));
     Ok(Value::List(Rc::new((0..length).map(row).collect())))
 }

@@ -88,14 +88,8 @@ fn drawn<'a>(cx: &mut Cx<'a>, args: &Args<'a>, distribution: Distribution, first
     };
     let site = cx.draw_site(args.builtin.name);
     cx.refuse_draw(args.site.span)?;
-    let second_default = 1;
-    let kind = LazyKind::Draw {
-        distribution,
-        site,
-        seed,
-        first: Box::new(or(first, 0)),
-        second: Box::new(or(second, second_default)),
-    };
+    let kind =
+        LazyKind::Draw { distribution, site, seed, first: Box::new(or(first, 0)), second: Box::new(or(second, 1)) };
     finish(cx, args, Lazy { axes, kind }, dtype)
 }
 
@@ -149,7 +143,8 @@ fn square<'a>(cx: &mut Cx<'a>, args: &Args<'a>) -> R<(crate::value::Tensor, crat
     let size = count(cx, args)?;
     let axes = vec![size.clone(), size];
     let shape = crate::value::shape_of(&axes);
-    let mut along = |axis| cx.emit(args.site.span, Iota { shape: shape.clone(), axis, dtype: DType::I32 }, &[], axes.clone());
+    let mut along =
+        |axis| cx.emit(args.site.span, Iota { shape: shape.clone(), axis, dtype: DType::I32 }, &[], axes.clone());
     Ok((along(0)?, along(1)?))
 }
 

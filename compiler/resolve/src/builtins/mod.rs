@@ -64,8 +64,31 @@ const FAMILIES: &[&[Builtin]] = &[
 
 /// Functions of the language that are not there yet.
 const PLANNED: &[&str] = &[
-    "gradient", "sort", "top_k", "cumsum", "cumprod", "randint", "permutation", "sample", "infer", "copy", "params", "load",
-    "ema", "report", "save_images", "stop", "csv", "arrays", "images", "text", "pairs", "augment", "rest", "rename", "print",
+    "gradient",
+    "sort",
+    "top_k",
+    "cumsum",
+    "cumprod",
+    "randint",
+    "permutation",
+    "sample",
+    "infer",
+    "copy",
+    "params",
+    "load",
+    "ema",
+    "report",
+    "save_images",
+    "stop",
+    "csv",
+    "arrays",
+    "images",
+    "text",
+    "pairs",
+    "augment",
+    "rest",
+    "rename",
+    "print",
 ];
 
 /// The builtin of that name.

@@ -43,7 +43,11 @@ fn kind_of(name: &str) -> ReduceKind {
 
 fn reduce<'a>(cx: &mut Cx<'a>, args: Args<'a>) -> R<Value<'a>> {
     let kind = kind_of(args.builtin.name);
-    if let (Some((value @ (Value::Pack(_) | Value::List(_) | Value::Tuple(_)), span)), ReduceKind::Prod | ReduceKind::Sum) = (args.get("x"), kind) {
+    if let (
+        Some((value @ (Value::Pack(_) | Value::List(_) | Value::Tuple(_)), span)),
+        ReduceKind::Prod | ReduceKind::Sum,
+    ) = (args.get("x"), kind)
+    {
         return reduce_static(cx, kind, &value, span);
     }
     let (x, span) = args.tensor(cx, "x")?;
@@ -73,8 +77,12 @@ fn prepared<'a>(cx: &mut Cx<'a>, kind: ReduceKind, args: &Args<'a>, x: Tensor, s
         (false, true, _) => cx.fail(Code::E0104, span, format!("`{}` does not take bool", args.builtin.name)),
         (true, false, _) => {
             let shown = cx.show(&x);
-            let error = Diagnostic::error(Code::E0104, span, format!("`{}` takes bool, and this is {shown}", args.builtin.name))
-                .help("compare first: `x != 0`");
+            let error = Diagnostic::error(
+                Code::E0104,
+                span,
+                format!("`{}` takes bool, and this is {shown}", args.builtin.name),
+            )
+            .help("compare first: `x != 0`");
             Err(cx.tell(error))
         }
     }

@@ -52,7 +52,8 @@ fn reshape<'a>(cx: &mut Cx<'a>, args: Args<'a>) -> R<Value<'a>> {
     match open.as_slice() {
         [] => {}
         [at] => {
-            let known: Vec<Size> = axes.iter().enumerate().filter(|(other, _)| other != at).map(|(_, axis)| axis.clone()).collect();
+            let known: Vec<Size> =
+                axes.iter().enumerate().filter(|(other, _)| other != at).map(|(_, axis)| axis.clone()).collect();
             let known_product = product(cx, &known, span)?;
             axes[*at] = match total.exact_div(&known_product) {
                 Ok(dim) => Size { why: reason(cx, &x.axes, &known, &dim), ..Size::plain(dim) },
@@ -92,7 +93,8 @@ fn reason(cx: &Cx<'_>, before: &[Size], kept: &[Size], merged: &Dim) -> Option<R
 fn wrong_count<'a>(cx: &mut Cx<'a>, x: &Tensor, axes: &[Size], span: Span) -> Reported {
     let (from, to) = (cx.show(x), cx.show_axes(axes));
     let count = |cx: &Cx<'a>, axes: &[Size]| {
-        let factors: Vec<String> = axes.iter().filter(|axis| !axis.dim.is(-1)).map(|axis| cx.show_dim(&axis.dim)).collect();
+        let factors: Vec<String> =
+            axes.iter().filter(|axis| !axis.dim.is(-1)).map(|axis| cx.show_dim(&axis.dim)).collect();
         let dims: Vec<Dim> = axes.iter().filter(|axis| !axis.dim.is(-1)).map(|axis| axis.dim.clone()).collect();
         match Dim::product(&dims) {
             Ok(total) => format!("{} = {}", cx.show_dim(&total), factors.join(" * ")),
@@ -110,7 +112,10 @@ fn broadcast<'a>(cx: &mut Cx<'a>, args: Args<'a>) -> R<Value<'a>> {
     let axes = args.shape(cx, "shape")?;
     let missing = axes.len().checked_sub(x.rank());
     let fits = missing.is_some_and(|missing| {
-        x.axes.iter().zip(&axes[missing..]).all(|(from, to)| from.dim.is(1) || from.dim.decide(&to.dim) == Decision::Equal)
+        x.axes
+            .iter()
+            .zip(&axes[missing..])
+            .all(|(from, to)| from.dim.is(1) || from.dim.decide(&to.dim) == Decision::Equal)
     });
     if !fits {
         let (from, to) = (cx.show(&x), cx.show_axes(&axes));
@@ -145,8 +150,12 @@ fn concat<'a>(cx: &mut Cx<'a>, args: Args<'a>) -> R<Value<'a>> {
     let parts = match list {
         Value::List(parts) | Value::Tuple(parts) => parts.to_vec(),
         other => {
-            let error = Diagnostic::error(Code::E0122, span, format!("`concat` takes a list, and this is {}", other.describe()))
-                .help("write `concat([a, b], axis: -1)`");
+            let error = Diagnostic::error(
+                Code::E0122,
+                span,
+                format!("`concat` takes a list, and this is {}", other.describe()),
+            )
+            .help("write `concat([a, b], axis: -1)`");
             return Err(cx.tell(error));
         }
     };
@@ -169,11 +178,13 @@ fn concat<'a>(cx: &mut Cx<'a>, args: Args<'a>) -> R<Value<'a>> {
     for other in &tensors[1..] {
         let same = other.dtype == first.dtype
             && other.rank() == first.rank()
-            && (0..first.rank()).all(|at| at == axis || other.axes[at].dim.decide(&first.axes[at].dim) == Decision::Equal);
+            && (0..first.rank())
+                .all(|at| at == axis || other.axes[at].dim.decide(&first.axes[at].dim) == Decision::Equal);
         if !same {
             let (a, b) = (cx.show(&first), cx.show(other));
-            let error = Diagnostic::error(Code::E0105, span, format!("these cannot be joined along axis {axis}: {a} and {b}"))
-                .note("all sizes but that of the joined axis are equal");
+            let error =
+                Diagnostic::error(Code::E0105, span, format!("these cannot be joined along axis {axis}: {a} and {b}"))
+                    .note("all sizes but that of the joined axis are equal");
             return Err(cx.tell(error));
         }
         axes[axis] = match axes[axis].dim.add(&other.axes[axis].dim) {
@@ -197,7 +208,11 @@ fn split<'a>(cx: &mut Cx<'a>, args: Args<'a>) -> R<Value<'a>> {
     let Ok(part) = size.exact_div(&Dim::from(count)) else {
         let shown = cx.show(&x);
         let size = cx.show_dim(size);
-        return cx.fail(Code::E0113, span, format!("axis {axis} of {shown} does not split into {count} equal parts: {size} / {count}"));
+        return cx.fail(
+            Code::E0113,
+            span,
+            format!("axis {axis} of {shown} does not split into {count} equal parts: {size} / {count}"),
+        );
     };
     let mut parts = Vec::new();
     for at in 0..count {
@@ -211,7 +226,15 @@ fn split<'a>(cx: &mut Cx<'a>, args: Args<'a>) -> R<Value<'a>> {
 }
 
 /// `x[…, start : start + size·step : step, …]`
-pub(crate) fn cut<'a>(cx: &mut Cx<'a>, x: &Tensor, axis: usize, start: Dim, size: Dim, step: i64, span: Span) -> R<Tensor> {
+pub(crate) fn cut<'a>(
+    cx: &mut Cx<'a>,
+    x: &Tensor,
+    axis: usize,
+    start: Dim,
+    size: Dim,
+    step: i64,
+    span: Span,
+) -> R<Tensor> {
     let mut starts = vec![Dim::zero(); x.rank()];
     let mut axes = x.axes.clone();
     let mut steps = vec![1; x.rank()];

@@ -24,7 +24,11 @@ const fn action(name: &'static str, doc: &'static str) -> Builtin {
 fn counter<'a>(cx: &mut Cx<'a>, args: Args<'a>) -> R<Value<'a>> {
     let name = args.builtin.name;
     if !cx.entry.mode.is_step() {
-        let error = Diagnostic::error(Code::E0121, args.site.span, format!("`{name}()` has a meaning in a `step` and in optimizer arguments only"));
+        let error = Diagnostic::error(
+            Code::E0121,
+            args.site.span,
+            format!("`{name}()` has a meaning in a `step` and in optimizer arguments only"),
+        );
         return Err(cx.tell(error));
     }
     let input = match name {

@@ -42,7 +42,11 @@ fn conv<'a>(cx: &mut Cx<'a>, args: Args<'a>) -> R<Value<'a>> {
     }
     if x.dtype != w.dtype || !x.dtype.is_float() || x.rank() != w.rank() || x.rank() < 3 {
         let (a, b) = (cx.show(&x), cx.show(&w));
-        return cx.fail(Code::E0105, x_span.to(w_span), format!("`conv` takes [B, *S, I] and [*K, I, O] of one float dtype: {a} and {b}"));
+        return cx.fail(
+            Code::E0105,
+            x_span.to(w_span),
+            format!("`conv` takes [B, *S, I] and [*K, I, O] of one float dtype: {a} and {b}"),
+        );
     }
     let spatial = x.rank() - 2;
     let strides = args.ints(cx, "stride", spatial, 1)?;
@@ -84,7 +88,11 @@ fn placed<'a>(cx: &mut Cx<'a>, axis: &Size, along: &Along, args: &Args<'a>) -> R
     let span = args.site.span;
     let Along { size, stride, dilation, pad: (low, high) } = *along;
     if size < 1 || stride < 1 || dilation < 1 {
-        return cx.fail(Code::E0114, span, format!("kernel {size}, stride {stride}, dilation {dilation}: all are at least 1"));
+        return cx.fail(
+            Code::E0114,
+            span,
+            format!("kernel {size}, stride {stride}, dilation {dilation}: all are at least 1"),
+        );
     }
     let room = (|| {
         let extent = (size - 1).checked_mul(dilation)?.checked_add(1)?;
@@ -107,9 +115,13 @@ fn placed<'a>(cx: &mut Cx<'a>, axis: &Size, along: &Along, args: &Args<'a>) -> R
 fn too_large<'a>(cx: &mut Cx<'a>, axis: &Size, extent: i64, (low, high): (i64, i64), span: Span) -> Reported {
     let input = cx.show_dim(&axis.dim);
     let padded = if (low, high) == (0, 0) { String::new() } else { format!(" + {low} + {high} of padding") };
-    let error = Diagnostic::error(Code::E0115, span, format!("the kernel covers {extent} places, and its input has {input}{padded}"))
-        .note(format!("places of the kernel: {input}{padded} - {extent} + 1, less than 1"))
-        .help("take a smaller kernel, or `padding: \"same\"`, or pool less before");
+    let error = Diagnostic::error(
+        Code::E0115,
+        span,
+        format!("the kernel covers {extent} places, and its input has {input}{padded}"),
+    )
+    .note(format!("places of the kernel: {input}{padded} - {extent} + 1, less than 1"))
+    .help("take a smaller kernel, or `padding: \"same\"`, or pool less before");
     cx.tell(error)
 }
 
@@ -118,7 +130,11 @@ fn window<'a>(cx: &mut Cx<'a>, args: Args<'a>) -> R<Value<'a>> {
     let (op, op_span) = args.text(cx, "op")?;
     if x.rank() < 3 || !x.dtype.is_float() {
         let shown = cx.show(&x);
-        return cx.fail(Code::E0105, x_span, format!("`{}` takes floats of [B, *S, C], and this is {shown}", args.builtin.name));
+        return cx.fail(
+            Code::E0105,
+            x_span,
+            format!("`{}` takes floats of [B, *S, C], and this is {shown}", args.builtin.name),
+        );
     }
     let spatial = x.rank() - 2;
     let size = args.ints(cx, "size", spatial, 1)?;
@@ -172,7 +188,9 @@ fn window_sum<'a>(
         let op = mlc_ir::ops::slice::Slice { starts, sizes: shape_of(&axes), steps };
         let part = cx.emit(span, op, &[&padded], axes.clone())?;
         total = Some(match total {
-            Some(total) => cx.emit(span, mlc_ir::ops::binary::Binary { op: BinaryOp::Add }, &[&total, &part], axes.clone())?,
+            Some(total) => {
+                cx.emit(span, mlc_ir::ops::binary::Binary { op: BinaryOp::Add }, &[&total, &part], axes.clone())?
+            }
             None => part,
         });
     }
@@ -210,12 +228,18 @@ impl<'a> Cx<'a> {
             single => vec![single.clone(); count],
         };
         if parts.len() != count {
-            return self.fail(Code::E0119, span, format!("one pair is needed for each of {count} axes, and these are {}", parts.len()));
+            return self.fail(
+                Code::E0119,
+                span,
+                format!("one pair is needed for each of {count} axes, and these are {}", parts.len()),
+            );
         }
         let mut pairs = Vec::new();
         for part in &parts {
             let pair = match part {
-                Value::Tuple(pair) | Value::List(pair) if pair.len() == 2 => (self.padding(&pair[0], span)?, self.padding(&pair[1], span)?),
+                Value::Tuple(pair) | Value::List(pair) if pair.len() == 2 => {
+                    (self.padding(&pair[0], span)?, self.padding(&pair[1], span)?)
+                }
                 single => {
                     let both = self.padding(single, span)?;
                     (both, both)
@@ -238,9 +262,12 @@ impl<'a> Cx<'a> {
         if size.is_none_or(|size| size.dim.as_const().is_some()) {
             return self.as_int(value, span);
         }
-        let error = Diagnostic::error(Code::E0110, span, "the padding depends on sizes that are known only when the program runs")
-            .help("with `padding: \"same\"` and a stride of 2 say `requires H % 2 == 0, W % 2 == 0`, or give `pad: 1`");
+        let error = Diagnostic::error(
+            Code::E0110,
+            span,
+            "the padding depends on sizes that are known only when the program runs",
+        )
+        .help("with `padding: \"same\"` and a stride of 2 say `requires H % 2 == 0, W % 2 == 0`, or give `pad: 1`");
         Err(self.tell(error))
     }
 }
-

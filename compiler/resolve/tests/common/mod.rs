@@ -1,5 +1,7 @@
 //! Sources for the tests: a program with the whole prelude.
 
+#![allow(dead_code, reason = "each test binary uses a part of it")]
+
 use mlc_resolve::program::Program;
 use mlc_resolve::{Request, resolve};
 use mlc_syntax::diag::{Diagnostic, Severity};
@@ -37,7 +39,6 @@ impl Outcome {
     }
 
     /// The errors alone.
-    #[allow(dead_code, reason = "not every test binary uses it")]
     pub fn errors(&self) -> Vec<&Diagnostic> {
         self.diagnostics.iter().filter(|diagnostic| diagnostic.severity == Severity::Error).collect()
     }

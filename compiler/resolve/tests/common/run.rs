@@ -1,5 +1,7 @@
 //! Runs entries of a program in the reference interpreter.
 
+#![allow(dead_code, reason = "each test binary uses a part of it")]
+
 use mlc_ir::graph::{Input, Output};
 use mlc_ir::interp;
 use mlc_ir::tensor::Tensor;
@@ -91,7 +93,11 @@ fn symbols(graph: &mlc_ir::graph::Graph, entry: &mlc_ir::graph::Entry, args: &[(
 }
 
 /// Floats of a result.
-#[allow(dead_code, reason = "not every test binary uses it")]
 pub fn floats(results: &Results, name: &str) -> Vec<f64> {
-    results.named.get(name).unwrap_or_else(|| panic!("no result `{name}` in {:?}", results.named.keys())).floats().to_vec()
+    results
+        .named
+        .get(name)
+        .unwrap_or_else(|| panic!("no result `{name}` in {:?}", results.named.keys()))
+        .floats()
+        .to_vec()
 }
