@@ -40,7 +40,7 @@ fn every_stage_of_the_example() {
 #[test]
 fn places_in_the_source_are_shown() {
     let cnn = repository("dsl-examples/cnn.dl");
-    for stage in ["graph", "grad", "fused", "nest", "tree"] {
+    for stage in STAGES {
         assert!(emit(&cnn, &["--stage", stage]).contains("cnn.dl:"), "{stage} has no places");
     }
 }

@@ -131,7 +131,8 @@ impl Plan {
         });
         symbols.sort();
         let list: Vec<String> = symbols.iter().map(|sym| Dim::from(*sym).display(names).to_string()).collect();
-        format!("bytes({}) = {}", list.join(", "), bytes.display(names))
+        let of = if list.is_empty() { String::new() } else { format!("({})", list.join(", ")) };
+        format!("bytes{of} = {}", bytes.display(names))
     }
 }
 

@@ -148,7 +148,9 @@ pub fn plan_stage_text(graph: &Graph, lowered: &LoweredProgram, entry: usize) ->
     let printer = Printer { names: &graph.symbols, buffers: Vec::new() };
     let mut text = format!("entry {}\n  {}\n", code.name, code.plan.formula(&graph.symbols));
     buffers_text(&code.plan, &printer, &mut text);
-    steps_text(lowered, code, &printer, &mut text);
+    let kernels = lowered.kernels.iter().filter(|info| info.entry == entry);
+    let mut spans = kernels.map(|info| places(graph, &info.nest.spans));
+    steps_text(lowered, code, &printer, &mut spans, &mut text);
     text
 }
 
@@ -160,7 +162,14 @@ fn buffers_text(plan: &Plan, printer: &Printer<'_>, text: &mut String) {
     }
 }
 
-fn steps_text(lowered: &LoweredProgram, code: &EntryCode, printer: &Printer<'_>, text: &mut String) {
+/// The steps, with the source places of each kernel step in turn.
+fn steps_text(
+    lowered: &LoweredProgram,
+    code: &EntryCode,
+    printer: &Printer<'_>,
+    spans: &mut dyn Iterator<Item = String>,
+    text: &mut String,
+) {
     for step in &code.steps {
         let line = match step {
             Step::Run { kernel, frame, tiles, .. } => {
@@ -172,7 +181,8 @@ fn steps_text(lowered: &LoweredProgram, code: &EntryCode, printer: &Printer<'_>,
                     })
                     .collect();
                 let name = &lowered.program.kernels[*kernel].name;
-                format!("run k{kernel} {name}({}) over {} tiles", words.join(", "), printer.dim(tiles))
+                let places = spans.next().unwrap_or_default();
+                format!("run k{kernel} {name}({}) over {} tiles{places}", words.join(", "), printer.dim(tiles))
             }
             Step::Fault { index, first_bad, .. } => format!("fault {index} at {}", loc(*first_bad)),
             Step::Absent => "left out".to_string(),
