@@ -3,17 +3,23 @@
 //! [`resolve`] reads a file and the prelude and evaluates each entry point once: calls of layers and
 //! functions are expanded into one region, so bodies are checked for each instance with its sizes
 //! known. What a name stands for while that happens is a `value::Value`; everything under way is in
-//! `cx::Cx`, and each other module adds methods for its job: `lookup`, `types`, `sizes`, `calls`,
-//! `exprs`, `stmts`, `arith`, `index`, `einsum` and `builtins` for the language, `instances` and
-//! `init` for weights, `export`, `train`, `optimizer`, `metrics`, `pipeline`, `every` and `tests`
-//! for what a program declares.
+//! `cx::Cx`, and each other module adds methods for its job:
+//!
+//! - names and types: `scope`, `lookup`, `habits`, `names`, `types`, `matching`, `statics`, `sizes`, `axes`, `consts`
+//! - code: `calls`, `arguments`, `params`, `exprs`, `stmts`, `number`, `literals`, `arith`,
+//!   `broadcasting`, `matmul`, `index`, `einsum`, `draws`, `builtins`
+//! - weights: `instances`, `weights`, `init`, `initialisers`
+//! - what a program declares: `declarations`, `entry`, `export`, `train`, `minimize`, `optimizer`,
+//!   `metrics`, `pipeline`, `every`, `tests`
 //!
 //! Nothing here knows about machines; no IO; the same source gives the same [`program::Program`].
 
 pub mod program;
 
+mod arguments;
 mod arith;
 mod axes;
+mod broadcasting;
 mod builtins;
 mod calls;
 mod consts;
@@ -28,21 +34,29 @@ mod exprs;
 mod habits;
 mod index;
 mod init;
+mod initialisers;
 mod instances;
+mod literals;
 mod lookup;
+mod matching;
+mod matmul;
 mod metrics;
+mod minimize;
 mod names;
 mod number;
 mod optimizer;
+mod params;
 mod pipeline;
 mod report;
 mod scope;
 mod sizes;
+mod statics;
 mod stmts;
 mod tests;
 mod train;
 mod types;
 mod value;
+mod weights;
 
 use crate::cx::{Cx, Overrides};
 use crate::scope::{File, Files, Origin};

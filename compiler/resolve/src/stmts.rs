@@ -3,8 +3,8 @@
 use crate::arith::Operation;
 use crate::cx::{Cx, FrameKind};
 use crate::exprs::Truth;
+use crate::matching::Matched;
 use crate::report::Reported;
-use crate::types::Matched;
 use crate::value::{R, Value};
 use mlc_syntax::ast::{self, ExprKind, StmtKind};
 use mlc_syntax::codes::Code;

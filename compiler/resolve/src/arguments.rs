@@ -1,0 +1,160 @@
+//! Which argument goes to which parameter, and what is said where one does not fit.
+
+use crate::calls::{ArgIn, ArgValue, CallSite};
+use crate::cx::Cx;
+use crate::report::Reported;
+use crate::scope;
+use crate::types::Form;
+use crate::value::{R, Value};
+use mlc_syntax::ast;
+use mlc_syntax::codes::Code;
+use mlc_syntax::diag::Diagnostic;
+use mlc_syntax::span::Span;
+
+impl<'a> Cx<'a> {
+    /// Puts each argument to its parameter.
+    pub fn bind_args(
+        &mut self,
+        params: &'a [ast::Param],
+        args: Vec<ArgIn<'a>>,
+        site: &CallSite,
+    ) -> R<Vec<Option<ArgValue<'a>>>> {
+        let names: Vec<&str> = params.iter().map(|param| &*param.name.text).collect();
+        self.place_args(&names, args, site)
+    }
+
+    /// Puts each argument to one of `names`.
+    pub fn place_args(
+        &mut self,
+        names: &[&str],
+        args: Vec<ArgIn<'a>>,
+        site: &CallSite,
+    ) -> R<Vec<Option<ArgValue<'a>>>> {
+        let mut placed: Vec<Option<ArgValue<'a>>> = vec![None; names.len()];
+        let mut failed = None;
+        let count = args.len();
+        for (position, arg) in args.into_iter().enumerate() {
+            let at = match &arg.name {
+                None if position < names.len() => position,
+                None => {
+                    failed = Some(self.too_many(names, count, arg.value.span(), site));
+                    break;
+                }
+                Some((name, span)) => match names.iter().position(|other| **other == **name) {
+                    Some(at) => at,
+                    None => {
+                        failed = Some(self.unknown_argument(names, name, *span, site));
+                        continue;
+                    }
+                },
+            };
+            if placed[at].is_some() {
+                let span = arg.name.as_ref().map_or(arg.value.span(), |(_, span)| *span);
+                let title = format!("`{}` of `{}` is given twice", names[at], site.name);
+                failed = Some(self.tell(Diagnostic::error(Code::E0103, span, title)));
+                continue;
+            }
+            placed[at] = Some(arg.value);
+        }
+        match failed {
+            Some(reported) => Err(reported),
+            None => Ok(placed),
+        }
+    }
+
+    fn too_many(&mut self, names: &[&str], count: usize, span: Span, site: &CallSite) -> Reported {
+        let takes = match names.len() {
+            0 => "no arguments".to_string(),
+            1 => "one argument".to_string(),
+            n => format!("{n} arguments"),
+        };
+        let mut error =
+            Diagnostic::error(Code::E0103, span, format!("`{}` takes {takes}, and these are {count}", site.name));
+        if !names.is_empty() {
+            error = error.note(format!("its arguments: {}", names.join(", ")));
+        }
+        if matches!(site.name.as_str(), "Linear" | "Conv2d") {
+            error = error.help("the input size is not given: it is found by the first use");
+        } else if matches!(site.name.as_str(), "max" | "min") {
+            error = error.help(format!("`{0}` reduces one tensor; the {0}imum of two is `{0}imum(a, b)`", site.name));
+        } else if site.name == "mean" || site.name == "sum" {
+            error = error.help("it reduces one tensor: `mean(x, axis: -1)`");
+        }
+        self.tell(error)
+    }
+
+    fn unknown_argument(&mut self, names: &[&str], name: &str, span: Span, site: &CallSite) -> Reported {
+        let mut error = Diagnostic::error(Code::E0103, span, format!("`{}` has no argument `{name}`", site.name));
+        let habit = match name {
+            "activation" => Some("apply the activation to the result: `relu(conv(x))`".to_string()),
+            "in_features" | "in_channels" | "input_shape" | "input_dim" => {
+                Some("the input size is found by itself".to_string())
+            }
+            "kernel_size" => Some("write `kernel: 3`".to_string()),
+            "padding_mode" => None,
+            "learning_rate" => Some("the learning rate is called `lr`".to_string()),
+            "dim" | "keepdim" | "keepdims" => Some("write `axis: -1`, and `keep: true` to keep the axis".to_string()),
+            _ => None,
+        };
+        if let Some(near) = scope::nearest(name, names.iter().copied()) {
+            error = error.help(format!("did you mean `{near}`?"));
+        } else if let Some(habit) = habit {
+            error = error.help(habit);
+        }
+        if !names.is_empty() {
+            error = error.note(format!("its arguments: {}", names.join(", ")));
+        }
+        self.tell(error)
+    }
+
+    /// An argument that has no default was left out.
+    pub fn missing_argument(&mut self, param: &'a ast::Param, site: &CallSite) -> Reported {
+        let ty = self.sources.text(param.ty.span);
+        let title = format!("`{}` needs the argument `{}`: {ty}", site.name, param.name.text);
+        let error = Diagnostic::error(Code::E0103, site.span, title).also(param.span, "declared here");
+        self.tell(error)
+    }
+
+    /// Evaluates an argument; for type `fn` a call of an initialiser stands for a function.
+    pub fn arg_value(&mut self, ty: &'a ast::Type, arg: ArgValue<'a>) -> R<Value<'a>> {
+        let expr = match arg {
+            ArgValue::Value(value, _) => return Ok(value),
+            ArgValue::Expr(expr) => expr,
+        };
+        if let (Form::Fn, ast::ExprKind::Call { callee, args, .. }) = (self.form(ty)?, &expr.kind) {
+            let callee_value = self.expr(callee)?;
+            if let Value::Function(function) = callee_value
+                && self.makes_shapes(&function)?
+            {
+                return self.partial(function, args);
+            }
+        }
+        self.expr(expr)
+    }
+
+    /// Evaluates given arguments in the caller and makes them what static types want.
+    pub fn static_args(
+        &mut self,
+        params: &'a [ast::Param],
+        args: Vec<Option<ArgValue<'a>>>,
+    ) -> R<Vec<Option<Value<'a>>>> {
+        let mut values = Vec::new();
+        let mut failed = None;
+        for (param, arg) in params.iter().zip(args) {
+            let Some(arg) = arg else {
+                values.push(None);
+                continue;
+            };
+            let span = arg.span();
+            let value = self.arg_value(&param.ty, arg);
+            match value.and_then(|value| self.convert_static(&param.ty, value, span, &param.name.text)) {
+                Ok(value) => values.push(Some(value)),
+                Err(reported) => failed = Some(reported),
+            }
+        }
+        match failed {
+            Some(reported) => Err(reported),
+            None => Ok(values),
+        }
+    }
+}

@@ -1,0 +1,119 @@
+//! Static arguments as their types want them.
+
+use crate::cx::Cx;
+use crate::report::Reported;
+use crate::types::{Element, Form};
+use crate::value::{R, Value};
+use mlc_syntax::ast;
+use mlc_syntax::codes::Code;
+use mlc_syntax::diag::Diagnostic;
+use mlc_syntax::span::Span;
+use std::rc::Rc;
+
+impl<'a> Cx<'a> {
+    /// A static argument as its type wants it.
+    pub fn convert_static(&mut self, ty: &'a ast::Type, value: Value<'a>, span: Span, name: &str) -> R<Value<'a>> {
+        match self.form(ty)? {
+            Form::Dim => self.convert_dim(value, span, name),
+            Form::Int => match &value {
+                Value::Number(number) if number.is_integer() => Ok(value),
+                _ => Err(self.wrong_kind(ty, &value, span, name)),
+            },
+            Form::Str => match &value {
+                Value::Str(_) => Ok(value),
+                _ => Err(self.wrong_kind(ty, &value, span, name)),
+            },
+            Form::Bool => match &value {
+                Value::Bool(_) => Ok(value),
+                _ => Err(self.wrong_kind(ty, &value, span, name)),
+            },
+            Form::Fn => match &value {
+                Value::Function(_) | Value::Instance(_) => Ok(value),
+                Value::Str(text) => self.prelude_fn(text, span),
+                _ => Err(self.wrong_kind(ty, &value, span, name)),
+            },
+            Form::Tensor { element, axes: [] } => match (value, element) {
+                // Static numbers take the dtype they meet: an `eps: f32` is exact where f32 reads as f64.
+                (Value::Number(number), Element::Exact(dtype)) if dtype.is_float() || number.is_integer() => {
+                    Ok(Value::Number(number))
+                }
+                (Value::Number(number), Element::Class(_)) => Ok(Value::Number(number)),
+                (value, _) => Err(self.wrong_kind(ty, &value, span, name)),
+            },
+            Form::Tensor { .. } => {
+                self.fail(Code::E0110, span, format!("`{name}` is a tensor, and arguments here are static"))
+            }
+            Form::Tuple { fields, variadic } => self.convert_tuple(ty, fields, variadic, value, span, name),
+        }
+    }
+
+    fn convert_dim(&mut self, value: Value<'a>, span: Span, name: &str) -> R<Value<'a>> {
+        let size = match &value {
+            Value::Number(number) => number.as_size().cloned(),
+            _ => None,
+        };
+        let Some(size) = size else {
+            let title = format!("`{name}` is a size and takes an integer, not {}", self.show_value(&value));
+            return self.fail(Code::E0122, span, title);
+        };
+        let (low, high) = size.dim.range();
+        if high < 1 || (size.dim.as_const().is_some() && low < 1) {
+            let shown = self.show_dim(&size.dim);
+            let error = Diagnostic::error(Code::E0114, span, format!("`{name}` is {shown}, and a size is at least 1"));
+            return Err(self.tell(error));
+        }
+        if size.dim.as_const().is_some_and(|value| value > 1 << 40) {
+            let shown = self.show_dim(&size.dim);
+            return self.fail(Code::E0114, span, format!("`{name}` is {shown}, which is too large for a size"));
+        }
+        Ok(value)
+    }
+
+    fn convert_tuple(
+        &mut self,
+        ty: &'a ast::Type,
+        fields: &'a [(Option<ast::Name>, ast::Type)],
+        variadic: bool,
+        value: Value<'a>,
+        span: Span,
+        name: &str,
+    ) -> R<Value<'a>> {
+        let parts = match value {
+            Value::Tuple(parts) => parts.to_vec(),
+            Value::List(parts) if variadic => parts.to_vec(),
+            Value::Pack(sizes) if variadic => sizes.iter().cloned().map(Value::size).collect(),
+            single if variadic => vec![single],
+            single => vec![single; fields.len()],
+        };
+        if !variadic && parts.len() != fields.len() {
+            let title = format!("`{name}` takes {} values, and these are {}", fields.len(), parts.len());
+            return self.fail(Code::E0119, span, title);
+        }
+        let Some((_, last)) = fields.last() else {
+            return self.fail(Code::E0122, ty.span, "an empty tuple type");
+        };
+        let types = fields.iter().map(|(_, ty)| ty).chain(std::iter::repeat(last));
+        let mut converted = Vec::new();
+        for (ty, part) in types.zip(parts) {
+            converted.push(self.convert_static(ty, part, span, name)?);
+        }
+        Ok(Value::Tuple(Rc::new(converted)))
+    }
+
+    /// A value of another kind than its type says.
+    pub fn wrong_kind(&mut self, ty: &'a ast::Type, value: &Value<'a>, span: Span, name: &str) -> Reported {
+        let wanted = self.sources.text(ty.span).to_string();
+        let shown = self.show_value(value);
+        let mut error = Diagnostic::error(Code::E0122, span, format!("`{name}` takes `{wanted}`, and this is {shown}"));
+        match value {
+            Value::Tensor(_) | Value::Lazy(_) => {
+                error = error.note("an argument of this type must be known when compiling")
+            }
+            Value::Number(_) if wanted == "bool" && name == "bias" => {
+                error = error.help("the input size is not given: it is found by the first use");
+            }
+            _ => {}
+        }
+        self.tell(error)
+    }
+}

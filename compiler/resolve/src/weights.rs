@@ -1,0 +1,217 @@
+//! The tensors behind `param` declarations: their types, their values in an entry, their paths.
+
+use crate::cx::{Cx, FrameKind};
+use crate::entry::{Mode, TestParam};
+use crate::init::Initial;
+use crate::instances::{Place, Root, tensor_of};
+use crate::types::{Element, Form};
+use crate::value::{AxisNameKind, InstanceId, R, ScopeId, Size, Tensor, Value, shape_of};
+use mlc_ir::graph::{Global, GlobalId, GlobalKind};
+use mlc_ir::ty::{DType, Type};
+use mlc_syntax::ast;
+use mlc_syntax::codes::Code;
+use mlc_syntax::span::Span;
+use std::sync::Arc;
+
+impl<'a> Cx<'a> {
+    /// The type of a `param`, all of whose sizes must be known.
+    pub fn param_type(&mut self, id: InstanceId, tensor: &'a ast::Tensor, span: Span) -> R<(DType, Vec<Size>)> {
+        let (file, scope) = (self.instance(id).file, self.instance(id).scope);
+        let Form::Tensor { element, axes } = self.form(&tensor.ty)? else {
+            return self.fail(Code::E0122, tensor.ty.span, "a `param` is a tensor");
+        };
+        let dtype = match element {
+            Element::Exact(dtype) => dtype,
+            Element::Class(class) => {
+                self.instance(id).classes.get(&class).copied().flatten().unwrap_or(self.entry.real)
+            }
+        };
+        let mut frame = self.new_frame(FrameKind::Bindings, file);
+        (frame.instance, frame.call, frame.scope) = (Some(id), Some(span), scope);
+        let axes = self.within(frame, |cx| cx.param_axes(id, axes, span))?;
+        self.check_extent(tensor.span, &shape_of(&axes))?;
+        Ok((dtype, axes))
+    }
+
+    fn param_axes(&mut self, id: InstanceId, axes: &'a [ast::Axis], span: Span) -> R<Vec<Size>> {
+        let mut result = Vec::new();
+        for axis in axes {
+            match &axis.kind {
+                ast::AxisKind::Size(expr) => match self.unbound_in(expr)? {
+                    Some((name, _)) => return Err(self.unsolved(id, &name, span)),
+                    None => result.push(self.size_expr(expr)?),
+                },
+                ast::AxisKind::Pack(name) => {
+                    let value = self.name(&name.text, name.span)?;
+                    result.extend(self.as_shape(&value, name.span)?);
+                }
+                ast::AxisKind::Hole | ast::AxisKind::HolePack => {
+                    return self.fail(Code::E0122, axis.span, "`_` stands in result types only");
+                }
+            }
+        }
+        for size in &result {
+            if size.dim.as_const().is_none() {
+                let shown = self.show_dim(&size.dim);
+                return self.fail(
+                    Code::E0106,
+                    span,
+                    format!("a weight would have the size `{shown}`, which changes from call to call"),
+                );
+            }
+        }
+        Ok(result)
+    }
+
+    /// The current value of a `param`.
+    pub fn read_param(&mut self, id: InstanceId, name: &Arc<str>, span: Span) -> R<Tensor> {
+        self.require_region(span)?;
+        let key = (id, name.clone());
+        if let Some(tensor) = self.entry.tensors.get(&key) {
+            return Ok(tensor.clone());
+        }
+        let Some(decl) = tensor_of(self.instance(id).layer, name) else {
+            mlc_ir::internal_error("resolver", "a param that is not declared");
+        };
+        let (dtype, axes) = self.param_type(id, decl, span)?;
+        let scope = self.instance(id).scope;
+        let ty = Type::new(dtype, shape_of(&axes));
+        let value = match self.entry.mode {
+            Mode::Test => self.test_param(id, name, ty),
+            _ => {
+                let global = self.global_of(id, decl, &ty);
+                self.entry.global(global, ty)
+            }
+        };
+        let axes = name_axes(axes, &decl.ty, scope);
+        let tensor = Tensor { value, dtype, axes };
+        self.entry.tensors.insert(key, tensor.clone());
+        Ok(tensor)
+    }
+
+    fn test_param(&mut self, id: InstanceId, name: &Arc<str>, ty: Type) -> mlc_ir::graph::Value {
+        let known = self.entry.test_params.iter().find(|param| param.instance == id && param.name == *name);
+        if let Some(known) = known {
+            return known.value;
+        }
+        let value = self.entry.builder.param(ty.clone());
+        let path = self.tensor_path(id, name).1;
+        self.entry.test_params.push(TestParam { instance: id, name: name.clone(), path, ty, value });
+        value
+    }
+
+    /// The global behind a `param`, made when it is first needed.
+    pub fn global_of(&mut self, id: InstanceId, decl: &'a ast::Tensor, ty: &Type) -> GlobalId {
+        let key = (id, decl.name.text.clone());
+        if let Some(global) = self.globals.get(&key) {
+            return *global;
+        }
+        let (root, path) = self.tensor_path(id, &decl.name.text);
+        let span = self.place(decl.span);
+        let (graph_prefix, file_prefix) = (root.graph_prefix, root.file_prefix);
+        let full: Arc<str> = format!("{graph_prefix}{path}").into();
+        self.graph.globals.push(Global { path: full, kind: GlobalKind::Param, ty: ty.clone(), span });
+        self.file_paths.push(format!("{file_prefix}{path}"));
+        self.initial.push(Initial::Param { instance: id, tensor: decl });
+        let global = GlobalId(self.graph.globals.len() as u32 - 1);
+        self.globals.insert(key, global);
+        global
+    }
+
+    /// The root of an instance and the path of one of its tensors under it.
+    pub fn tensor_path(&self, id: InstanceId, name: &str) -> (Root, String) {
+        let (root, mut steps) = self.steps_to(id);
+        steps.push(name.to_string());
+        (root, steps.join("."))
+    }
+
+    fn steps_to(&self, id: InstanceId) -> (Root, Vec<String>) {
+        match &self.instance(id).place {
+            Place::Loose => {
+                (Root { name: String::new(), file_prefix: String::new(), graph_prefix: String::new() }, Vec::new())
+            }
+            Place::Root(root) => (root.clone(), Vec::new()),
+            Place::In(owner, step) => {
+                let (root, mut steps) = self.steps_to(*owner);
+                steps.push(step.clone());
+                (root, steps)
+            }
+        }
+    }
+
+    /// What messages call an instance: `conv1`, `net`, or its layer.
+    pub fn instance_name(&self, id: InstanceId) -> String {
+        let instance = self.instance(id);
+        match &instance.place {
+            Place::In(_, step) => step.clone(),
+            Place::Root(root) if !root.name.is_empty() => root.name.clone(),
+            Place::Root(_) | Place::Loose => instance.layer.name.text.to_string(),
+        }
+    }
+
+    /// All params of an instance and of its parts, in order of declaration.
+    pub fn params_under(&self, id: InstanceId, into: &mut Vec<(InstanceId, Arc<str>)>) {
+        let instance = self.instance(id);
+        for member in &instance.layer.members {
+            match member {
+                ast::Member::Param(tensor) => into.push((id, tensor.name.text.clone())),
+                ast::Member::Bind(bind) => {
+                    for name in &bind.names {
+                        if let Some(value) = instance.bindings.get(&name.text) {
+                            self.params_in(value, Some(id), into);
+                        }
+                    }
+                }
+                ast::Member::State(_) | ast::Member::Fn(_) => {}
+            }
+        }
+        for param in &instance.layer.params {
+            if let Some(value) = instance.args.get(&param.name.text) {
+                self.params_in(value, Some(id), into);
+            }
+        }
+    }
+
+    /// All params of the instances in a value; with an owner, of those that belong to it.
+    pub fn params_in(&self, value: &Value<'a>, owner: Option<InstanceId>, into: &mut Vec<(InstanceId, Arc<str>)>) {
+        match value {
+            Value::Instance(id) => {
+                let mine = match (&self.instance(*id).place, owner) {
+                    (Place::In(parent, _), Some(owner)) => *parent == owner,
+                    (_, None) => true,
+                    (Place::Root(_) | Place::Loose, Some(_)) => false,
+                };
+                let mut found = Vec::new();
+                if mine {
+                    self.params_under(*id, &mut found);
+                }
+                for param in found {
+                    if !into.contains(&param) {
+                        into.push(param);
+                    }
+                }
+            }
+            Value::List(parts) | Value::Tuple(parts) => {
+                for part in parts.iter() {
+                    self.params_in(part, owner, into);
+                }
+            }
+            _ => {}
+        }
+    }
+}
+
+/// Gives axes that a type writes as plain names those names.
+fn name_axes(axes: Vec<Size>, ty: &ast::Type, scope: ScopeId) -> Vec<Size> {
+    let ast::TypeKind::Named { axes: Some(written), .. } = &ty.kind else { return axes };
+    if written.len() != axes.len() {
+        return axes;
+    }
+    let named = |(axis, written): (Size, &ast::Axis)| match &written.kind {
+        ast::AxisKind::Size(ast::Expr { kind: ast::ExprKind::Name(text), .. }) => {
+            axis.named(scope, text, AxisNameKind::Size)
+        }
+        _ => axis,
+    };
+    axes.into_iter().zip(written).map(named).collect()
+}
