@@ -17,9 +17,10 @@ use mlc_ir::graph::{Entry, Graph, Input, Output, Region, Value};
 use mlc_ir::index::Definition;
 use mlc_ir::ty::DType;
 use rayon::prelude::*;
-use rustc_hash::{FxHashMap, FxHasher};
+use rustc_hash::{FxHashMap, FxHashSet, FxHasher};
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::hash::{Hash, Hasher};
+use std::sync::Arc;
 
 /// A program and how it came about.
 #[derive(Clone, Debug)]
@@ -40,25 +41,27 @@ pub struct KernelInfo {
     /// Position in [`Program::kernels`].
     pub kernel: usize,
     /// What it computes.
-    pub nest: Nest,
+    pub nest: Arc<Nest>,
     /// How.
     pub schedule: Schedule,
     /// Its loops.
-    pub tree: Tree,
+    pub tree: Arc<Tree>,
 }
 
-/// Decisions of lowering that change no bit of any result, and that tests take otherwise to show it.
+/// Decisions of lowering that change no bit of any result; tests take them otherwise to show it.
 #[derive(Clone, Copy)]
 pub struct Choices<'a> {
     /// What is fused.
     pub fuse: Fuse,
     /// The schedule of a nest, given the one that the cost model chose.
     pub schedule: &'a (dyn Fn(&Nest, Schedule) -> Schedule + Sync),
+    /// Positions of the entries to lower, all if absent. The others answer `Status::Absent`.
+    pub entries: Option<&'a [usize]>,
 }
 
 impl Default for Choices<'_> {
     fn default() -> Self {
-        Choices { fuse: Fuse::ByClass, schedule: &|_, schedule| schedule }
+        Choices { fuse: Fuse::ByClass, schedule: &|_, schedule| schedule, entries: None }
     }
 }
 
@@ -71,13 +74,22 @@ pub fn lower(graph: &Graph, machine: &Machine) -> LoweredProgram {
 pub fn lower_with(graph: &Graph, machine: &Machine, choices: Choices<'_>) -> LoweredProgram {
     let mut kernels = Kernels::default();
     let (mut entries, mut infos, mut fusions) = (Vec::new(), Vec::new(), Vec::new());
-    let draft = |entry| {
+    let draft = |(number, entry): (usize, _)| {
+        if choices.entries.is_some_and(|wanted| !wanted.contains(&number)) {
+            return None;
+        }
         let lowering = EntryLowering::new(graph, entry, machine, choices);
         let groups = lowering.groups();
-        (lowering, groups)
+        Some((lowering, groups))
     };
-    let drafts: Vec<(EntryLowering<'_>, Vec<Vec<Pending>>)> = graph.entries.par_iter().map(draft).collect();
-    for (number, (lowering, groups)) in drafts.into_iter().enumerate() {
+    let drafts: Vec<Option<(EntryLowering<'_>, Vec<Vec<Pending>>)>> =
+        graph.entries.par_iter().enumerate().map(draft).collect();
+    for (number, draft) in drafts.into_iter().enumerate() {
+        let Some((lowering, groups)) = draft else {
+            entries.push(EntryCode::absent(&graph.entries[number].name));
+            fusions.push(Fusion::default());
+            continue;
+        };
         entries.push(lowering.run(&groups, &mut kernels, number, &mut infos));
         fusions.push(lowering.fusion);
     }
@@ -93,15 +105,15 @@ struct Kernels {
 }
 
 impl Kernels {
-    fn add(&mut self, lane: Lane) -> usize {
+    fn add(&mut self, lane: &Lane) -> usize {
         let mut hasher = FxHasher::default();
         (&lane.types, &lane.body).hash(&mut hasher);
         let bucket = self.known.entry(hasher.finish()).or_default();
-        if let Some(known) = bucket.iter().find(|i| self.list[**i] == lane) {
+        if let Some(known) = bucket.iter().find(|i| self.list[**i] == *lane) {
             return *known;
         }
         bucket.push(self.list.len());
-        self.list.push(lane);
+        self.list.push(lane.clone());
         self.list.len() - 1
     }
 }
@@ -110,9 +122,9 @@ impl Kernels {
 struct Pending {
     /// Buffers it loads from.
     reads: Vec<Source>,
-    nest: Nest,
+    nest: Arc<Nest>,
     schedule: Schedule,
-    tree: Tree,
+    tree: Arc<Tree>,
     lowered: Lowered,
 }
 
@@ -167,8 +179,8 @@ impl<'a> EntryLowering<'a> {
         let mut places = self.input_places();
         let in_place = self.in_place(groups, &places);
         let (copy_steps, targets) = self.output_places(&mut places, &in_place);
-        let deferred: Vec<bool> =
-            groups.iter().map(|group| group.iter().any(|p| writes_any(&p.nest, &targets))).collect();
+        // No weight or state is written before all index checks are through.
+        let deferred = deferred(groups, &targets);
 
         let mut steps = StepList::default();
         for (group, _) in groups.iter().zip(&deferred).filter(|(_, deferred)| !**deferred) {
@@ -218,41 +230,41 @@ impl<'a> EntryLowering<'a> {
     }
 
     /// Results that may be written straight into the weight or state they replace: nothing else reads
-    /// the old value later, and the kernel reads it only at the element it writes.
+    /// the value, the kernel reads the old one only at the element it writes, and whatever else reads
+    /// the old one runs before.
     fn in_place(&self, groups: &[Vec<Pending>], places: &BTreeMap<Source, Loc>) -> Vec<Value> {
-        let mut result = Vec::new();
-        let writers: Vec<usize> = self.global_writers(groups);
+        let mut chosen: Vec<(Value, u32)> = Vec::new();
         for (value, output) in self.region.results.iter().zip(&self.entry.outputs) {
-            let Output::Global(id) = output else { continue };
             let value = storage(self.region, *value);
-            let source = Source::Value(value);
-            let Some(writer) = groups.iter().position(|g| g.iter().any(|p| stores_to(&p.nest, source))) else {
-                continue;
-            };
-            let old: Vec<Source> =
-                places.iter().filter(|(_, loc)| **loc == Loc::Global(id.0)).map(|(s, _)| *s).collect();
-            let fine = groups.iter().enumerate().all(|(i, group)| {
-                group.iter().all(|pending| {
-                    let later_reader = i != writer && pending.reads.contains(&source);
-                    let late_old = i != writer && writers.contains(&i) && old.iter().any(|s| pending.reads.contains(s));
-                    let moved = i == writer && old.iter().any(|s| reads_elsewhere(&pending.nest, *s, source));
-                    !later_reader && !late_old && !moved
-                })
-            });
-            if fine && !result.contains(&value) {
-                result.push(value);
+            if let Output::Global(id) = output
+                && !chosen.iter().any(|(other, _)| *other == value)
+            {
+                chosen.push((value, id.0));
             }
         }
-        result
+        // What runs late depends on what is written in place: it shrinks until both agree.
+        loop {
+            let targets: Vec<Source> = chosen.iter().map(|(value, _)| Source::Value(*value)).collect();
+            let late = deferred(groups, &targets);
+            if self.faults().any(|fault| late_store(groups, &late, fault)) {
+                return Vec::new();
+            }
+            let before = chosen.len();
+            chosen.retain(|(value, global)| {
+                let old = places.iter().filter(|(_, loc)| **loc == Loc::Global(*global)).map(|(source, _)| *source);
+                written_in_place(groups, &late, Source::Value(*value), &old.collect::<Vec<_>>())
+            });
+            if chosen.len() == before {
+                return chosen.into_iter().map(|(value, _)| value).collect();
+            }
+        }
     }
 
-    fn global_writers(&self, groups: &[Vec<Pending>]) -> Vec<usize> {
-        let values: Vec<Source> = (self.region.results.iter().zip(&self.entry.outputs))
-            .filter(|(_, output)| matches!(output, Output::Global(_)))
-            .map(|(value, _)| Source::Value(storage(self.region, *value)))
-            .collect();
-        let writes = |group: &Vec<Pending>| group.iter().any(|p| values.iter().any(|v| stores_to(&p.nest, *v)));
-        groups.iter().enumerate().filter(|(_, group)| writes(group)).map(|(i, _)| i).collect()
+    /// Where the first bad elements of the entry's index checks are.
+    fn faults(&self) -> impl Iterator<Item = Source> + '_ {
+        let outputs = self.region.results.iter().zip(&self.entry.outputs);
+        let faults = outputs.filter(|(_, output)| matches!(output, Output::Fault(_)));
+        faults.map(|(value, _)| Source::Value(storage(self.region, *value)))
     }
 
     /// Gives outputs their places; returns the copies that are needed at the end, and the values that
@@ -381,7 +393,7 @@ impl<'a> EntryLowering<'a> {
                     FrameWord::Size(dim) => Slot::Size(dim.clone()),
                 });
                 let frame = frame.collect();
-                let kernel = kernels.add(pending.lowered.lane.clone());
+                let kernel = kernels.add(&pending.lowered.lane);
                 let (nest, schedule, tree) = (pending.nest.clone(), pending.schedule.clone(), pending.tree.clone());
                 let work = work(&nest, &schedule);
                 infos.push(KernelInfo { entry, kernel, nest, schedule, tree });
@@ -431,8 +443,44 @@ fn stores_to(nest: &Nest, source: Source) -> bool {
     nest.stores.iter().any(|store| nest.buffers[store.buffer].source == source)
 }
 
-fn writes_any(nest: &Nest, targets: &[Source]) -> bool {
-    targets.iter().any(|target| stores_to(nest, *target))
+/// The groups that write one of `targets`, and those that read what such a group stores.
+fn deferred(groups: &[Vec<Pending>], targets: &[Source]) -> Vec<bool> {
+    let mut late: FxHashSet<Source> = targets.iter().copied().collect();
+    let mut deferred = Vec::new();
+    for group in groups {
+        let stored = |p: &Pending| -> Vec<Source> {
+            p.nest.stores.iter().map(|store| p.nest.buffers[store.buffer].source).collect()
+        };
+        let stored: Vec<Source> = group.iter().flat_map(stored).collect();
+        let is_late = stored.iter().chain(group.iter().flat_map(|p| &p.reads)).any(|source| late.contains(source));
+        if is_late {
+            late.extend(stored);
+        }
+        deferred.push(is_late);
+    }
+    deferred
+}
+
+fn late_store(groups: &[Vec<Pending>], late: &[bool], source: Source) -> bool {
+    groups.iter().zip(late).any(|(group, late)| *late && group.iter().any(|p| stores_to(&p.nest, source)))
+}
+
+/// Whether `new` may be written over `old`, when the groups marked in `late` run after all others.
+fn written_in_place(groups: &[Vec<Pending>], late: &[bool], new: Source, old: &[Source]) -> bool {
+    let Some(writer) = groups.iter().position(|group| group.iter().any(|p| stores_to(&p.nest, new))) else {
+        return false;
+    };
+    groups.iter().enumerate().all(|(i, group)| {
+        group.iter().all(|pending| {
+            let reads_old = || old.iter().any(|source| pending.reads.contains(source));
+            if i == writer {
+                // What is read for a copy is read before.
+                return !stores_to(&pending.nest, new)
+                    || !old.iter().any(|source| reads_elsewhere(&pending.nest, *source, new));
+            }
+            !(pending.reads.contains(&new) || late[i] && reads_old())
+        })
+    })
 }
 
 fn each_load(nest: &Nest, source: Source, f: &mut dyn FnMut(&Address)) {

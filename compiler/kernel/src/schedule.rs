@@ -217,6 +217,10 @@ fn lanes_along(nest: &Nest, axis: AxisId, machine: &Machine) -> i64 {
         }
         None => {}
     }
+    if let Some(Reduction::Best { .. }) = &nest.reduce {
+        // Its position.
+        widths.note(DType::I32);
+    }
     each_root(nest, &mut |root| widths.visit(root));
     for store in &nest.stores {
         widths.note(nest.buffers[store.buffer].dtype);

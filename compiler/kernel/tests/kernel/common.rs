@@ -138,12 +138,17 @@ impl Rng {
 
 /// Integers are equal; floats differ by at most `relative` of the largest number around, NaN where NaN is.
 pub fn assert_close(actual: &Tensor, expected: &Tensor, relative: f64, what: &str) {
+    assert_within(actual, expected, relative, 1e-30, what);
+}
+
+/// [`assert_close`], where numbers below `scale` may come from larger ones.
+pub fn assert_within(actual: &Tensor, expected: &Tensor, relative: f64, scale: f64, what: &str) {
     assert_eq!((actual.dtype, &actual.shape), (expected.dtype, &expected.shape), "{what}");
     let (Data::Float(a), Data::Float(b)) = (&actual.data, &expected.data) else {
         assert_eq!(actual, expected, "{what}");
         return;
     };
-    let scale = b.iter().filter(|x| x.is_finite()).fold(1e-30f64, |m, x| m.max(x.abs()));
+    let scale = b.iter().filter(|x| x.is_finite()).fold(scale, |m, x| m.max(x.abs()));
     for (i, (x, y)) in a.iter().zip(b).enumerate() {
         let same = x == y || (x.is_nan() && y.is_nan());
         assert!(same || (x - y).abs() <= relative * scale, "{what}: element {i}: {x} against {y}");

@@ -1,6 +1,9 @@
 //! Tests of the kernel crate's invariants, in one binary.
 
+#![expect(clippy::unwrap_used, reason = "a test stops at what it did not expect")]
+
 mod common;
+mod golden;
 mod maths;
 mod models;
 mod ops;
