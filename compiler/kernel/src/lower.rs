@@ -204,7 +204,7 @@ impl<'a> EntryLowering<'a> {
         let schedule = (self.choices.schedule)(&nest, schedule);
         let tree = tree::build(&nest, &schedule);
         let lowered = to_lane::lower(&tree);
-        Pending { reads: loaded(&nest), nest, schedule, tree, lowered }
+        Pending { reads: loaded(&nest), nest: nest.into(), schedule, tree: tree.into(), lowered }
     }
 
     // ---- places of inputs and outputs

@@ -1,7 +1,7 @@
 //! The whole program as `mlc-codegen` takes it: kernels in Lane form, and entries as lists of steps
 //! over planned buffers. Nothing here is inferred again; sizes are expressions of the symbols.
 
-use crate::lane::{Block, Lane};
+use crate::lane::Lane;
 use mlc_ir::dim::Dim;
 use mlc_ir::graph::SizeCheck;
 use mlc_ir::ty::DType;
@@ -17,33 +17,19 @@ pub struct Program {
     pub entries: Vec<EntryCode>,
 }
 
+impl EntryCode {
+    /// An entry that was left out.
+    pub fn absent(name: &str) -> EntryCode {
+        let (name, steps) = (name.to_string(), vec![Step::Absent]);
+        EntryCode { name, checks: Vec::new(), plan: Plan::default(), steps, flops: Dim::zero() }
+    }
+}
+
 impl Program {
-    /// The program with the code of some entries alone: the others answer `Status::Absent`, and kernels
-    /// that only they run are empty. Positions stay. For compiling in memory just what a command needs.
-    pub fn restricted(&self, wanted: &[usize]) -> Program {
-        let mut used = vec![false; self.kernels.len()];
-        let entry = |(number, entry): (usize, &EntryCode)| {
-            if !wanted.contains(&number) {
-                return EntryCode { steps: vec![Step::Absent], checks: Vec::new(), ..entry.clone() };
-            }
-            for step in &entry.steps {
-                if let Step::Run { kernel, .. } = step {
-                    used[*kernel] = true;
-                }
-            }
-            entry.clone()
-        };
-        let entries = self.entries.iter().enumerate().map(entry).collect();
-        let empty = |name: &str| Lane {
-            name: name.to_string(),
-            types: Vec::new(),
-            body: Block::default(),
-            frame_words: 0,
-            scratch_bytes: 0,
-        };
-        let kernel = |(lane, used): (&Lane, &bool)| if *used { lane.clone() } else { empty(&lane.name) };
-        let kernels = self.kernels.iter().zip(&used).map(kernel).collect();
-        Program { symbols: self.symbols, kernels, entries }
+    /// The program with its entries' names and without their code: each answers `Status::Absent`.
+    pub fn without_code(&self) -> Program {
+        let entries = self.entries.iter().map(|entry| EntryCode::absent(&entry.name)).collect();
+        Program { symbols: self.symbols, kernels: Vec::new(), entries }
     }
 }
 
@@ -116,7 +102,7 @@ pub enum Step {
         /// computed and not kept: then the element's number is reported as the value.
         indices: Option<(Loc, DType)>,
     },
-    /// Ends the call with `Status::Absent`: the entry was left out ([`Program::restricted`]).
+    /// Ends the call with `Status::Absent`: the entry was left out ([`EntryCode::absent`]).
     Absent,
     /// Copies bytes.
     Copy {

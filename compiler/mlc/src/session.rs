@@ -22,7 +22,7 @@ use crate::timings::Timings;
 use mlc_codegen::{CodegenError, JitProgram, Level, Target};
 use mlc_ir::graph::Graph;
 use mlc_ir::passes::{PIPELINE, run_pipeline};
-use mlc_kernel::lower::{LoweredProgram, lower};
+use mlc_kernel::lower::{Choices, LoweredProgram, lower, lower_with};
 use mlc_kernel::schedule::Machine;
 use mlc_resolve::program::Program;
 use mlc_resolve::{Request, resolve};
@@ -45,6 +45,15 @@ impl Default for Options {
     fn default() -> Options {
         Options { defines: Vec::new(), level: Level::V3 }
     }
+}
+
+/// What is to be compiled of a lowered program.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Wanted {
+    /// All that was lowered.
+    Code,
+    /// No entry.
+    Nothing,
 }
 
 /// A source file on its way to machine code.
@@ -136,6 +145,14 @@ impl Session {
         self.lower_graph(&graph)
     }
 
+    /// [`Session::lower`] for the entries at these positions alone. A call of another one is refused by
+    /// the runtime.
+    pub fn lower_only(&mut self, program: &Program, entries: &[usize]) -> LoweredProgram {
+        let graph = self.optimize(program);
+        let choices = Choices { entries: Some(entries), ..Choices::default() };
+        self.timings.time("lower", || lower_with(&graph, &Machine::LANES_128, choices))
+    }
+
     /// Kernels, plans and entries of a graph that [`Session::optimize`] gave.
     pub fn lower_graph(&mut self, graph: &Graph) -> LoweredProgram {
         self.timings.time("lower", || lower(graph, &Machine::LANES_128))
@@ -156,16 +173,16 @@ impl Session {
         Digest::of([env!("CARGO_PKG_VERSION"), level].into_iter().chain(defines).chain(texts))
     }
 
-    /// Machine code in memory: of the entries at these positions, or of all of them. A call of an entry
-    /// that was left out is refused by the runtime.
+    /// Machine code in memory: of all that was lowered, or of no entry at all, for commands that only
+    /// tell about the program.
     ///
     /// # Errors
     /// This processor can't run it, or there is no memory for it.
-    pub fn jit(&mut self, lowered: &LoweredProgram, entries: Option<&[usize]>) -> Result<JitProgram, Failure> {
+    pub fn jit(&mut self, lowered: &LoweredProgram, wanted: Wanted) -> Result<JitProgram, Failure> {
         let options = self.codegen_options();
-        let compile = || match entries {
-            Some(entries) => mlc_codegen::compile_jit(&lowered.program.restricted(entries), &options),
-            None => mlc_codegen::compile_jit(&lowered.program, &options),
+        let compile = || match wanted {
+            Wanted::Code => mlc_codegen::compile_jit(&lowered.program, &options),
+            Wanted::Nothing => mlc_codegen::compile_jit(&lowered.program.without_code(), &options),
         };
         self.timings.time("codegen", compile).map_err(refused)
     }

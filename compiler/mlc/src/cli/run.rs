@@ -4,7 +4,7 @@ use super::Console;
 use super::options::Source;
 use crate::failure::Failure;
 use crate::memory::InMemory;
-use crate::session::Session;
+use crate::session::{Session, Wanted};
 use mlc_resolve::program::{Program, Train};
 use std::ffi::OsString;
 
@@ -25,9 +25,13 @@ pub struct Args {
 pub fn execute(args: &Args, console: &mut Console) -> Result<(), Failure> {
     let mut session = Session::open(&args.source.file, args.source.options.options()?)?;
     let program = console.resolve(&mut session)?;
-    let lowered = session.lower(&program);
     let command = arguments(&args.args)?;
-    let code = session.jit(&lowered, needed(&program, &command).as_deref())?;
+    let (lowered, wanted) = match needed(&program, &command) {
+        None => (session.lower(&program), Wanted::Code),
+        Some(entries) if entries.is_empty() => (session.lower(&program), Wanted::Nothing),
+        Some(entries) => (session.lower_only(&program, &entries), Wanted::Code),
+    };
+    let code = session.jit(&lowered, wanted)?;
     let program = InMemory::new(code, session.metadata(&program, &lowered));
     if args.timings {
         super::say(&format!("{}\n", session.timings().json()));
