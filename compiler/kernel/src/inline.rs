@@ -38,7 +38,17 @@ pub fn nest(region: &Region, fusion: &Fusion, group: &Group) -> Nest {
         stores.push(Store { buffer, at: Ix::row_major(&identity, &par), value: expr });
     }
     let spans = spans(region, group);
-    Nest { name: name(region, group), spans, par, red, buffers: cx.buffers, reduce, dealt: false, lets: cx.lets, stores }
+    Nest {
+        name: name(region, group),
+        spans,
+        par,
+        red,
+        buffers: cx.buffers,
+        reduce,
+        dealt: false,
+        lets: cx.lets,
+        stores,
+    }
 }
 
 /// The nest of a group's fold without anything that was fused with it; `None` if there is no fold, or
