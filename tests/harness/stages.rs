@@ -41,7 +41,10 @@ fn every_stage_of_the_example() {
 fn places_in_the_source_are_shown() {
     let cnn = repository("dsl-examples/cnn.dl");
     for stage in STAGES {
-        assert!(emit(&cnn, &["--stage", stage]).contains("cnn.dl:"), "{stage} has no places");
+        let text = emit(&cnn, &["--stage", stage]);
+        // The tree of one file gives a line and a column alone.
+        let place = if *stage == "ast" { "29:5 bind opt" } else { "cnn.dl:" };
+        assert!(text.contains(place), "{stage} has no places:\n{text}");
     }
 }
 

@@ -97,7 +97,10 @@ fn chosen_axes<'a>(cx: &mut Cx<'a>, args: &Args<'a>, x: &Tensor) -> R<Vec<usize>
     match args.get("axis") {
         None => Ok((0..x.rank()).collect()),
         Some((Value::Tuple(parts), _)) if parts.is_empty() => Ok((0..x.rank()).collect()),
-        Some((Value::Tensor(_) | Value::Lazy(_), other)) => Err(two_operands(cx, args, other)),
+        Some((Value::Tensor(second), other)) if second.rank() > 0 || second.dtype.is_float() => {
+            Err(two_operands(cx, args, other))
+        }
+        Some((Value::Lazy(_), other)) => Err(two_operands(cx, args, other)),
         Some((value, axis_span)) => {
             let mut axes = cx.axes_by_number(x.rank(), &value, axis_span)?;
             axes.sort_unstable();
