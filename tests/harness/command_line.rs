@@ -4,7 +4,7 @@
 #![expect(clippy::unwrap_used, reason = "test code: whatever is wrong panics")]
 
 use mlc_tests::process::{self, Outcome};
-use mlc_tests::{digits, repository};
+use mlc_tests::{digits, npy, repository};
 use std::fs;
 use std::path::Path;
 
@@ -129,7 +129,7 @@ fn embedded_weights() {
         .refused(&["E0302", "no.safetensors"]);
     let program = folder.path().join("mlp");
     let image = folder.path().join("x.npy");
-    mlc_tests::npy::write_f32(&image, &[1, 28, 28, 1], &digits::image(4));
+    npy::write_f32(&image, &[1, 28, 28, 1], &digits::image(4));
     let run = |extra: &[&str], out: &str| {
         let args = [&["run", "forward", "--in", "image=x.npy", "--out", out], extra].concat();
         process::run_bare(&program, folder.path(), &args).ok();
@@ -154,4 +154,18 @@ fn test_blocks_of_the_examples() {
         let outcome = mlc(&repository("."), &["test", &example(name)]).ok();
         assert!(outcome.stdout.contains("ok"), "{}", outcome.stdout);
     }
+}
+
+/// A size that the input makes 0 is refused, not computed with.
+#[test]
+fn sizes_that_become_zero() {
+    let folder = tempfile::tempdir().unwrap();
+    let program = "model M { @export fn f(x: f32[B, T]) -> f32[B] { return sum(x[:, 0:floor(T / 2)], axis: -1) } }";
+    fs::write(folder.path().join("half.dl"), program).unwrap();
+    npy::write_f32(&folder.path().join("three.npy"), &[1, 3], &[5.0, 6.0, 7.0]);
+    npy::write_f32(&folder.path().join("one.npy"), &[1, 1], &[5.0]);
+    let run = |input: &str| mlc(folder.path(), &["run", "half.dl", "run", "f", "--in", input, "--out", "y.npy"]);
+    run("x=three.npy").ok();
+    assert_eq!(npy::read_f32(&folder.path().join("y.npy")), [5.0]);
+    run("x=one.npy").refused(&["E0303", "floor(T / 2) >= 1"]);
 }

@@ -5,7 +5,7 @@ use crate::cx::Cx;
 use crate::value::{InstanceId, R, Size, Tensor, shape_of};
 use mlc_ir::builder::Builder;
 use mlc_ir::dim::{Dim, Sym};
-use mlc_ir::graph::{self, Fault, GlobalId, Input, Output, RegionId, SizeCheck, Value};
+use mlc_ir::graph::{self, Fault, GlobalId, Input, Output, Region, RegionId, Relation, SizeCheck, Value};
 use mlc_ir::ops::{InferError, Op};
 use mlc_ir::scalar::Literal;
 use mlc_ir::ty::{DType, Type};
@@ -126,6 +126,22 @@ impl<'a> Entry<'a> {
     }
 }
 
+/// Checks that no axis of what the user wrote is empty, for sizes that may be: `floor(T / 2)` at T = 1.
+fn not_empty(region: &Region, names: &[Arc<str>]) -> Vec<SizeCheck> {
+    let mut checks: Vec<SizeCheck> = Vec::new();
+    for node in region.nodes.iter().filter(|node| node.made_by.is_empty()) {
+        for size in node.results.iter().flat_map(|value| &region.ty(*value).shape) {
+            let may_be_empty = size.as_const().is_none() && size.range().0 < 1;
+            if may_be_empty && !checks.iter().any(|check| check.right == *size) {
+                let text = format!("{} >= 1", size.display(names));
+                let (left, right) = (Dim::one(), size.clone());
+                checks.push(SizeCheck { left, relation: Relation::AtMost, right, span: node.span, text });
+            }
+        }
+    }
+    checks
+}
+
 impl<'a> Cx<'a> {
     /// Runs `job` with `entry` under construction and gives back both.
     pub fn with_entry<T>(&mut self, entry: Entry<'a>, job: impl FnOnce(&mut Cx<'a>) -> T) -> (T, Entry<'a>) {
@@ -147,7 +163,8 @@ impl<'a> Cx<'a> {
         let symbols = symbols_of(entry.builder.region());
         let typical = symbols.into_iter().map(|sym| (sym, typical)).collect();
         let region = self.graph.add_region(entry.builder.finish(values));
-        let (name, inputs, checks) = (entry.name, entry.inputs, entry.checks);
+        let (name, inputs, mut checks) = (entry.name, entry.inputs, entry.checks);
+        checks.extend(not_empty(self.graph.region(region), &self.graph.symbols));
         self.graph.entries.push(graph::Entry { name, region, inputs, outputs, checks, typical });
         self.graph.entries.len() - 1
     }
@@ -232,7 +249,7 @@ impl<'a> Cx<'a> {
 }
 
 /// The size symbols in the types of a region's parameters, in order.
-fn symbols_of(region: &graph::Region) -> Vec<Sym> {
+fn symbols_of(region: &Region) -> Vec<Sym> {
     let mut symbols = std::collections::BTreeSet::new();
     for param in &region.params {
         for dim in &region.ty(*param).shape {

@@ -16,7 +16,7 @@ fn cnn() -> Program {
 }
 
 fn mlp() -> Program {
-    outcome("mlp.dl", include_str!("data/mlp.dl")).program()
+    outcome("mlp.dl", include_str!("../../../dsl-examples/mlp.dl")).program()
 }
 
 fn image(batch: usize) -> Tensor {
@@ -92,7 +92,9 @@ fn mlp_learns_a_batch() {
 
 #[test]
 fn an_mlp_gradient_agrees_with_differences() {
-    let text = include_str!("data/mlp.dl").replace("H = 512", "H = 5").replace("[2, 28, 28, 1]", "[1, 28, 28, 1]");
+    let text = include_str!("../../../dsl-examples/mlp.dl")
+        .replace("H = 512", "H = 5")
+        .replace("[2, 28, 28, 1]", "[1, 28, 28, 1]");
     let program = outcome("mlp.dl", &text).program();
     let graph = interp::to_f64(&program.graph);
     let [Check::Grad { values, function, names, .. }] = program.tests[0].checks.as_slice() else {

@@ -123,8 +123,11 @@ fn survives(text: &str) {
 
 #[test]
 fn edited_programs() {
-    let seeds =
-        [include_str!("../../../dsl-examples/cnn.dl"), include_str!("data/mlp.dl"), include_str!("data/features.dl")];
+    let seeds = [
+        include_str!("../../../dsl-examples/cnn.dl"),
+        include_str!("../../../dsl-examples/mlp.dl"),
+        include_str!("data/features.dl"),
+    ];
     let mut dice = Dice(0x9e37_79b9_7f4a_7c15);
     let rounds = std::env::var("FUZZ_ROUNDS").ok().and_then(|rounds| rounds.parse().ok()).unwrap_or(250);
     for round in 0..rounds {
