@@ -250,6 +250,9 @@ impl<'a> Cx<'a> {
                 self.match_value(ty, value, span, what)
             }
             (None, Some(ty)) => {
+                if let Some(reported) = self.report.told_within(decl.body.span) {
+                    return Err(reported);
+                }
                 let error = Diagnostic::error(
                     Code::E0121,
                     decl.name.span,

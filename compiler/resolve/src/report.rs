@@ -40,6 +40,15 @@ impl Reporter {
         Reported(())
     }
 
+    /// Proof that an error was told about something within `span`: a body with a line that could not be
+    /// read is not to be judged by what is left of it.
+    pub fn told_within(&self, span: Span) -> Option<Reported> {
+        let inside = |place: Span| place.file == span.file && span.lo <= place.lo && place.hi <= span.hi;
+        let primary = |diagnostic: &Diagnostic| diagnostic.primary.as_ref().is_some_and(|label| inside(label.span));
+        let told = |diagnostic: &Diagnostic| diagnostic.severity == Severity::Error && primary(diagnostic);
+        self.found.iter().any(told).then_some(Reported(()))
+    }
+
     /// Whether there is no error yet.
     pub fn is_clean(&self) -> bool {
         !self.found.iter().any(|diagnostic| diagnostic.severity == Severity::Error)
