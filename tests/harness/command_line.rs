@@ -169,3 +169,15 @@ fn sizes_that_become_zero() {
     assert_eq!(npy::read_f32(&folder.path().join("y.npy")), [5.0]);
     run("x=one.npy").refused(&["E0303", "floor(T / 2) >= 1"]);
 }
+
+/// What can't be exported without a size is named, with the reason, and is there when the size is given.
+#[test]
+fn functions_that_are_not_exported() {
+    let folder = tempfile::tempdir().unwrap();
+    let program = "model G(V: dim) { fc = Linear(V); @export fn logits(x: f32[B, 4]) -> f32[B, V] { return fc(x) } }";
+    fs::write(folder.path().join("g.dl"), program.replace("; @export", "\n @export\n")).unwrap();
+    let without = mlc(folder.path(), &["run", "g.dl", "info"]).ok().stdout;
+    assert!(without.contains("not exported\n  logits: ") && without.contains("`V`"), "{without}");
+    let with = mlc(folder.path(), &["run", "-D", "G.V=65", "g.dl", "info"]).ok().stdout;
+    assert!(with.contains("G.logits") && !with.contains("not exported"), "{with}");
+}

@@ -35,6 +35,12 @@ fn text(cx: &Cx<'_>) -> String {
         let model = if function.model.is_empty() { String::new() } else { format!("{}.", function.model) };
         out.push_str(&format!("  {model}{}{}\n      {}\n", function.name, entry.signature(), entry.arena));
     }
+    if !meta.not_exported.is_empty() {
+        out.push_str("\nnot exported\n");
+    }
+    for (name, reason) in &meta.not_exported {
+        out.push_str(&format!("  {name}: {reason}\n"));
+    }
     if !meta.trains.is_empty() {
         out.push_str("\ntraining\n");
     }
@@ -104,6 +110,9 @@ fn json(cx: &Cx<'_>) -> Value {
             ("memory", Value::from(entry.arena.as_str())),
         ])
     });
+    let not_exported = meta.not_exported.iter().map(|(name, reason)| {
+        Value::object([("name", Value::from(name.as_str())), ("reason", Value::from(reason.as_str()))])
+    });
     let (elements, bytes) = count(meta);
     let weights = meta.globals.iter().filter(|g| g.kind != Kind::Optimizer);
     Value::object([
@@ -114,6 +123,7 @@ fn json(cx: &Cx<'_>) -> Value {
         ("level", Value::from(meta.level.as_str())),
         ("cpu", Value::from(cpu::detect().name())),
         ("functions", Value::Array(functions.collect())),
+        ("not_exported", Value::Array(not_exported.collect())),
         ("trains", Value::Array(meta.trains.iter().map(|t| train(meta, t)).collect())),
         ("parameter_count", Value::from(elements)),
         ("parameter_bytes", Value::from(bytes)),

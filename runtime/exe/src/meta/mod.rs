@@ -21,6 +21,7 @@
 //!      "globals_read": [0, 1], "globals_written": [],
 //!      "buffers": 12, "arena": "bytes(B) = 1234*B + 64", "flops": dim}],
 //!   "functions": [{"name": "forward", "model": "Cnn", "entry": 0}],
+//!   "not_exported": [{"name": "generate", "reason": "`V` has no default"}],   may be missing
 //!   "init": {"entry": 3} or null,      <no arguments; writes all globals>
 //!   "trains": [
 //!     {"name": "digits", "seed": 42, "epochs": 10 or null, "steps": null, "batch": 32,
@@ -70,6 +71,8 @@ pub struct Meta {
     pub entries: Vec<Entry>,
     /// Exported functions.
     pub functions: Vec<Function>,
+    /// Functions that are marked for export and are not there: name and reason.
+    pub not_exported: Vec<(String, String)>,
     /// The entry that writes initial weights.
     pub init: Option<usize>,
     /// Train blocks.

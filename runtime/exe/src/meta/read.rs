@@ -41,6 +41,10 @@ impl Meta {
             source_hash: r.field("source_hash")?.text()?,
             level: r.field("level")?.text()?,
             functions: r.list("functions", |f| function(f, known))?,
+            not_exported: match r.optional("not_exported") {
+                Some(_) => r.list("not_exported", |f| Ok((f.field("name")?.text()?, f.field("reason")?.text()?)))?,
+                None => Vec::new(),
+            },
             init: r.optional("init").map(|i| i.field("entry")?.index(known)).transpose()?,
             trains: r.list("trains", |t| train(t, &symbols, &entries, globals.len()))?,
             symbols,
