@@ -91,7 +91,8 @@ pub enum Expr {
     /// A conversion: float to integer truncates and saturates (NaN: 0), integer to integer wraps,
     /// anything to bool is `!= 0`.
     Cast(DType, Box<Expr>),
-    /// One Philox4x32-10 draw, an f32: key = seed, counter = (element / 4, step, site low, site high).
+    /// One Philox4x32-10 draw, an f32: key = seed, counter = (element / 4, step, low and high half of
+    /// site + offset, wrapping).
     Random {
         /// How the word becomes a number.
         distribution: Distribution,
@@ -101,6 +102,8 @@ pub enum Expr {
         seed: Box<Expr>,
         /// i64
         step: Box<Expr>,
+        /// i64, of the pass of the loops around.
+        offset: Box<Expr>,
         /// The element's row-major number.
         element: Ix,
     },
@@ -324,6 +327,61 @@ impl Expr {
             within: Vec::new(),
             fill: Literal::zero(dtype),
         }
+    }
+
+    /// Calls `f` for this expression and all in it.
+    pub fn each(&self, f: &mut dyn FnMut(&Expr)) {
+        f(self);
+        match self {
+            Expr::Literal(_) | Expr::Size(..) | Expr::Position(..) | Expr::Test(_) => {}
+            Expr::Operand { index, .. } => {
+                for index in index {
+                    if let Index::Data { value, .. } = index {
+                        value.each(f);
+                    }
+                }
+            }
+            Expr::Unary(_, a) | Expr::Cast(_, a) => a.each(f),
+            Expr::Binary(_, a, b) | Expr::Compare(_, a, b) => {
+                a.each(f);
+                b.each(f);
+            }
+            Expr::Select(c, a, b) => {
+                c.each(f);
+                a.each(f);
+                b.each(f);
+            }
+            Expr::Random { seed, step, offset, .. } => {
+                seed.each(f);
+                step.each(f);
+                offset.each(f);
+            }
+        }
+    }
+}
+
+impl Definition {
+    /// The operands that are read where data says, each as often as it is read so.
+    pub fn gathered(&self) -> Vec<u32> {
+        let mut found = Vec::new();
+        let mut note = |expr: &Expr| {
+            if let Expr::Operand { arg, index, .. } = expr
+                && index.iter().any(|index| matches!(index, Index::Data { .. }))
+            {
+                found.push(*arg);
+            }
+        };
+        match self {
+            Definition::Map(value) | Definition::Reduce { value, .. } | Definition::Best { value, .. } => {
+                value.each(&mut note);
+            }
+            Definition::Dot { left, right, .. } => {
+                left.each(&mut note);
+                right.each(&mut note);
+            }
+            Definition::Alias => {}
+        }
+        found
     }
 }
 

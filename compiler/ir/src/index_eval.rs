@@ -225,9 +225,10 @@ impl Cx<'_> {
                 let tensor = Tensor::full(self.expr(a, at).literal(self.dtype(a)), &[]);
                 Number::of(tensor.cast(*dtype).literal(0))
             }
-            Expr::Random { distribution, site, seed, step, element } => {
+            Expr::Random { distribution, site, seed, step, offset, element } => {
                 let (seed, step) = (self.expr(seed, at).int(), self.expr(step, at).int());
-                let drawn = random::draw(*distribution, seed, step, *site, self.ix(element, at) as u64);
+                let site = site.wrapping_add(self.expr(offset, at).int() as u64);
+                let drawn = random::draw(*distribution, seed, step, site, self.ix(element, at) as u64);
                 Number::Float(round_to(DType::F32, drawn))
             }
         }

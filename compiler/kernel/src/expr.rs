@@ -58,6 +58,8 @@ pub enum Expr {
         seed: ExprRef,
         /// i64
         step: ExprRef,
+        /// i64, added to the site.
+        offset: ExprRef,
         /// The element's row-major number.
         element: Ix,
     },
@@ -126,11 +128,12 @@ impl Expr {
             Expr::Binary(op, a, b) => Expr::Binary(*op, part(a), part(b)),
             Expr::Compare(op, a, b) => Expr::Compare(*op, part(a), part(b)),
             Expr::Select(c, a, b) => Expr::Select(part(c), part(a), part(b)),
-            Expr::Random { distribution, site, seed, step, element } => Expr::Random {
+            Expr::Random { distribution, site, seed, step, offset, element } => Expr::Random {
                 distribution: *distribution,
                 site: *site,
                 seed: part(seed),
                 step: part(step),
+                offset: part(offset),
                 element: element.clone(),
             },
             Expr::Load { buffer, at: Address::Axes { index, within, fill } } => {
@@ -190,7 +193,7 @@ impl Expr {
             Expr::Unary(_, a) | Expr::Cast(_, a) => smallvec![a],
             Expr::Binary(_, a, b) | Expr::Compare(_, a, b) => smallvec![a, b],
             Expr::Select(c, a, b) => smallvec![c, a, b],
-            Expr::Random { seed, step, .. } => smallvec![seed, step],
+            Expr::Random { seed, step, offset, .. } => smallvec![seed, step, offset],
         }
     }
 }
@@ -219,11 +222,12 @@ impl Substitution<'_> {
             Expr::Compare(op, a, b) => Expr::Compare(*op, self.expr(a), self.expr(b)),
             Expr::Select(c, a, b) => Expr::Select(self.expr(c), self.expr(a), self.expr(b)),
             Expr::Cast(dtype, a) => Expr::Cast(*dtype, self.expr(a)),
-            Expr::Random { distribution, site, seed, step, element } => Expr::Random {
+            Expr::Random { distribution, site, seed, step, offset, element } => Expr::Random {
                 distribution: *distribution,
                 site: *site,
                 seed: self.expr(seed),
                 step: self.expr(step),
+                offset: self.expr(offset),
                 element: element.substitute(with),
             },
         });

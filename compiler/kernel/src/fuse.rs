@@ -142,8 +142,8 @@ impl<'a> Walk<'a> {
         for (position, arg) in node.args.iter().enumerate() {
             self.uses[arg.index()].push((id, position));
         }
-        if class == Class::Gather {
-            self.stored[storage(self.region, node.args[0]).index()] = true;
+        for arg in definition.gathered() {
+            self.stored[storage(self.region, node.args[arg as usize]).index()] = true;
         }
         self.homes[id.index()] = match &definition {
             Definition::Alias => {

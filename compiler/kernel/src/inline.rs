@@ -243,11 +243,12 @@ impl Inline<'_> {
                 self.expr(node, b, at, guard),
             ),
             index::Expr::Cast(dtype, a) => Expr::Cast(*dtype, self.expr(node, a, at, guard)),
-            index::Expr::Random { distribution, site, seed, step, element } => Expr::Random {
+            index::Expr::Random { distribution, site, seed, step, offset, element } => Expr::Random {
                 distribution: *distribution,
                 site: *site,
                 seed: self.expr(node, seed, at, guard),
                 step: self.expr(node, step, at, guard),
+                offset: self.expr(node, offset, at, guard),
                 element: element.substitute(&with),
             },
         })

@@ -262,8 +262,12 @@ impl Printer<'_> {
             Expr::Compare(op, a, b) => format!("{}({}, {})", lower_name(op), self.expr(a), self.expr(b)),
             Expr::Select(c, a, b) => format!("select({}, {}, {})", self.expr(c), self.expr(a), self.expr(b)),
             Expr::Cast(dtype, a) => format!("{dtype}({})", self.expr(a)),
-            Expr::Random { distribution, site, element, .. } => {
-                format!("{}(site {site:016x}, {})", lower_name(distribution), self.ix(element))
+            Expr::Random { distribution, site, offset, element, .. } => {
+                let offset = match &**offset {
+                    Expr::Literal(literal) if literal.as_i64() == 0 => String::new(),
+                    offset => format!(" + {}", self.expr(offset)),
+                };
+                format!("{}(site {site:016x}{offset}, {})", lower_name(distribution), self.ix(element))
             }
         }
     }

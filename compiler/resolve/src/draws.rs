@@ -28,11 +28,11 @@ impl<'a> Cx<'a> {
         Ok(())
     }
 
-    /// Seed and step of a draw, as i64 scalars. A fixed seed is independent of everything else;
+    /// Seed, step and offset of a draw, as i64 scalars. A fixed seed is independent of everything else;
     /// tests draw with seed 0.
-    pub fn draw_key(&mut self, seed: Option<i64>, span: Span) -> R<(Tensor, Tensor)> {
+    pub fn draw_key(&mut self, seed: Option<i64>, span: Span) -> R<[Tensor; 3]> {
         self.require_region(span)?;
-        let step = match (seed, self.entry.mode) {
+        let (seed, step) = match (seed, self.entry.mode) {
             (None, Mode::Export | Mode::Train | Mode::Grads | Mode::Eval | Mode::Every) => {
                 (self.key_input(Input::Seed), self.key_input(Input::Step))
             }
@@ -43,7 +43,12 @@ impl<'a> Cx<'a> {
             (None, Mode::Test | Mode::Static) => (self.key_number(0, span)?, self.key_number(0, span)?),
             (Some(seed), _) => (self.key_number(seed, span)?, self.key_number(0, span)?),
         };
-        Ok(step)
+        Ok([seed, step, self.draw_offset(span)?])
+    }
+
+    /// What is added to the site of a draw: it tells the passes of run-time loops apart.
+    fn draw_offset(&mut self, span: Span) -> R<Tensor> {
+        self.key_number(0, span)
     }
 
     fn key_input(&mut self, input: Input) -> Tensor {

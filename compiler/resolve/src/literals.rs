@@ -109,9 +109,9 @@ impl<'a> Cx<'a> {
                 if !dtype.is_float() {
                     return self.fail(Code::E0104, span, format!("a random float cannot become {dtype}"));
                 }
-                let (seed, step) = self.draw_key(*seed, span)?;
+                let [seed, step, offset] = self.draw_key(*seed, span)?;
                 let op = Random { distribution: *distribution, shape: shape_of(&axes), site: *site };
-                let word = self.emit(span, op, &[&seed, &step], axes)?;
+                let word = self.emit(span, op, &[&seed, &step, &offset], axes)?;
                 let word = self.cast(&word, dtype, span)?;
                 let scale = self.draw_scale(*distribution, first, second, span)?;
                 self.scale_draw(word, &scale, first, span)

@@ -34,7 +34,7 @@ pub enum Class {
     Window,
     /// Reads places that data names.
     Gather,
-    /// Adds into places that data names.
+    /// Writes or adds into places that data names.
     Scatter,
     /// Draws random numbers.
     Random,
@@ -264,7 +264,7 @@ macro_rules! ops {
     };
 }
 
-// One family per module; some modules hold a pair of adjoint families.
+// One family per module.
 ops! {
     constant::Constant,
     size::SizeOf,
@@ -292,5 +292,7 @@ ops! {
     window_unpick::WindowUnpick,
     gather::Gather,
     scatter_add::ScatterAdd,
+    slice_at::SliceAt,
+    update_slice::UpdateSlice,
     random::Random,
 }

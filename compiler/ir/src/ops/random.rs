@@ -4,7 +4,8 @@
 //! `Philox4x32-10(counter, key)` with
 //!
 //! - key = (low half of seed, high half of seed),
-//! - counter = (e / 4 mod 2^32, low half of step, low half of site, high half of site).
+//! - counter = (e / 4 mod 2^32, low half of step, low half of site, high half of site), where the
+//!   site is that of the op plus the offset, wrapping: loops give each pass an offset of its own.
 //!
 //! The word `x` becomes
 //!
@@ -24,14 +25,14 @@ use crate::scalar::Distribution;
 use crate::tensor::{Tensor, extents};
 use crate::ty::{DType, Shape, Type};
 
-/// `(seed: i64, step: i64) -> f32[shape]`
+/// `(seed: i64, step: i64, offset: i64) -> f32[shape]`
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Random {
     /// How a word becomes a number.
     pub distribution: Distribution,
     /// Shape of the result.
     pub shape: Shape,
-    /// FNV-1a of the path of the call: different calls draw differently.
+    /// FNV-1a of the path of the call, so that different calls draw differently; the offset is added to it.
     pub site: u64,
 }
 
@@ -41,25 +42,26 @@ impl Primitive for Random {
             Distribution::Uniform => ("uniform", "Random numbers in `[0, 1)`, multiples of 2^-24.", 0),
             Distribution::Normal => ("normal", "Random numbers of mean 0 and deviation 1.", 16),
         };
-        OpInfo { name, class: Class::Random, doc, arity: Arity::Exactly(2), tolerance_ulp }
+        OpInfo { name, class: Class::Random, doc, arity: Arity::Exactly(3), tolerance_ulp }
     }
 
     fn infer(&self, args: &[&Type]) -> Result<Types, InferError> {
-        let args: [&Type; 2] = operands(args)?;
+        let args: [&Type; 3] = operands(args)?;
         let scalars = args.iter().all(|arg| arg.dtype == DType::I64 && arg.rank() == 0);
-        require(scalars, "seed and step are i64 scalars")?;
+        require(scalars, "seed, step and offset are i64 scalars")?;
         one(DType::F32, self.shape.clone())
     }
 
     fn eval(&self, args: &[&Tensor], results: &[Type]) -> Vec<Tensor> {
-        let (seed, step, shape) = (args[0].ints()[0], args[1].ints()[0], extents(&results[0]));
+        let (seed, step, offset) = (args[0].ints()[0], args[1].ints()[0], args[2].ints()[0]);
+        let (site, shape) = (self.site.wrapping_add(offset as u64), extents(&results[0]));
         let count: usize = shape.iter().product();
-        let numbers = (0..count as u64).map(|element| draw(self.distribution, seed, step, self.site, element));
+        let numbers = (0..count as u64).map(|element| draw(self.distribution, seed, step, site, element));
         vec![Tensor::floats_of(DType::F32, &shape, numbers)]
     }
 
     fn vjp(&self, _cx: &mut VjpCx<'_>) -> Vec<Adj> {
-        vec![Adj::Zero(Reason::Random); 2]
+        vec![Adj::Zero(Reason::Random); 3]
     }
 
     fn map(&self, with: &Replace<'_>) -> Result<Op, SizeError> {
@@ -77,6 +79,7 @@ impl Primitive for Random {
             site: self.site,
             seed: scalar(0),
             step: scalar(1),
+            offset: scalar(2),
             element: Ix::row_major(&result_axes(self.shape.len()), &self.shape),
         })
     }
@@ -85,7 +88,7 @@ impl Primitive for Random {
         let scalar = typed(DType::I64, &[]);
         let sample = |distribution| {
             let op = Random { distribution, shape: dims(&[3, 5]), site: 0x0123_4567_89ab_cdef };
-            case(op, 1 << 40, &[scalar.clone(), scalar.clone()])
+            case(op, 1 << 40, &[scalar.clone(), scalar.clone(), scalar.clone()])
         };
         vec![sample(Distribution::Uniform), sample(Distribution::Normal)]
     }

@@ -1,5 +1,6 @@
 //! Philox4x32-10 in lanes (Salmon et al., "Parallel random numbers: as easy as 1, 2, 3", 2011).
-//! Key = seed; counter = (element / 4, step, site low, site high); an element takes word `element % 4`.
+//! Key = seed; counter = (element / 4, step, low and high half of site + offset); an element takes
+//! word `element % 4`.
 
 use super::Emit;
 use super::values::Val;
@@ -11,22 +12,33 @@ use mlc_ir::ty::DType;
 const MULTIPLIERS: [u32; 2] = [0xD251_1F53, 0xCD9E_8D57];
 const WEYL: [u32; 2] = [0x9E37_79B9, 0xBB67_AE85];
 
+/// What names the stream of a draw; the values are i64.
+pub(super) struct Key {
+    /// Of the call.
+    pub site: u64,
+    /// Of the program.
+    pub seed: V,
+    /// Of the run.
+    pub step: V,
+    /// Of the passes of the loops around.
+    pub offset: V,
+}
+
 impl Emit<'_> {
     /// One draw for each element.
-    pub(super) fn random(&mut self, distribution: Distribution, site: u64, seed: Val, step: Val, element: &Ix) -> Val {
+    pub(super) fn random(&mut self, distribution: Distribution, key: &Key, element: &Ix) -> Val {
         let element = self.position_value(element, DType::I32).v;
         let ty = self.b.ty(element);
         let block = self.b.def(Op::Shift(Shift::RightU, element, 2), ty);
         let three = self.b.int(ty, 3);
         let word = self.b.def(Op::IBinary(IBinary::And, element, three), ty);
-        let key = [self.half(seed.v, 0), self.half(seed.v, 32)];
-        let step = self.half(step.v, 0);
-        let scalar = Ty::new(Elem::I32, 1);
-        let (low, high) =
-            (self.b.int(scalar, i64::from(site as u32)), self.b.int(scalar, i64::from((site >> 32) as u32)));
-        let counter = [block, step, low, high].map(|v| self.widen(v, ty.lanes));
-        let key = key.map(|v| self.widen(v, ty.lanes));
-        let words = self.philox(counter, key);
+        let seed = [self.half(key.seed, 0), self.half(key.seed, 32)];
+        let step = self.half(key.step, 0);
+        let site = self.b.index(key.site as i64);
+        let site = self.b.index_op(IBinary::Add, site, key.offset);
+        let counter = [block, step, self.half(site, 0), self.half(site, 32)].map(|v| self.widen(v, ty.lanes));
+        let seed = seed.map(|v| self.widen(v, ty.lanes));
+        let words = self.philox(counter, seed);
         let v = match distribution {
             Distribution::Uniform => {
                 let bits = self.word_of(&words, word);
@@ -39,6 +51,9 @@ impl Emit<'_> {
 
     /// 32 bits of an i64.
     fn half(&mut self, v: V, shift: u8) -> V {
+        if let Some(value) = self.b.as_const(v) {
+            return self.b.int(Ty::new(Elem::I32, 1), value >> shift);
+        }
         let v = if shift == 0 { v } else { self.b.def(Op::Shift(Shift::RightU, v, shift), self.b.ty(v)) };
         self.b.convert(Convert::I64I32, v)
     }

@@ -70,9 +70,14 @@ impl Emit<'_> {
                 let a = self.expr(a);
                 self.cast(a, *dtype)
             }
-            Expr::Random { distribution, site, seed, step, element } => {
-                let (seed, step) = (self.expr(seed), self.expr(step));
-                self.random(*distribution, *site, seed, step, element)
+            Expr::Random { distribution, site, seed, step, offset, element } => {
+                let key = super::random::Key {
+                    site: *site,
+                    seed: self.expr(seed).v,
+                    step: self.expr(step).v,
+                    offset: self.expr(offset).v,
+                };
+                self.random(*distribution, &key, element)
             }
         }
     }

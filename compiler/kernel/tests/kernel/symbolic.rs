@@ -27,7 +27,9 @@ use mlc_ir::ops::scatter_add::ScatterAdd;
 use mlc_ir::ops::select::Select;
 use mlc_ir::ops::size::SizeOf;
 use mlc_ir::ops::slice::Slice;
+use mlc_ir::ops::slice_at::SliceAt;
 use mlc_ir::ops::transpose::Transpose;
+use mlc_ir::ops::update_slice::UpdateSlice;
 use mlc_ir::ops::window_max::WindowMax;
 use mlc_ir::scalar::{BinaryOp, CompareOp, Distribution, Literal, UnaryOp};
 use mlc_ir::ty::{DType, Type};
@@ -491,15 +493,34 @@ fn running_sums_and_positions() {
 }
 
 #[test]
+fn windows_at_places_known_at_run_time() {
+    check(|cx| {
+        // A fused producer of what is read at data places, and a fused consumer.
+        let (x, v) = (cx.f32(cx.btn(&[6])), cx.f32(cx.bn(&[1, 6])));
+        let (b, t) = (cx.param(DType::I32, Vec::new()), cx.param(DType::I64, Vec::new()));
+        let zero = cx.b.literal(Literal::zero(DType::I32));
+        let doubled = cx.b.binary(BinaryOp::Add, v, v);
+        let updated = cx.b.add1(UpdateSlice, &[x, doubled, zero, t, zero]);
+        let sizes = vec![cx.batch.clone(), 1.into(), 5.into()];
+        let part = cx.b.add1(SliceAt { sizes }, &[updated, b, t, b]);
+        let loss = cx.loss(part);
+        let loss = cx.b.binary(BinaryOp::Mul, loss, loss);
+        let gradients = cx.gradients(loss, &[x, v]);
+        [vec![updated, part], gradients].concat()
+    });
+}
+
+#[test]
 fn random_numbers() {
     check(|cx| {
-        let (seed, step) = (cx.param(DType::I64, Vec::new()), cx.param(DType::I64, Vec::new()));
+        let [seed, step, offset] = [(); 3].map(|()| cx.param(DType::I64, Vec::new()));
+        let zero = cx.b.literal(Literal::zero(DType::I64));
         let x = cx.f32(cx.bt());
         let uniform =
-            cx.b.add1(Random { distribution: Distribution::Uniform, shape: cx.bt(), site: 77 }, &[seed, step]);
+            cx.b.add1(Random { distribution: Distribution::Uniform, shape: cx.bt(), site: 77 }, &[seed, step, offset]);
         let dropped = cx.b.compare(CompareOp::Lt, uniform, x);
         let normal =
-            cx.b.add1(Random { distribution: Distribution::Normal, shape: cx.bn(&[3]), site: 5 }, &[seed, step]);
+            cx.b.add1(Random { distribution: Distribution::Normal, shape: cx.bn(&[3]), site: 5 }, &[seed, step, zero]);
         vec![uniform, dropped, normal]
     });
 }
