@@ -24,6 +24,18 @@ impl Program {
         Program { folder, path }
     }
 
+    /// Builds the program `text` as `NAME` with `compiler`; the source is not beside the executable.
+    pub fn build_text(compiler: &Path, name: &str, text: &str) -> Program {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join(name);
+        let elsewhere = tempfile::tempdir().unwrap();
+        let source = elsewhere.path().join(format!("{name}.dl"));
+        std::fs::write(&source, text).unwrap();
+        let args = ["build", source.to_str().unwrap(), "-o", path.to_str().unwrap()];
+        process::run(compiler, folder.path(), &args).ok();
+        Program { folder, path }
+    }
+
     /// The folder it is in and runs in.
     pub fn folder(&self) -> &Path {
         self.folder.path()

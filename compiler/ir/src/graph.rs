@@ -80,9 +80,12 @@ pub enum GlobalKind {
     State,
     /// An optimizer's state: saved in checkpoints alone.
     OptimizerState,
+    /// A layer's state with sizes of a session: never saved.
+    Session,
 }
 
-/// A tensor that outlives calls. Its shape is made of numbers.
+/// A tensor that outlives calls. Its shape is made of numbers; that of a [`GlobalKind::Session`] has
+/// symbols, and each entry that touches it has its own sizes for it.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Global {
     /// `conv1.weight`, `opt.m.conv1.weight`

@@ -6,15 +6,17 @@
 //! 4. Regions of region ops exist, their signatures fit the op, and no region runs itself.
 //! 5. An entry names each parameter and result of its region once, and their types are those of the
 //!    globals, scalars and faults they stand for; no global is updated twice.
-//! 6. Every size uses symbols of the graph alone, and globals have sizes that are numbers.
-//! 7. Every symbol of an entry is known from some argument axis `c·S + k`.
+//! 6. Every size uses symbols of the graph alone, and globals have sizes that are numbers; those of a
+//!    session may have symbols, and an entry sees them with sizes of its own.
+//! 7. Every symbol of an entry is known from some argument axis `c·S + k`, or is one of a session state
+//!    that an entry without arguments writes.
 //! 8. Every place exists.
 //!
 //! A violation is a bug of the compiler: [`expect`] reports it with the pass that made it.
 
 use crate::dim::{Dim, Sym};
 use crate::flow::Flow;
-use crate::graph::{Def, Entry, Graph, Input, NodeId, Output, Region, RegionId, Value};
+use crate::graph::{Def, Entry, GlobalId, GlobalKind, Graph, Input, NodeId, Output, Region, RegionId, Value};
 use crate::ops::{Arity, InferError, Op, Types};
 use crate::ty::{DType, Type};
 use std::fmt;
@@ -44,7 +46,7 @@ pub fn verify(graph: &Graph) -> Result<(), Broken> {
         RegionCheck { graph, region }.run()?;
     }
     for global in &graph.globals {
-        let numbers = global.ty.shape.iter().all(|dim| dim.as_const().is_some());
+        let numbers = global.kind == GlobalKind::Session || global.ty.shape.iter().all(|dim| dim.as_const().is_some());
         require(numbers, || broken(&[&format!("global {}", global.path)], "a size is not a number"))?;
     }
     graph.entries.iter().try_for_each(|entry| check_entry(graph, entry))
@@ -194,6 +196,17 @@ impl RegionCheck<'_> {
     }
 }
 
+/// The symbols of a session state that is written.
+fn session_symbols(graph: &Graph, output: &Output) -> Vec<Sym> {
+    match output {
+        Output::Global(id) => match graph.globals.get(id.index()) {
+            Some(global) if global.kind == GlobalKind::Session => global.ty.shape.iter().flat_map(symbols).collect(),
+            Some(_) | None => Vec::new(),
+        },
+        Output::Result(_) | Output::Fault(_) => Vec::new(),
+    }
+}
+
 fn symbols(dim: &Dim) -> Vec<Sym> {
     let mut symbols = Vec::new();
     dim.each_symbol(&mut |sym| symbols.push(sym));
@@ -210,7 +223,7 @@ fn check_entry(graph: &Graph, entry: &Entry) -> Result<(), Broken> {
     for (value, input) in region.params.iter().zip(&entry.inputs) {
         let expected = match input {
             Input::Arg(_) => continue,
-            Input::Global(id) => graph.globals.get(id.index()).map(|global| global.ty.clone()),
+            Input::Global(id) => global_type(graph, *id, region.ty(*value)),
             Input::Seed | Input::Step | Input::Epoch | Input::TotalSteps => Some(Type::scalar(DType::I64)),
         };
         require(expected.as_ref() == Some(region.ty(*value)), || wrong(&format!("input {input:?} has another type")))?;
@@ -222,7 +235,7 @@ fn check_entry(graph: &Graph, entry: &Entry) -> Result<(), Broken> {
             Output::Global(id) => {
                 require(!updated.contains(id), || wrong("a global is updated twice"))?;
                 updated.push(*id);
-                graph.globals.get(id.index()).map(|global| global.ty.clone())
+                global_type(graph, *id, region.ty(*value))
             }
             Output::Fault(_) => Some(Type::scalar(DType::I32)),
         };
@@ -233,11 +246,22 @@ fn check_entry(graph: &Graph, entry: &Entry) -> Result<(), Broken> {
     solvable(graph, entry, region).map_err(|text| wrong(&text))
 }
 
+/// The type that an entry sees a global with, where it uses it as `here`.
+fn global_type(graph: &Graph, id: GlobalId, here: &Type) -> Option<Type> {
+    let global = graph.globals.get(id.index())?;
+    let own_sizes =
+        global.kind == GlobalKind::Session && (here.dtype, here.rank()) == (global.ty.dtype, global.ty.rank());
+    Some(if own_sizes { here.clone() } else { global.ty.clone() })
+}
+
 /// 7: every symbol in the shape of an argument, or in a check, stands alone on some axis of an argument.
 fn solvable(graph: &Graph, entry: &Entry, region: &Region) -> Result<(), String> {
     let args = region.params.iter().zip(&entry.inputs).filter(|(_, input)| matches!(input, Input::Arg(_)));
     let dims: Vec<&Dim> = args.flat_map(|(value, _)| &region.ty(*value).shape).collect();
-    let known: Vec<Sym> = dims.iter().filter_map(|dim| dim.linear()).map(|(_, sym, _)| sym).collect();
+    let mut known: Vec<Sym> = dims.iter().filter_map(|dim| dim.linear()).map(|(_, sym, _)| sym).collect();
+    if dims.is_empty() {
+        known.extend(entry.outputs.iter().flat_map(|output| session_symbols(graph, output)));
+    }
     let checks = entry.checks.iter().flat_map(|check| [&check.left, &check.right]);
     let values = region.values.iter().flat_map(|value| &value.ty.shape);
     let unknown = checks.chain(values).flat_map(symbols).find(|sym| !known.contains(sym));

@@ -179,6 +179,7 @@ impl<'a> EntryLowering<'a> {
         let mut places = self.input_places();
         let in_place = self.in_place(groups, &places);
         let (copy_steps, targets) = self.output_places(&mut places, &in_place);
+        let (kept, copy_steps) = self.keep_old_values(copy_steps, &places);
         // No weight or state is written before all index checks are through.
         let deferred = deferred(groups, &targets);
 
@@ -187,6 +188,7 @@ impl<'a> EntryLowering<'a> {
             group.iter().for_each(|pending| steps.kernel(pending));
         }
         self.fault_steps(&mut steps);
+        steps.list.extend(kept);
         for (group, _) in groups.iter().zip(&deferred).filter(|(_, deferred)| **deferred) {
             group.iter().for_each(|pending| steps.kernel(pending));
         }
@@ -307,6 +309,36 @@ impl<'a> EntryLowering<'a> {
         (copies, targets)
     }
 
+    /// Copies of what a weight or state held when the entry began, where the entry also writes it: the
+    /// old value is put aside before the first write, and copied on from there.
+    fn keep_old_values(
+        &self,
+        copies: Vec<PendingStep<'static>>,
+        places: &BTreeMap<Source, Loc>,
+    ) -> (Vec<PendingStep<'static>>, Vec<PendingStep<'static>>) {
+        let rewritten = |from: &Source| {
+            self.region.results.iter().zip(&self.entry.outputs).any(|(value, output)| match output {
+                Output::Global(id) => {
+                    places.get(from) == Some(&Loc::Global(id.0)) && Source::Value(storage(self.region, *value)) != *from
+                }
+                Output::Result(_) | Output::Fault(_) => false,
+            })
+        };
+        let (mut kept, mut later) = (Vec::new(), Vec::new());
+        for copy in copies {
+            match copy {
+                PendingStep::Copy { from, to, bytes } if rewritten(&from) => {
+                    // Other copies are numbered from 0 upwards.
+                    let aside = Source::Copy(u32::MAX - kept.len() as u32);
+                    kept.push(PendingStep::Keep { from, aside, bytes: bytes.clone() });
+                    later.push(PendingStep::Copy { from: aside, to, bytes });
+                }
+                other => later.push(other),
+            }
+        }
+        (kept, later)
+    }
+
     fn fault_steps(&self, steps: &mut StepList<'_>) {
         let mut index = 0;
         for (value, output) in self.region.results.iter().zip(&self.entry.outputs) {
@@ -404,6 +436,9 @@ impl<'a> EntryLowering<'a> {
                 first_bad: loc(first_bad),
                 indices: indices.map(|(source, dtype)| (loc(&source), dtype)),
             },
+            PendingStep::Keep { from, aside, bytes } => {
+                Step::Copy { from: loc(from), to: loc(aside), bytes: bytes.clone() }
+            }
             PendingStep::Copy { from, to, bytes } => Step::Copy { from: loc(from), to: *to, bytes: bytes.clone() },
         }
     }
@@ -531,8 +566,22 @@ impl<'a> StepList<'a> {
 
 enum PendingStep<'a> {
     Kernel(&'a Pending),
-    Fault { index: u32, first_bad: Source, indices: Option<(Source, DType)> },
-    Copy { from: Source, to: Loc, bytes: Dim },
+    Fault {
+        index: u32,
+        first_bad: Source,
+        indices: Option<(Source, DType)>,
+    },
+    Copy {
+        from: Source,
+        to: Loc,
+        bytes: Dim,
+    },
+    /// Puts an old value aside in a buffer of its own.
+    Keep {
+        from: Source,
+        aside: Source,
+        bytes: Dim,
+    },
 }
 
 impl PendingStep<'_> {
@@ -561,6 +610,7 @@ impl PendingStep<'_> {
                 [Some(*first_bad), indices.map(|(source, _)| source)].iter().flatten().map(of_source).collect()
             }
             PendingStep::Copy { from, .. } => vec![of_source(from)],
+            PendingStep::Keep { from, aside, bytes } => vec![of_source(from), (*aside, bytes.clone())],
         }
     }
 }

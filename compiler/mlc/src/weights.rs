@@ -18,7 +18,8 @@ pub fn read(path: &Path, program: &Program) -> Result<Vec<u8>, Failure> {
     let bytes = std::fs::read(path).map_err(|error| wrong(path, &reason(&error)))?;
     let file = SafeTensors::parse(&bytes).map_err(|error| wrong(path, error.text()))?;
     let globals = program.graph.globals.iter().zip(&program.file_paths);
-    for (global, name) in globals.filter(|(global, _)| global.kind != GlobalKind::OptimizerState) {
+    let saved = |kind: GlobalKind| matches!(kind, GlobalKind::Param | GlobalKind::State);
+    for (global, name) in globals.filter(|(global, _)| saved(global.kind)) {
         check(&file, global, name).map_err(|what| wrong(path, &what))?;
     }
     Ok(bytes)

@@ -185,7 +185,9 @@ impl<'a> Cx<'a> {
         (frame.call, frame.path) = (Some(site.span), path);
         match owner {
             Owner::File => {}
-            Owner::Instance(id) => frame.instance = Some(*id),
+            Owner::Instance(id) => {
+                (frame.instance, frame.session) = (Some(*id), self.session_names(*id, Some(decl)));
+            }
             Owner::Block(block) => frame.block = block.clone(),
         }
         frame

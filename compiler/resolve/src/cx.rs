@@ -87,6 +87,8 @@ pub(crate) struct Frame<'a> {
     /// Names of the block around (train block, optimizer).
     pub block: Rc<Bindings<'a>>,
     pub classes: BTreeMap<Class, DType>,
+    /// Session sizes of the instance that are seen here.
+    pub session: Rc<std::collections::BTreeSet<Arc<str>>>,
     /// Where it was called.
     pub call: Option<Span>,
     /// The way from the entry point, for random draws.
@@ -127,6 +129,7 @@ pub(crate) struct Cx<'a> {
     pub file_paths: Vec<String>,
     /// How each global gets its first value, one for each global.
     pub initial: Vec<crate::init::Initial<'a>>,
+    pub sessions: crate::sessions::Sessions,
     pub consts: BTreeMap<(FileId, Arc<str>), ConstState<'a>>,
     pub overrides: Overrides<'a>,
     pub every_state: crate::every::EveryState,
@@ -152,6 +155,7 @@ impl<'a> Cx<'a> {
             globals: BTreeMap::new(),
             file_paths: Vec::new(),
             initial: Vec::new(),
+            sessions: crate::sessions::Sessions::default(),
             consts: BTreeMap::new(),
             overrides,
             every_state: crate::every::EveryState::default(),
@@ -206,6 +210,7 @@ impl<'a> Cx<'a> {
             locals: BTreeMap::new(),
             block: Rc::new(Bindings::default()),
             classes: BTreeMap::new(),
+            session: Rc::default(),
             call: None,
             path: String::new(),
             ordinals: BTreeMap::new(),

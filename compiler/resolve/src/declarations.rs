@@ -61,13 +61,15 @@ impl<'a> Cx<'a> {
         trains: Vec<Train>,
         tests: Vec<Test>,
     ) -> Option<Program> {
+        self.settle_sessions();
         let init = self.init_entry();
+        let sessions = self.session_entries();
         if !self.report.is_clean() {
             return None;
         }
         let graph = std::mem::take(&mut self.graph);
         let file_paths = std::mem::take(&mut self.file_paths);
-        Some(Program { graph, file_paths, functions, not_exported, init, trains, tests })
+        Some(Program { graph, file_paths, functions, not_exported, init, sessions, trains, tests })
     }
 
     /// Refuses whole declarations that are not supported yet, by name.
@@ -102,10 +104,7 @@ impl<'a> Cx<'a> {
                 ast::Member::Fn(decl) => {
                     let _ = self.check_attrs(decl, "a function of a `model`; this is a `layer`");
                 }
-                ast::Member::State(tensor) => {
-                    let _ = self.unsupported::<()>(tensor.span, "`state` in a layer");
-                }
-                ast::Member::Param(_) | ast::Member::Bind(_) => {}
+                ast::Member::Param(_) | ast::Member::State(_) | ast::Member::Bind(_) => {}
             }
         }
     }

@@ -76,6 +76,12 @@ pub(crate) struct Entry<'a> {
     pub inputs: Vec<Input>,
     /// Current values of weights and states, read or updated here.
     pub tensors: BTreeMap<(InstanceId, Arc<str>), Tensor>,
+    /// The states among `tensors`.
+    pub states: BTreeMap<(InstanceId, Arc<str>), crate::states::Held>,
+    /// Session sizes of instances, as this entry has them.
+    pub session: BTreeMap<(InstanceId, Arc<str>), crate::sizes::Solved>,
+    /// States whose types mention session sizes, with these.
+    pub session_uses: Vec<crate::sessions::Use>,
     /// Weights of a test's region, in order of first use.
     pub test_params: Vec<TestParam>,
     pub checks: Vec<SizeCheck>,
@@ -102,6 +108,9 @@ impl<'a> Entry<'a> {
             builder: Builder::new(name),
             inputs: Vec::new(),
             tensors: BTreeMap::new(),
+            states: BTreeMap::new(),
+            session: BTreeMap::new(),
+            session_uses: Vec::new(),
             test_params: Vec::new(),
             checks: Vec::new(),
             faults: Vec::new(),
@@ -164,6 +173,7 @@ impl<'a> Cx<'a> {
         let typical = symbols.into_iter().map(|sym| (sym, typical)).collect();
         let region = self.graph.add_region(entry.builder.finish(values));
         let (name, inputs, mut checks) = (entry.name, entry.inputs, entry.checks);
+        self.sessions.note(self.graph.entries.len(), entry.session_uses);
         checks.extend(not_empty(self.graph.region(region), &self.graph.symbols));
         self.graph.entries.push(graph::Entry { name, region, inputs, outputs, checks, typical });
         self.graph.entries.len() - 1

@@ -55,13 +55,16 @@ impl<'a> Cx<'a> {
         let site = CallSite { span: decl.name.span, callee: decl.name.span, name: decl.name.text.to_string() };
         let mut frame = self.new_frame(FrameKind::Fn(decl), file);
         (frame.instance, frame.path) = (Some(exported.instance), decl.name.text.to_string());
+        frame.session = self.session_names(exported.instance, Some(decl));
         let (results, entry) = self.with_entry(Entry::new(Mode::Export, &name), |cx| {
             cx.within(frame, |cx| {
                 cx.take_facts(&decl.params, &decl.requires)?;
                 cx.entry_args(&decl.params, &site)?;
                 cx.requires(&decl.requires, None)?;
                 let value = cx.fn_body(decl)?;
-                cx.entry_results(decl, value)
+                let mut results = cx.entry_results(decl, value)?;
+                results.extend(cx.entry.state_outputs());
+                Ok(results)
             })
         });
         let entry = self.add_entry(entry, results?, 1);
@@ -181,9 +184,16 @@ impl<'a> Cx<'a> {
         let Form::Tensor { axes, .. } = self.form(&param.ty)? else { return Ok(()) };
         for axis in axes {
             let ast::AxisKind::Size(ast::Expr { kind: ast::ExprKind::Name(text), span }) = &axis.kind else { continue };
-            if let (SizeName::Unbound, true) = (self.size_name(text, *span)?, text.starts_with(char::is_uppercase)) {
-                let symbol = self.graph.symbol(text);
-                self.set_local(text, Value::size(Size::plain(symbol)));
+            match self.size_name(text, *span)? {
+                SizeName::Unbound if text.starts_with(char::is_uppercase) => {
+                    let symbol = self.graph.symbol(text);
+                    self.set_local(text, Value::size(Size::plain(symbol)));
+                }
+                SizeName::Open(id) if self.instance(id).session.contains(text) => {
+                    let size = Size::plain(self.graph.symbol(text));
+                    self.solve(id, text, &size, *span)?;
+                }
+                SizeName::Unbound | SizeName::Open(_) | SizeName::Bound(_) => {}
             }
         }
         Ok(())

@@ -4,7 +4,7 @@ use crate::calls::{CallSite, Expected, args_of};
 use crate::cx::{Cx, FrameKind};
 use crate::entry::{Entry, Mode};
 use crate::value::{InstanceId, R, Tensor, Value};
-use mlc_ir::graph::{GlobalId, Output};
+use mlc_ir::graph::{GlobalId, GlobalKind, Output};
 use mlc_syntax::ast::{self, ExprKind};
 use mlc_syntax::codes::Code;
 use mlc_syntax::diag::Diagnostic;
@@ -27,6 +27,9 @@ impl<'a> Cx<'a> {
         let (results, entry) = self.with_entry(entry, |cx| {
             let mut results = Vec::new();
             for at in 0..count {
+                if cx.graph.globals[at].kind == GlobalKind::Session {
+                    continue;
+                }
                 if let Ok(value) = cx.initial_value(at) {
                     results.push((Output::Global(GlobalId(at as u32)), value.value));
                 }
@@ -64,6 +67,7 @@ impl<'a> Cx<'a> {
         let made = self.instance(id).made;
         let mut frame = self.new_frame(FrameKind::Bindings, file);
         (frame.instance, frame.scope, frame.path, frame.call) = (Some(id), scope, path.to_string(), Some(made));
+        frame.session = self.session_names(id, None);
         self.within(frame, |cx| cx.first_value(tensor, expected))
     }
 

@@ -12,7 +12,7 @@ use mlc_syntax::ast;
 use mlc_syntax::codes::Code;
 use mlc_syntax::diag::Diagnostic;
 use mlc_syntax::span::{FileId, Span};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 /// Where an instance stands in the tree of instances.
@@ -49,6 +49,8 @@ pub(crate) struct Instance<'a> {
     pub open: BTreeMap<Arc<str>, Option<Solved>>,
     /// dtype classes of `param` types, solved by first use.
     pub classes: BTreeMap<Class, Option<DType>>,
+    /// Names that only `state` types mention; each entry solves them anew.
+    pub session: BTreeSet<Arc<str>>,
     pub place: Place,
     /// Whether all bindings have been made: from then on names mean params before arguments.
     pub complete: bool,
@@ -98,6 +100,7 @@ impl<'a> Cx<'a> {
             bindings: BTreeMap::new(),
             open: BTreeMap::new(),
             classes: BTreeMap::new(),
+            session: BTreeSet::new(),
             place: Place::Loose,
             complete: false,
             made: self.user_span(site.span),
@@ -176,11 +179,7 @@ impl<'a> Cx<'a> {
         let mut result = Ok(());
         for member in &layer.members {
             let names: Vec<&ast::Name> = match member {
-                ast::Member::Param(tensor) => vec![&tensor.name],
-                ast::Member::State(tensor) => {
-                    result = self.unsupported(tensor.span, "`state` in a layer");
-                    vec![&tensor.name]
-                }
+                ast::Member::Param(tensor) | ast::Member::State(tensor) => vec![&tensor.name],
                 ast::Member::Fn(decl) => vec![&decl.name],
                 ast::Member::Bind(bind) => bind.names.iter().collect(),
             };
@@ -229,39 +228,50 @@ impl<'a> Cx<'a> {
         }
     }
 
-    /// Collects the names that only `param` types mention, and the dtype classes there.
+    /// Collects the names that only `param` or only `state` types mention, and the dtype classes there.
     fn find_open_sizes(&mut self, id: InstanceId) -> R<()> {
         let layer = self.instance(id).layer;
         for member in &layer.members {
-            let ast::Member::Param(tensor) = member else { continue };
-            let Form::Tensor { element, axes } = self.form(&tensor.ty)? else {
-                return self.fail(Code::E0122, tensor.ty.span, "a `param` is a tensor: `param w: f32[In, Out]`");
-            };
-            if let Element::Class(class) = element {
-                self.instances[id.0 as usize].classes.insert(class, None);
+            if let ast::Member::Param(tensor) = member {
+                for name in self.free_sizes(id, tensor, "a `param` is a tensor: `param w: f32[In, Out]`")? {
+                    self.instances[id.0 as usize].open.insert(name, None);
+                }
             }
-            for axis in axes {
-                self.note_open_sizes(id, &axis.kind)?;
+        }
+        for member in &layer.members {
+            if let ast::Member::State(tensor) = member {
+                let names = self.free_sizes(id, tensor, "a `state` is a tensor: `state m: f32[C] = zeros()`")?;
+                self.instances[id.0 as usize].session.extend(names);
             }
         }
         Ok(())
     }
 
-    fn note_open_sizes(&mut self, id: InstanceId, axis: &'a ast::AxisKind) -> R<()> {
-        let mut names = Vec::new();
-        if let ast::AxisKind::Size(expr) = axis {
-            names_in(expr, &mut names);
+    /// The names in the type of a member that nothing has bound; its dtype class is noted.
+    fn free_sizes(&mut self, id: InstanceId, tensor: &'a ast::Tensor, wanted: &str) -> R<Vec<Arc<str>>> {
+        let Form::Tensor { element, axes } = self.form(&tensor.ty)? else {
+            return self.fail(Code::E0122, tensor.ty.span, wanted);
+        };
+        if let Element::Class(class) = element {
+            self.instances[id.0 as usize].classes.entry(class).or_insert(None);
         }
-        for (name, span) in names {
-            if let crate::sizes::SizeName::Unbound = self.size_name(name, span)? {
-                self.instances[id.0 as usize].open.insert(name.clone(), None);
+        let mut free = Vec::new();
+        for axis in axes {
+            let mut names = Vec::new();
+            if let ast::AxisKind::Size(expr) = &axis.kind {
+                names_in(expr, &mut names);
+            }
+            for (name, span) in names {
+                if let crate::sizes::SizeName::Unbound = self.size_name(name, span)? {
+                    free.push(name.clone());
+                }
             }
         }
-        Ok(())
+        Ok(free)
     }
 }
 
-fn names_in<'a>(expr: &'a ast::Expr, into: &mut Vec<(&'a Arc<str>, Span)>) {
+pub(crate) fn names_in<'a>(expr: &'a ast::Expr, into: &mut Vec<(&'a Arc<str>, Span)>) {
     match &expr.kind {
         ast::ExprKind::Name(text) if text.starts_with(char::is_uppercase) => into.push((text, expr.span)),
         ast::ExprKind::Unary { operand, .. } => names_in(operand, into),

@@ -8,7 +8,7 @@
 //! - names and types: `scope`, `lookup`, `habits`, `names`, `types`, `matching`, `statics`, `sizes`, `axes`, `consts`
 //! - code: `calls`, `arguments`, `params`, `exprs`, `stmts`, `number`, `literals`, `arith`,
 //!   `broadcasting`, `matmul`, `index`, `einsum`, `draws`, `builtins`
-//! - weights: `instances`, `weights`, `init`, `initialisers`
+//! - weights and states: `instances`, `weights`, `states`, `sessions`, `init`, `initialisers`
 //! - what a program declares: `declarations`, `entry`, `export`, `train`, `minimize`, `optimizer`,
 //!   `metrics`, `pipeline`, `every`, `tests`
 //!
@@ -49,7 +49,9 @@ mod params;
 mod pipeline;
 mod report;
 mod scope;
+mod sessions;
 mod sizes;
+mod states;
 mod statics;
 mod stmts;
 mod tests;

@@ -89,10 +89,14 @@ impl<'a> Cx<'a> {
             let value = value.clone();
             return self.read(value, scope, text, span).map(Some);
         }
-        let Some(open) = instance.open.get(text) else { return Ok(None) };
+        let open = match instance.open.get(text) {
+            Some(open) => Some(open.as_ref().map(|solved| solved.size.clone())),
+            None => self.session_size(text),
+        };
         match open {
-            Some(solved) => Ok(Some(Value::size(solved.size.clone().named(scope, text, AxisNameKind::Size)))),
-            None => Err(self.unsolved(id, text, span)),
+            Some(Some(size)) => Ok(Some(Value::size(size.named(scope, text, AxisNameKind::Size)))),
+            Some(None) => Err(self.unsolved(id, text, span)),
+            None => Ok(None),
         }
     }
 

@@ -189,7 +189,8 @@ impl<'a> Cx<'a> {
     fn open_size(&self, text: &Arc<str>) -> Option<(InstanceId, Arc<str>)> {
         let frame = self.top();
         let id = frame.instance?;
-        let open = !frame.locals.contains_key(text) && self.instance(id).open.contains_key(text);
+        let known = self.instance(id).open.contains_key(text) || frame.session.contains(text);
+        let open = known && !frame.locals.contains_key(text);
         open.then(|| (id, text.clone()))
     }
 
@@ -258,6 +259,9 @@ impl<'a> Cx<'a> {
         site: &CallSite,
         found: &Match<'a, '_>,
     ) -> Reported {
+        if let Some(solved) = self.entry.session.get(&(id, name.clone())).cloned() {
+            return self.session_mismatch(id, name, actual, &solved, found);
+        }
         let Some(Some(solved)) = self.instance(id).open.get(name) else {
             return self.mismatch(found, None);
         };
@@ -274,6 +278,25 @@ impl<'a> Cx<'a> {
         .label(format!("`{path}` takes {first} features (set by its first use, {line})"))
         .also(found.span, format!("{}{because}", found.shown))
         .help("give the two uses their own layer, or make the sizes agree");
+        self.tell(error)
+    }
+
+    /// E0107: a function that touches a state is called with another session size than before.
+    fn session_mismatch(
+        &mut self,
+        id: InstanceId,
+        name: &Arc<str>,
+        actual: &Size,
+        solved: &crate::sizes::Solved,
+        found: &Match<'a, '_>,
+    ) -> Reported {
+        let (first, second) = (self.show_dim(&solved.size.dim), self.show_dim(&actual.dim));
+        let (path, line) = (self.instance_name(id), self.sources.position(solved.span));
+        let title = format!("the states of `{path}` have {name} = {first}, and here {name} is {second}");
+        let error = Diagnostic::error(Code::E0107, found.span, title)
+            .label(found.shown.clone())
+            .note(format!("{name} was settled at {line}; a state keeps its sizes for a whole session"))
+            .help("give the two uses their own layer, or call both with the same size");
         self.tell(error)
     }
 

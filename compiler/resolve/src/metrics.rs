@@ -126,12 +126,13 @@ impl<'a> Cx<'a> {
         for (param, input) in region.params.iter().zip(&self.entry.inputs) {
             depends[param.index()] = matches!(input, Input::Arg(_));
         }
+        let states = self.entry.states.keys().filter_map(|key| self.entry.tensors.get(key)).map(|tensor| tensor.value);
         let updated: BTreeSet<IrValue> =
-            self.entry.step.iter().flat_map(|step| &step.new).map(|(_, value)| *value).collect();
+            self.entry.step.iter().flat_map(|step| &step.new).map(|(_, value)| *value).chain(states).collect();
         for node in &region.nodes {
             let any = node.args.iter().any(|arg| depends[arg.index()]) || mentions_symbols(node);
             for result in &node.results {
-                // A new weight comes from the columns by way of the gradient, and still is a weight.
+                // A new weight or state comes from the columns, and still is a weight or state.
                 depends[result.index()] = any && !updated.contains(result);
             }
         }

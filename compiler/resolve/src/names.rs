@@ -64,6 +64,14 @@ impl<'a> Cx<'a> {
     }
 }
 
+/// The names that a piece of code reads or assigns.
+pub(crate) fn mentioned(block: &ast::Block) -> BTreeSet<Arc<str>> {
+    let mut names = Names::default();
+    names.block(block);
+    names.known.extend(names.read.into_iter().map(|(name, _)| name));
+    names.known
+}
+
 /// What the functions of a layer see.
 fn of_layer(layer: &ast::Layer) -> Names {
     of_members(&layer.params, &layer.members)

@@ -1,6 +1,7 @@
 //! What the resolver makes of a source file: a complete graph and the tables around it.
 //! All user errors are found before this exists.
 
+use mlc_ir::dim::{Dim, Sym};
 use mlc_ir::graph::{GlobalId, Graph, RegionId};
 use mlc_ir::index::Combine;
 use mlc_ir::ty::Type;
@@ -21,10 +22,24 @@ pub struct Program {
     pub not_exported: Vec<(String, String)>,
     /// The entry that writes the initial value of every global, from the seed.
     pub init: usize,
+    /// States that live for a session.
+    pub sessions: Vec<Session>,
     /// Training blocks, in source order.
     pub trains: Vec<Train>,
     /// Test blocks, in source order.
     pub tests: Vec<Test>,
+}
+
+/// A state whose sizes are those of a session: not saved, made when the first call of a session
+/// touches it. Its global's type is written in symbols of its own.
+#[derive(Clone, Debug)]
+pub struct Session {
+    /// The state.
+    pub global: GlobalId,
+    /// The entry that writes its first value; it has no arguments.
+    pub init: usize,
+    /// Entries that touch it, with the values of its symbols in theirs.
+    pub uses: Vec<(usize, Vec<(Sym, Dim)>)>,
 }
 
 /// An exported function.

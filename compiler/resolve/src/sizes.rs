@@ -72,6 +72,11 @@ impl<'a> Cx<'a> {
                 Some(None) => return Ok(SizeName::Open(id)),
                 None => {}
             }
+            match self.session_size(text) {
+                Some(Some(size)) => return Ok(SizeName::Bound(with_name(Value::size(size), scope, text))),
+                Some(None) => return Ok(SizeName::Open(id)),
+                None => {}
+            }
         }
         match self.files.find(file, text) {
             Some((crate::scope::Item::Const(decl), home)) => {
@@ -168,7 +173,8 @@ impl<'a> Cx<'a> {
     /// Solves an open size of an instance.
     pub fn solve(&mut self, id: InstanceId, text: &Arc<str>, size: &Size, span: Span) -> R<()> {
         let span = self.user_span(span);
-        if size.dim.as_const().is_none() {
+        let is_session = self.instance(id).session.contains(text);
+        if size.dim.as_const().is_none() && !is_session {
             let (path, dim) = (self.instance_name(id), self.show_dim(&size.dim));
             let error = Diagnostic::error(Code::E0106, span, format!("the size `{text}` of `{path}` would be `{dim}`"))
                 .note(format!("`{dim}` changes from call to call, and the sizes of weights never do"))
@@ -176,7 +182,11 @@ impl<'a> Cx<'a> {
             return Err(self.tell(error));
         }
         let solved = Solved { size: Size { names: Vec::new(), ..size.clone() }, span };
-        self.instances[id.0 as usize].open.insert(text.clone(), Some(solved));
+        if is_session {
+            self.entry.session.insert((id, text.clone()), solved);
+        } else {
+            self.instances[id.0 as usize].open.insert(text.clone(), Some(solved));
+        }
         Ok(())
     }
 

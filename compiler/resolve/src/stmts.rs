@@ -126,6 +126,7 @@ impl<'a> Cx<'a> {
             let before: Vec<Arc<str>> = self.top().locals.keys().cloned().collect();
             for (name, value) in names.iter().zip(pass) {
                 self.check_assignable(name)?;
+                self.refuse_state_name(name)?;
                 self.set_local(&name.text, value);
             }
             let returned = self.block(body)?;
@@ -160,10 +161,14 @@ impl<'a> Cx<'a> {
             let what = Matched::Annotation { name: name.text.clone() };
             self.match_value(ty, found, value.span, what)
         });
-        self.bind(&name.text, result)
+        self.bind(&name.text, result, value.span)
     }
 
-    fn bind(&mut self, name: &Arc<str>, value: R<Value<'a>>) -> R<()> {
+    /// Gives a name its value; assigning to a state updates it.
+    fn bind(&mut self, name: &Arc<str>, value: R<Value<'a>>, span: Span) -> R<()> {
+        if let Some((id, decl)) = self.state_named(name) {
+            return value.and_then(|value| self.write_state(id, decl, value, span));
+        }
         match value {
             Ok(value) => {
                 self.set_local(name, value);
@@ -206,7 +211,8 @@ impl<'a> Cx<'a> {
                 Ok(parts) => Ok(parts[at].clone()),
                 Err(reported) => Err(*reported),
             };
-            if let Err(reported) = self.bind(&name.text, part) {
+            let span = values.get(at).or(values.first()).map_or(span, |value| value.span);
+            if let Err(reported) = self.bind(&name.text, part, span) {
                 failed = Some(reported);
             }
         }
@@ -262,6 +268,14 @@ impl<'a> Cx<'a> {
         Err(self.refuse_assignment(name, what, span))
     }
 
+    /// The name of a loop is its own; a state's name would hide the state.
+    fn refuse_state_name(&mut self, name: &ast::Name) -> R<()> {
+        match self.state_named(&name.text) {
+            Some((_, decl)) => Err(self.refuse_assignment(name, "a `state` of the layer", Some(decl.name.span))),
+            None => Ok(()),
+        }
+    }
+
     /// What of the surroundings a name stands for, if it may not be assigned.
     fn taken(&self, text: &Arc<str>) -> Option<(&'static str, Option<Span>)> {
         let frame = self.top();
@@ -273,6 +287,9 @@ impl<'a> Cx<'a> {
         }
         if let Some(id) = frame.instance {
             let instance = self.instance(id);
+            if crate::states::state_of(instance.layer, text).is_some() {
+                return None;
+            }
             if let Some(tensor) = crate::instances::tensor_of(instance.layer, text) {
                 return Some(("a `param` of the layer", Some(tensor.name.span)));
             }

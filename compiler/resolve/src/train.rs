@@ -235,6 +235,9 @@ impl<'a> Cx<'a> {
         let mut results: Vec<(Output, mlc_ir::graph::Value)> =
             plan.sources.iter().enumerate().map(|(at, value)| (Output::Result(format!("sum{at}")), *value)).collect();
         results.extend(state.grads.into_iter().map(|(path, value)| (Output::Result(path), value)));
+        if mode == Mode::Train {
+            results.extend(entry.state_outputs());
+        }
         results.extend(state.new.into_iter().map(|(global, value)| (Output::Global(global), value)));
         let entry = self.add_entry(entry, results, typical);
         Ok(StepEntry { entry, columns, plan, trained: state.trained })

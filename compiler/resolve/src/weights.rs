@@ -14,7 +14,7 @@ use mlc_syntax::span::Span;
 use std::sync::Arc;
 
 impl<'a> Cx<'a> {
-    /// The type of a `param`, all of whose sizes must be known.
+    /// The type of a `param` or `state`, all of whose sizes must be known.
     pub fn param_type(&mut self, id: InstanceId, tensor: &'a ast::Tensor, span: Span) -> R<(DType, Vec<Size>)> {
         let (file, scope) = (self.instance(id).file, self.instance(id).scope);
         let Form::Tensor { element, axes } = self.form(&tensor.ty)? else {
@@ -28,6 +28,7 @@ impl<'a> Cx<'a> {
         };
         let mut frame = self.new_frame(FrameKind::Bindings, file);
         (frame.instance, frame.call, frame.scope) = (Some(id), Some(span), scope);
+        frame.session = self.session_names(id, None);
         let axes = self.within(frame, |cx| cx.param_axes(id, axes, span))?;
         self.check_extent(tensor.span, &shape_of(&axes))?;
         Ok((dtype, axes))
@@ -39,31 +40,45 @@ impl<'a> Cx<'a> {
             match &axis.kind {
                 ast::AxisKind::Size(expr) => match self.unbound_in(expr)? {
                     Some((name, _)) => return Err(self.unsolved(id, &name, span)),
-                    None => result.push(self.size_expr(expr)?),
+                    None => {
+                        let size = self.size_expr(expr)?;
+                        if !self.is_session_size(expr) {
+                            self.require_number(&size, span)?;
+                        }
+                        result.push(size);
+                    }
                 },
                 ast::AxisKind::Pack(name) => {
                     let value = self.name(&name.text, name.span)?;
-                    result.extend(self.as_shape(&value, name.span)?);
+                    for size in self.as_shape(&value, name.span)? {
+                        self.require_number(&size, span)?;
+                        result.push(size);
+                    }
                 }
                 ast::AxisKind::Hole | ast::AxisKind::HolePack => {
                     return self.fail(Code::E0122, axis.span, "`_` stands in result types only");
                 }
             }
         }
-        for size in &result {
-            if size.dim.as_const().is_none() {
-                let shown = self.show_dim(&size.dim);
-                return self.fail(
-                    Code::E0106,
-                    span,
-                    format!("a weight would have the size `{shown}`, which changes from call to call"),
-                );
-            }
-        }
         Ok(result)
     }
 
-    /// The current value of a `param`.
+    fn is_session_size(&self, expr: &'a ast::Expr) -> bool {
+        let mut names = Vec::new();
+        crate::instances::names_in(expr, &mut names);
+        names.iter().any(|(name, _)| self.top().session.contains(*name))
+    }
+
+    fn require_number(&mut self, size: &Size, span: Span) -> R<()> {
+        if size.dim.as_const().is_some() {
+            return Ok(());
+        }
+        let shown = self.show_dim(&size.dim);
+        let title = format!("a weight would have the size `{shown}`, which changes from call to call");
+        self.fail(Code::E0106, span, title)
+    }
+
+    /// The current value of a `param` or `state`.
     pub fn read_param(&mut self, id: InstanceId, name: &Arc<str>, span: Span) -> R<Tensor> {
         self.require_region(span)?;
         let key = (id, name.clone());
@@ -73,6 +88,9 @@ impl<'a> Cx<'a> {
         let Some(decl) = tensor_of(self.instance(id).layer, name) else {
             mlc_ir::internal_error("resolver", "a param that is not declared");
         };
+        if self.is_state(id, name) {
+            return self.read_state(id, decl, span);
+        }
         let (dtype, axes) = self.param_type(id, decl, span)?;
         let scope = self.instance(id).scope;
         let ty = Type::new(dtype, shape_of(&axes));
@@ -100,7 +118,7 @@ impl<'a> Cx<'a> {
         value
     }
 
-    /// The global behind a `param`, made when it is first needed.
+    /// The global behind a `param` or `state`, made when it is first needed.
     pub fn global_of(&mut self, id: InstanceId, decl: &'a ast::Tensor, ty: &Type) -> GlobalId {
         let key = (id, decl.name.text.clone());
         if let Some(global) = self.globals.get(&key) {
@@ -110,7 +128,8 @@ impl<'a> Cx<'a> {
         let span = self.place(decl.span);
         let (graph_prefix, file_prefix) = (root.graph_prefix, root.file_prefix);
         let full: Arc<str> = format!("{graph_prefix}{path}").into();
-        self.graph.globals.push(Global { path: full, kind: GlobalKind::Param, ty: ty.clone(), span });
+        let kind = if self.is_state(id, &decl.name.text) { GlobalKind::State } else { GlobalKind::Param };
+        self.graph.globals.push(Global { path: full, kind, ty: ty.clone(), span });
         self.file_paths.push(format!("{file_prefix}{path}"));
         self.initial.push(Initial::Param { instance: id, tensor: decl });
         let global = GlobalId(self.graph.globals.len() as u32 - 1);
@@ -202,7 +221,7 @@ impl<'a> Cx<'a> {
 }
 
 /// Gives axes that a type writes as plain names those names.
-fn name_axes(axes: Vec<Size>, ty: &ast::Type, scope: ScopeId) -> Vec<Size> {
+pub(crate) fn name_axes(axes: Vec<Size>, ty: &ast::Type, scope: ScopeId) -> Vec<Size> {
     let ast::TypeKind::Named { axes: Some(written), .. } = &ty.kind else { return axes };
     if written.len() != axes.len() {
         return axes;

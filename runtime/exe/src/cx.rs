@@ -4,7 +4,7 @@ use crate::args::Args;
 use crate::error::{Failure, OUTPUT, Result, WEIGHTS, did_you_mean, list};
 use crate::files;
 use crate::instance::{At, Instance};
-use crate::meta::{Kind, Meta, Train};
+use crate::meta::{Meta, Train};
 use crate::weights::{self, Part};
 use mlc_rt_core::abi::Program;
 use mlc_rt_core::pool::MAX_THREADS;
@@ -66,7 +66,7 @@ impl<'p> Cx<'p> {
         if let Some(bytes) = self.embedded() {
             return weights::load(instance, Part::Weights, bytes, "weights in the executable");
         }
-        if !self.meta.globals.iter().any(|g| g.kind != Kind::Optimizer) {
+        if !self.meta.globals.iter().any(|g| g.kind.is_saved()) {
             return Ok(());
         }
         Err(Failure::data(WEIGHTS, "no weights are given")

@@ -2,7 +2,7 @@
 
 use crate::error::{Failure, INDEX, INPUT, Result};
 use crate::mem::{Aligned, size_text};
-use crate::meta::{Entry, Kind, Meta};
+use crate::meta::{Entry, Kind, Meta, SessionUse};
 use mlc_rt_core::abi::{EntryCx, Program, SCRATCH_BYTES, Status};
 use mlc_rt_core::cpu::{self, Level};
 use mlc_rt_core::pool::{self, Pool};
@@ -51,6 +51,8 @@ pub struct Instance<'p> {
     pub meta: &'p Meta,
     globals: Vec<Option<Aligned>>,
     pointers: Vec<*mut u8>,
+    /// Values of the symbols of each session state, once it is made.
+    sessions: Vec<Option<Vec<i64>>>,
     plans: Vec<Plan>,
     arena: Aligned,
     scratch: Aligned,
@@ -60,7 +62,8 @@ pub struct Instance<'p> {
 /// Offsets of an entry's buffers for the sizes it was last called with.
 #[derive(Debug, Default)]
 struct Plan {
-    sizes: Vec<i64>,
+    /// None before the first call: a program may have no sizes.
+    sizes: Option<Vec<i64>>,
     offsets: Vec<i64>,
     bytes: usize,
 }
@@ -75,11 +78,13 @@ impl<'p> Instance<'p> {
     pub unsafe fn new(program: &'p Program, meta: &'p Meta, entries: &[usize], threads: usize) -> Result<Self> {
         check_level(&meta.level)?;
         let touched = |g: usize| {
-            meta.globals[g].kind != Kind::Optimizer
-                || entries
-                    .iter()
-                    .map(|&e| &meta.entries[e])
-                    .any(|e| e.globals_read.contains(&g) || e.globals_written.contains(&g))
+            let kind = meta.globals[g].kind;
+            kind.is_saved()
+                || kind == Kind::Optimizer
+                    && entries
+                        .iter()
+                        .map(|&e| &meta.entries[e])
+                        .any(|e| e.globals_read.contains(&g) || e.globals_written.contains(&g))
         };
         let globals: Result<Vec<Option<Aligned>>> = (0..meta.globals.len())
             .map(|g| if touched(g) { Aligned::new(global_bytes(meta, g)?).map(Some) } else { Ok(None) })
@@ -94,6 +99,7 @@ impl<'p> Instance<'p> {
             meta,
             globals,
             pointers,
+            sessions: vec![None; meta.sessions.len()],
             plans: meta.entries.iter().map(|_| Plan::default()).collect(),
             arena: Aligned::new(0)?,
             scratch: Aligned::new(workers * SCRATCH_BYTES)?,
@@ -140,7 +146,7 @@ impl<'p> Instance<'p> {
     fn plan(&mut self, e: usize, sizes: &[i64]) -> Result<()> {
         let entry = &self.meta.entries[e];
         let plan = &mut self.plans[e];
-        if plan.sizes == sizes {
+        if plan.sizes.as_deref() == Some(sizes) {
             return Ok(());
         }
         let too_big = || {
@@ -150,15 +156,57 @@ impl<'p> Instance<'p> {
         if sizes.len() != self.meta.symbols.len() || sizes.iter().any(|&s| s < 1) {
             return Err(Failure::internal(format!("sizes of `{}`", entry.name)));
         }
-        plan.sizes.clear();
+        plan.sizes = None;
         plan.offsets.resize(entry.buffers.max(1), 0);
         // SAFETY: `Meta::of` made sure that there are as many plans as entries.
         let plan_fn = unsafe { *self.program.plans.add(e) };
         // SAFETY: one size for each symbol, room for one offset for each buffer.
         let bytes = unsafe { plan_fn(sizes.as_ptr(), plan.offsets.as_mut_ptr()) };
         plan.bytes = usize::try_from(bytes).ok().filter(|&b| b <= isize::MAX as usize).ok_or_else(too_big)?;
-        plan.sizes.extend_from_slice(sizes);
+        plan.sizes = Some(sizes.to_vec());
         Ok(())
+    }
+
+    /// Makes the session states that entry `e` touches and that are not there yet, each with the sizes of
+    /// this call; the others must have them already.
+    fn open_sessions(&mut self, e: usize, sizes: &[i64], at: At) -> Result<()> {
+        for one in &self.meta.entries[e].sessions {
+            let state = &self.meta.sessions[one.session];
+            let too_large = || Failure::plain(format!("`{}` is too large", self.meta.globals[state.global].path));
+            let mut own = vec![1; self.meta.symbols.len()];
+            for (symbol, size) in &one.sizes {
+                own[*symbol] = size.eval(sizes).filter(|&n| n >= 1).ok_or_else(too_large)?;
+            }
+            match &self.sessions[one.session] {
+                Some(made) if *made == own => {}
+                Some(made) => return Err(self.other_session(e, one, made, &own)),
+                None => {
+                    let shape: Option<Vec<usize>> =
+                        state.shape.iter().map(|d| d.eval(&own).and_then(|n| usize::try_from(n).ok())).collect();
+                    let dtype = self.meta.globals[state.global].dtype;
+                    let bytes = shape.and_then(|s| crate::tensor::bytes_of(dtype, &s)).ok_or_else(too_large)?;
+                    let memory = Aligned::new(bytes)?;
+                    self.pointers[state.global] = memory.pointer();
+                    self.globals[state.global] = Some(memory);
+                    self.sessions[one.session] = Some(own.clone());
+                    // SAFETY: it has neither arguments nor results.
+                    unsafe { self.call(state.init, &own, &[], &[], At { seed: at.seed, ..At::default() }) }?;
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn other_session(&self, e: usize, one: &SessionUse, made: &[i64], own: &[i64]) -> Failure {
+        let path = &self.meta.globals[self.meta.sessions[one.session].global].path;
+        let name = &self.meta.entries[e].name;
+        let differing = one.sizes.iter().map(|(s, _)| *s).find(|&s| made[s] != own[s]);
+        let text = differing.map_or(String::new(), |s| {
+            let symbol = &self.meta.symbols[s];
+            format!(" with {symbol} = {}, the session's state `{path}` has {symbol} = {}", own[s], made[s])
+        });
+        Failure::data(INPUT, format!("`{name}` was called{text}"))
+            .help("a session keeps its sizes; start another one for others")
     }
 
     /// Calls entry `e`.
@@ -175,6 +223,7 @@ impl<'p> Instance<'p> {
         results: &[*mut u8],
         at: At,
     ) -> std::result::Result<(), CallError> {
+        self.open_sessions(e, sizes, at)?;
         self.reserve(e, sizes)?;
         let entry = &self.meta.entries[e];
         let touched = entry.globals_read.iter().chain(&entry.globals_written);

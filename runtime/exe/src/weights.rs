@@ -20,7 +20,10 @@ pub enum Part {
 
 impl Part {
     fn holds(self, kind: Kind) -> bool {
-        (kind == Kind::Optimizer) == (self == Self::Optimizer)
+        match self {
+            Self::Weights => kind.is_saved(),
+            Self::Optimizer => kind == Kind::Optimizer,
+        }
     }
 }
 

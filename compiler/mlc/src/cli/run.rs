@@ -46,11 +46,12 @@ pub fn execute(args: &Args, console: &mut Console) -> Result<(), Failure> {
 /// The entries that a command of the executable calls; `None`: perhaps all. `info` and help call none.
 fn needed(program: &Program, command: &[String]) -> Option<Vec<usize>> {
     let functions = program.functions.iter().map(|function| function.entry);
-    let init = [program.init];
+    let init: Vec<usize> =
+        [program.init].into_iter().chain(program.sessions.iter().map(|session| session.init)).collect();
     let of_trains = |entries: fn(&Train) -> Vec<usize>| program.trains.iter().flat_map(entries);
     Some(match command.first().map(String::as_str) {
         None | Some("info" | "help" | "--help" | "-h") => Vec::new(),
-        Some("init") => init.to_vec(),
+        Some("init") => init,
         Some("run") => init.into_iter().chain(functions).collect(),
         Some("bench") => init.into_iter().chain(functions).chain(of_trains(|train| vec![train.step])).collect(),
         Some("step") => init.into_iter().chain(of_trains(step_entries)).collect(),

@@ -13,7 +13,7 @@ use mlc_ir::dim::Dim;
 use mlc_ir::graph::{Entry, Fault, GlobalKind, Graph, Input, Output, SizeCheck, SpanId};
 use mlc_ir::ty::Type;
 use mlc_kernel::program::EntryCode;
-use mlc_resolve::program::{Function, Program};
+use mlc_resolve::program::{Function, Program, Session};
 use mlc_rt_core::abi::ABI_VERSION;
 use mlc_syntax::span::Sources;
 use serde_json::{Value, json};
@@ -34,8 +34,14 @@ pub struct About<'a> {
 /// The metadata of `program`, whose entries were compiled from `entries`, in the same order.
 pub fn metadata(program: &Program, entries: &[EntryCode], about: &About) -> String {
     let graph = &program.graph;
-    let entries: Vec<Value> =
-        graph.entries.iter().zip(entries).map(|(entry, code)| self::entry(graph, entry, code)).collect();
+    let entries: Vec<Value> = (0..)
+        .zip(graph.entries.iter().zip(entries))
+        .map(|(at, (entry, code))| {
+            let mut value = self::entry(graph, entry, code);
+            value["sessions"] = Value::Array(session_uses(program, at));
+            value
+        })
+        .collect();
     json!({
         "abi": ABI_VERSION,
         "mlc": env!("CARGO_PKG_VERSION"),
@@ -46,6 +52,7 @@ pub fn metadata(program: &Program, entries: &[EntryCode], about: &About) -> Stri
         "symbols": graph.symbols.iter().map(|name| &**name).collect::<Vec<&str>>(),
         "globals": globals(program),
         "entries": entries,
+        "sessions": program.sessions.iter().map(|session| session_state(program, session)).collect::<Vec<Value>>(),
         "functions": program.functions.iter().map(function).collect::<Vec<Value>>(),
         "not_exported": program.not_exported.iter().map(|(name, reason)| json!({"name": name, "reason": reason})).collect::<Vec<Value>>(),
         "init": {"entry": program.init},
@@ -62,6 +69,7 @@ fn globals(program: &Program) -> Vec<Value> {
                 GlobalKind::Param => "param",
                 GlobalKind::State => "state",
                 GlobalKind::OptimizerState => "optimizer",
+                GlobalKind::Session => "session",
             };
             json!({
                 "path": &*global.path,
@@ -72,6 +80,25 @@ fn globals(program: &Program) -> Vec<Value> {
             })
         })
         .collect()
+}
+
+fn session_state(program: &Program, session: &Session) -> Value {
+    let ty = &program.graph.globals[session.global.index()].ty;
+    json!({"global": session.global.index(), "shape": shape(&program.graph, ty), "init": session.init})
+}
+
+/// The session states that an entry touches: position in `sessions`, and the values of their symbols.
+fn session_uses(program: &Program, entry: usize) -> Vec<Value> {
+    let graph = &program.graph;
+    let uses = program.sessions.iter().enumerate().flat_map(|(at, session)| {
+        let mine = session.uses.iter().filter(move |(user, _)| *user == entry);
+        mine.map(move |(_, sizes)| (at, sizes))
+    });
+    uses.map(|(at, sizes)| {
+        let sizes = sizes.iter().map(|(symbol, size)| json!({"symbol": symbol.0, "size": dim(graph, size)}));
+        json!({"session": at, "sizes": sizes.collect::<Vec<Value>>()})
+    })
+    .collect()
 }
 
 fn function(function: &Function) -> Value {

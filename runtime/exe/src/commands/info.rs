@@ -52,7 +52,7 @@ fn text(cx: &Cx<'_>) -> String {
     }
     let (elements, bytes) = count(meta);
     out.push_str(&format!("\nparameters: {elements}, {}\n", size_text(bytes as u64)));
-    let shown: Vec<&Global> = meta.globals.iter().filter(|g| g.kind != Kind::Optimizer).collect();
+    let shown: Vec<&Global> = meta.globals.iter().filter(|g| g.kind.is_saved()).collect();
     let width = shown.iter().map(|g| g.file_path.chars().count()).max().unwrap_or(0);
     for global in shown {
         let state = if global.kind == Kind::State { "  (state)" } else { "" };
@@ -114,7 +114,7 @@ fn json(cx: &Cx<'_>) -> Value {
         Value::object([("name", Value::from(name.as_str())), ("reason", Value::from(reason.as_str()))])
     });
     let (elements, bytes) = count(meta);
-    let weights = meta.globals.iter().filter(|g| g.kind != Kind::Optimizer);
+    let weights = meta.globals.iter().filter(|g| g.kind.is_saved());
     Value::object([
         ("name", Value::from(meta.name.as_str())),
         ("source", Value::from(meta.source.as_str())),

@@ -10,7 +10,8 @@
 //!   "globals": [                       <index = position in EntryCx.globals>
 //!     {"path": "conv1.weight",
 //!      "file_path": "conv1.weight",    <name in a weight file: prefixed by the binding if there are several instances>
-//!      "kind": "param|state|optimizer", "dtype": "f32", "shape": [3, 3, 1, 32]}],
+//!      "kind": "param|state|optimizer|session", "dtype": "f32", "shape": [3, 3, 1, 32]}],   <"shape" of a session state: see "sessions">
+//!   "sessions": [{"global": 7, "shape": [dim, 64], "init": 4}],   <states with sizes of a session; "init" writes the first value; may be missing>
 //!   "entries": [                       <index = position in Program.entries>
 //!     {"name": "forward",
 //!      "args": [{"name": "image", "dtype": "f32", "shape": [dim, 28, 28, 1]}],
@@ -19,6 +20,7 @@
 //!      "checks": ["T <= Ctx, required at gpt.dl:3:4"],
 //!      "faults": [{"place": "cnn.dl:39:18", "text": "label", "bound": dim}],
 //!      "globals_read": [0, 1], "globals_written": [],
+//!      "sessions": [{"session": 0, "sizes": [{"symbol": 0, "size": dim}]}],   <those it touches: the symbols of the state's shape, in the entry's; may be missing>
 //!      "buffers": 12, "arena": "bytes(B) = 1234*B + 64", "flops": dim}],
 //!   "functions": [{"name": "forward", "model": "Cnn", "entry": 0}],
 //!   "not_exported": [{"name": "generate", "reason": "`V` has no default"}],   may be missing
@@ -67,6 +69,8 @@ pub struct Meta {
     pub symbols: Vec<String>,
     /// Weights and states.
     pub globals: Vec<Global>,
+    /// States with sizes of a session.
+    pub sessions: Vec<SessionState>,
     /// Everything that can be called.
     pub entries: Vec<Entry>,
     /// Exported functions.
@@ -88,6 +92,8 @@ pub enum Kind {
     State,
     /// A state of an optimizer; saved in checkpoints only.
     Optimizer,
+    /// A state of a layer with sizes of a session; never saved.
+    Session,
 }
 
 impl Kind {
@@ -97,8 +103,34 @@ impl Kind {
             Self::Param => "param",
             Self::State => "state",
             Self::Optimizer => "optimizer",
+            Self::Session => "session",
         }
     }
+
+    /// Is it in a weight file?
+    pub fn is_saved(self) -> bool {
+        matches!(self, Self::Param | Self::State)
+    }
+}
+
+/// A state with sizes of a session.
+#[derive(Clone, Debug)]
+pub struct SessionState {
+    /// Which global.
+    pub global: usize,
+    /// Sizes of its axes, in symbols of its own.
+    pub shape: Vec<Dim>,
+    /// The entry that writes its first value.
+    pub init: usize,
+}
+
+/// An entry's use of a [`SessionState`].
+#[derive(Clone, Debug)]
+pub struct SessionUse {
+    /// Which one.
+    pub session: usize,
+    /// The symbols of its shape, and their values in the entry's symbols.
+    pub sizes: Vec<(usize, Dim)>,
 }
 
 /// A weight or a state.
@@ -112,7 +144,7 @@ pub struct Global {
     pub kind: Kind,
     /// Type of its elements.
     pub dtype: Dtype,
-    /// Sizes of its axes.
+    /// Sizes of its axes; none for a state of a session.
     pub shape: Vec<usize>,
 }
 
@@ -188,6 +220,8 @@ pub struct Entry {
     pub globals_read: Vec<usize>,
     /// Globals that it writes.
     pub globals_written: Vec<usize>,
+    /// States of the session that it touches.
+    pub sessions: Vec<SessionUse>,
     /// Buffers in the arena.
     pub buffers: usize,
     /// Formula of the arena's bytes.

@@ -1,7 +1,8 @@
 //! Reading the metadata. Every number in it is checked, so that the rest of the runtime may index by it.
 
 use super::{
-    Action, Combine, Entry, Every, Fault, Function, Global, Kind, Meta, Period, Pipeline, Port, Solve, Stage, Train,
+    Action, Combine, Entry, Every, Fault, Function, Global, Kind, Meta, Period, Pipeline, Port, SessionState,
+    SessionUse, Solve, Stage, Train,
 };
 use crate::dim::Dim;
 use crate::dtype::Dtype;
@@ -34,6 +35,11 @@ impl Meta {
         let globals = r.list("globals", global)?;
         let entries = r.list("entries", |e| entry(e, &symbols, globals.len()))?;
         let known = entries.len();
+        let sessions = r.list_or_none("sessions", |s| session(s, &symbols, &globals, known))?;
+        let uses = entries.iter().flat_map(|e| &e.sessions);
+        if uses.into_iter().any(|u| u.session >= sessions.len()) {
+            return Err(damaged("`sessions`"));
+        }
         let meta = Self {
             mlc: r.field("mlc")?.text()?,
             name: r.field("name")?.text()?,
@@ -41,14 +47,13 @@ impl Meta {
             source_hash: r.field("source_hash")?.text()?,
             level: r.field("level")?.text()?,
             functions: r.list("functions", |f| function(f, known))?,
-            not_exported: match r.optional("not_exported") {
-                Some(_) => r.list("not_exported", |f| Ok((f.field("name")?.text()?, f.field("reason")?.text()?)))?,
-                None => Vec::new(),
-            },
+            not_exported: r
+                .list_or_none("not_exported", |f| Ok((f.field("name")?.text()?, f.field("reason")?.text()?)))?,
             init: r.optional("init").map(|i| i.field("entry")?.index(known)).transpose()?,
             trains: r.list("trains", |t| train(t, &symbols, &entries, globals.len()))?,
             symbols,
             globals,
+            sessions,
             entries,
         };
         Ok(meta)
@@ -101,6 +106,14 @@ impl<'a> Reader<'a> {
         items.iter().map(|value| item(&Self { value, path: key })).collect()
     }
 
+    /// An empty list where the key is missing.
+    fn list_or_none<T>(&self, key: &'a str, item: impl Fn(&Self) -> Result<T>) -> Result<Vec<T>> {
+        match self.optional(key) {
+            Some(_) => self.list(key, item),
+            None => Ok(Vec::new()),
+        }
+    }
+
     fn optional_int(&self, key: &'a str) -> Result<Option<i64>> {
         self.optional(key).map(|v| v.int()).transpose()
     }
@@ -121,7 +134,10 @@ impl<'a> Reader<'a> {
 
 fn global(r: &Reader<'_>) -> Result<Global> {
     let kind = r.field("kind")?;
-    let shape: Vec<usize> = r.list("shape", Reader::size)?;
+    let shape: Vec<usize> = match kind.text()?.as_str() {
+        "session" => Vec::new(),
+        _ => r.list("shape", Reader::size)?,
+    };
     let dtype = r.dtype()?;
     crate::tensor::bytes_of(dtype, &shape).ok_or_else(|| r.wrong())?;
     Ok(Global {
@@ -131,11 +147,30 @@ fn global(r: &Reader<'_>) -> Result<Global> {
             "param" => Kind::Param,
             "state" => Kind::State,
             "optimizer" => Kind::Optimizer,
+            "session" => Kind::Session,
             _ => return Err(kind.wrong()),
         },
         dtype,
         shape,
     })
+}
+
+fn session(r: &Reader<'_>, symbols: &[String], globals: &[Global], entries: usize) -> Result<SessionState> {
+    let global = r.field("global")?;
+    let index = global.index(globals.len())?;
+    if globals[index].kind != Kind::Session {
+        return Err(global.wrong());
+    }
+    Ok(SessionState {
+        global: index,
+        shape: r.list("shape", |d| d.dim(symbols))?,
+        init: r.field("init")?.index(entries)?,
+    })
+}
+
+fn session_use(r: &Reader<'_>, symbols: &[String]) -> Result<SessionUse> {
+    let size = |s: &Reader<'_>| Ok((s.field("symbol")?.index(symbols.len())?, s.field("size")?.dim(symbols)?));
+    Ok(SessionUse { session: r.field("session")?.size()?, sizes: r.list("sizes", size)? })
 }
 
 fn port(r: &Reader<'_>, symbols: &[String]) -> Result<Port> {
@@ -170,6 +205,7 @@ fn entry(r: &Reader<'_>, symbols: &[String], globals: usize) -> Result<Entry> {
         faults: r.list("faults", fault)?,
         globals_read: r.list("globals_read", |g| g.index(globals))?,
         globals_written: r.list("globals_written", |g| g.index(globals))?,
+        sessions: r.list_or_none("sessions", |s| session_use(s, symbols))?,
         buffers: r.field("buffers")?.size()?,
         arena: r.field("arena")?.text()?,
         flops: r.optional("flops").map(|d| d.dim(symbols)).transpose()?,
