@@ -140,6 +140,24 @@ pub enum BestPart {
     Position,
 }
 
+/// From which end something runs along an axis.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum Start {
+    /// From the first element on.
+    Front,
+    /// From the last element back.
+    Back,
+}
+
+/// Which elements come first; NaN counts as largest.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum SortOrder {
+    /// The smallest.
+    Ascending,
+    /// The largest.
+    Descending,
+}
+
 /// What an op computes.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Definition {
@@ -173,6 +191,25 @@ pub enum Definition {
         value: Expr,
         /// One for each result of the op.
         results: Vec<BestPart>,
+    },
+    /// Along a result axis each element is `factor` times the one before plus `value`, both at its own
+    /// index; the first is `value`. No factor: 1. Floats are carried in f64 and rounded where they are
+    /// results, integers wrap.
+    Scan {
+        /// Which axis.
+        axis: usize,
+        /// Which element is the first.
+        from: Start,
+        /// Of the element before.
+        factor: Option<Expr>,
+        /// What is added.
+        value: Expr,
+    },
+    /// The coordinates of the only operand's elements along its last axis, in their order; equals keep
+    /// theirs.
+    Order {
+        /// Which come first.
+        order: SortOrder,
     },
     /// The operand's elements in row-major order under another shape.
     Alias,
@@ -379,6 +416,13 @@ impl Definition {
                 left.each(&mut note);
                 right.each(&mut note);
             }
+            Definition::Scan { factor, value, .. } => {
+                if let Some(factor) = factor {
+                    factor.each(&mut note);
+                }
+                value.each(&mut note);
+            }
+            Definition::Order { .. } => found.push(0),
             Definition::Alias => {}
         }
         found

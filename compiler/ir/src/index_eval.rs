@@ -2,11 +2,12 @@
 //! to [`crate::ops::Primitive::eval`]. Sums are taken in f64, so orders do not matter.
 
 use crate::dim::Dim;
-use crate::index::{BestPart, Combine, Cond, Definition, Expr, Extreme, Index, Ix, IxAtom};
-use crate::ops::{binary, compare, random, unary};
+use crate::index::{BestPart, Combine, Cond, Definition, Expr, Extreme, Index, Ix, IxAtom, SortOrder, Start};
+use crate::ops::{arg_sort, binary, compare, random, unary};
 use crate::scalar::Literal;
 use crate::tensor::{Tensor, each_index, extents, round_to, wrap_to};
 use crate::ty::{DType, Type};
+use std::cmp::Ordering;
 
 /// The results of an op from its index form; sizes are evaluated at `symbols`.
 pub fn eval(definition: &Definition, args: &[&Tensor], results: &[Type], symbols: &[i64]) -> Vec<Tensor> {
@@ -21,6 +22,10 @@ pub fn eval(definition: &Definition, args: &[&Tensor], results: &[Type], symbols
         Definition::Dot { axes, left, right } => {
             vec![cx.tensor(&results[0], |at| cx.dot(axes, left, right, at, results[0].dtype))]
         }
+        Definition::Scan { axis, from, factor, value } => {
+            vec![cx.scan(&results[0], *axis, *from, factor.as_ref(), value)]
+        }
+        Definition::Order { order } => vec![cx.order(*order, args[0])],
         Definition::Best { axes, extreme, value, results: parts } => {
             let part = |(part, ty): (&BestPart, &Type)| {
                 cx.tensor(ty, |at| {
@@ -126,6 +131,56 @@ impl Cx<'_> {
             return Number::Float(products.map(|(a, b)| a.float() * b.float()).sum());
         }
         Number::Int(products.fold(0, |sum, (a, b)| sum.wrapping_add(a.int().wrapping_mul(b.int()))))
+    }
+
+    fn scan(&self, ty: &Type, axis: usize, from: Start, factor: Option<&Expr>, value: &Expr) -> Tensor {
+        let shape = extents(ty);
+        let mut result = Tensor::zeros(ty.dtype, &shape);
+        // What is carried is not rounded.
+        let mut carried: Vec<Option<Number>> = vec![None; result.len()];
+        let mut indices: Vec<Vec<usize>> = each_index(&shape).collect();
+        if from == Start::Back {
+            indices.reverse();
+        }
+        for index in indices {
+            let at: Vec<i64> = index.iter().map(|i| *i as i64).collect();
+            let mut before = index.clone();
+            before[axis] = if from == Start::Front { index[axis].wrapping_sub(1) } else { index[axis] + 1 };
+            let last = if before[axis] < shape[axis] { carried[result.offset(&before)] } else { None };
+            let term = self.expr(value, &at);
+            let factor = |cx: &Self| factor.map(|factor| cx.expr(factor, &at));
+            let sum = match (last, term) {
+                (None, term) => term,
+                (Some(last), Number::Float(term)) => {
+                    Number::Float(factor(self).map_or(1.0, Number::float) * last.float() + term)
+                }
+                (Some(last), Number::Int(term)) => {
+                    let product = factor(self).map_or(1, Number::int).wrapping_mul(last.int());
+                    Number::Int(wrap_to(ty.dtype, product.wrapping_add(term)))
+                }
+            };
+            let place = result.offset(&index);
+            carried[place] = Some(sum);
+            result.set(place, sum.literal(ty.dtype));
+        }
+        result
+    }
+
+    /// Ranks by counting: how many elements come before each.
+    fn order(&self, order: SortOrder, x: &Tensor) -> Tensor {
+        let extent = x.shape.last().copied().unwrap_or(1);
+        let mut result = Tensor::zeros(DType::I32, &x.shape);
+        for at in 0..x.len() {
+            let row = at - at % extent;
+            let before = |other: &usize| match arg_sort::compare(order, x.literal(*other), x.literal(at)) {
+                Ordering::Less => true,
+                Ordering::Equal => *other < at,
+                Ordering::Greater => false,
+            };
+            let rank = (row..row + extent).filter(before).count();
+            result.set(row + rank, Literal::from_i64(DType::I32, (at - row) as i64));
+        }
+        result
     }
 
     fn best(&self, axes: &[Dim], extreme: Extreme, value: &Expr, at: &[i64]) -> (Number, i64) {

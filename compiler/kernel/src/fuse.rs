@@ -151,7 +151,10 @@ impl<'a> Walk<'a> {
                 Home::Alias
             }
             Definition::Map(_) => self.place_map(id, class),
-            Definition::Reduce { .. } | Definition::Dot { .. } | Definition::Best { .. } => self.place_anchor(id),
+            Definition::Reduce { .. } | Definition::Dot { .. } | Definition::Best { .. } | Definition::Scan { .. } => {
+                self.place_anchor(id)
+            }
+            Definition::Order { .. } => self.new_group(id, Some(id)),
         };
         self.definitions[id.index()] = Some(definition);
     }

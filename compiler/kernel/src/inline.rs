@@ -61,6 +61,16 @@ pub fn alone(region: &Region, fusion: &Fusion, group: &Group) -> Option<Nest> {
     Some(nest(region, fusion, &Group { anchor: Some(anchor), roots, members }))
 }
 
+/// In which dtype a running value of a dtype is carried.
+fn scan_dtype(dtype: DType) -> DType {
+    if dtype.is_float() { DType::F64 } else { dtype }
+}
+
+fn widened(expr: ExprRef, dtype: DType) -> ExprRef {
+    let wide = scan_dtype(dtype);
+    if wide == dtype { expr } else { Arc::new(Expr::Cast(wide, expr)) }
+}
+
 fn last(values: &[Value]) -> &Value {
     match values.last() {
         Some(value) => value,
@@ -135,6 +145,17 @@ impl Inline<'_> {
                 let dtype = self.region.ty(node.args[0]).dtype;
                 (red, Some(Reduction::Best { extreme, dtype, value }))
             }
+            Some(Definition::Scan { axis, from, factor, value }) => {
+                let wide = scan_dtype(dtype);
+                let at = axes(0);
+                let factor = factor.map(|factor| widened(self.expr(anchor, &factor, &at, &[]), dtype));
+                let value = widened(self.expr(anchor, &value, &at, &[]), dtype);
+                (Vec::new(), Some(Reduction::Scan { axis, from, dtype: wide, factor, value }))
+            }
+            Some(Definition::Order { order }) => {
+                let value = self.load(node.args[0], &axes(0), &[]);
+                (Vec::new(), Some(Reduction::Order { order, value, spare: 0 }))
+            }
             Some(Definition::Map(_) | Definition::Alias) | None => {
                 mlc_ir::internal_error("inline", "the anchor of a group does not reduce")
             }
@@ -195,6 +216,12 @@ impl Inline<'_> {
         if Some(node) == self.group.anchor {
             if !self.is_identity(index) {
                 mlc_ir::internal_error("inline", "a reduction is used away from its own element");
+            }
+            let dtype = self.region.ty(value).dtype;
+            if let Some(Definition::Scan { .. }) = &definition
+                && scan_dtype(dtype) != dtype
+            {
+                return Arc::new(Expr::Cast(dtype, Arc::new(Expr::Reduced)));
             }
             let Some(Definition::Best { results, .. }) = &definition else { return Arc::new(Expr::Reduced) };
             let Def::Node(_, result) = self.region.values[value.index()].def else { return Arc::new(Expr::Reduced) };

@@ -19,6 +19,12 @@ pub fn prepare(mut nest: Nest, alone: Option<Nest>, next_copy: &mut u32) -> (Nes
         let right = copy_operand(&mut nest, right, &mut copies, next_copy);
         nest.reduce = Some(Reduction::Dot { dtype, left, right });
     }
+    if let Some(Reduction::Order { spare, .. }) = &mut nest.reduce {
+        let like = nest.buffers[nest.stores[0].buffer].clone();
+        *spare = nest.buffers.len();
+        nest.buffers.push(Buffer { source: Source::Copy(*next_copy), ..like });
+        *next_copy += 1;
+    }
     (finish(nest, alone), copies.into_iter().map(|copy| finish(copy, None)).collect())
 }
 
@@ -56,7 +62,13 @@ fn order_terms(nest: &mut Nest, alone: Option<Nest>) {
 
 fn map_roots(nest: &mut Nest, f: &mut dyn FnMut(&ExprRef) -> ExprRef) {
     match &mut nest.reduce {
-        Some(Reduction::Fold { value, .. } | Reduction::Best { value, .. }) => *value = f(value),
+        Some(Reduction::Fold { value, .. } | Reduction::Best { value, .. } | Reduction::Order { value, .. }) => {
+            *value = f(value);
+        }
+        Some(Reduction::Scan { factor, value, .. }) => {
+            factor.iter_mut().for_each(|factor| *factor = f(factor));
+            *value = f(value);
+        }
         Some(Reduction::Dot { left, right, .. }) => {
             *left = f(left);
             *right = f(right);
@@ -216,8 +228,11 @@ fn rewrite_loads(expr: &ExprRef, new: &dyn Fn(usize, &Address) -> Option<Address
 
 /// Merges neighbouring parallel axes of maps and folds wherever all accesses allow it.
 fn merge_axes(nest: &mut Nest) {
-    if matches!(nest.reduce, Some(Reduction::Dot { .. } | Reduction::Best { .. })) {
-        return;
+    match nest.reduce {
+        Some(Reduction::Dot { .. } | Reduction::Best { .. } | Reduction::Scan { .. } | Reduction::Order { .. }) => {
+            return;
+        }
+        Some(Reduction::Fold { .. }) | None => {}
     }
     for inner in (1..nest.par.len()).rev() {
         if mergeable(nest, inner - 1) {

@@ -6,7 +6,7 @@ use crate::fuse::{Fuse, Fusion, fuse, storage};
 use crate::inline;
 use crate::lane::Lane;
 use crate::layout;
-use crate::nest::{Nest, Source};
+use crate::nest::{Nest, Reduction, Source};
 use crate::plan::{self, Request};
 use crate::program::{EntryCode, Loc, Program, Slot, Step};
 use crate::schedule::{self, Machine, Schedule, each_root};
@@ -547,6 +547,9 @@ fn loaded(nest: &Nest) -> Vec<Source> {
 
 /// Whether a nest reads `old` at another element than the one at which it writes `new`.
 fn reads_elsewhere(nest: &Nest, old: Source, new: Source) -> bool {
+    if let Some(Reduction::Order { .. }) = nest.reduce {
+        return true;
+    }
     let Some(store) = nest.stores.iter().find(|store| nest.buffers[store.buffer].source == new) else { return true };
     let mut elsewhere = false;
     each_load(nest, old, &mut |at| elsewhere |= *at != Address::Linear(store.at.clone()));

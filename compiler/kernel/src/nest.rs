@@ -8,7 +8,7 @@
 use crate::expr::{Address, Expr, ExprRef, Index};
 use mlc_ir::dim::Dim;
 use mlc_ir::graph::{SpanId, Value};
-use mlc_ir::index::{AxisId, Combine, Extreme, Ix};
+use mlc_ir::index::{AxisId, Combine, Extreme, Ix, SortOrder, Start};
 use mlc_ir::ty::DType;
 
 /// A kernel's meaning.
@@ -75,6 +75,30 @@ pub enum Reduction {
         /// The other.
         right: ExprRef,
     },
+    /// Along a parallel axis: `factor · the one before + value`, the first is `value`. Its value is
+    /// [`Expr::Reduced`], in `dtype`.
+    Scan {
+        /// Which axis.
+        axis: usize,
+        /// Which element is the first.
+        from: Start,
+        /// In which it is carried.
+        dtype: DType,
+        /// Of the element before, in `dtype`; 1 if absent.
+        factor: Option<ExprRef>,
+        /// What is added, in `dtype`.
+        value: ExprRef,
+    },
+    /// The coordinates along the last parallel axis of the elements of a buffer, in their order: what
+    /// the only store writes.
+    Order {
+        /// Which come first.
+        order: SortOrder,
+        /// An element of the buffer at its own place.
+        value: ExprRef,
+        /// A buffer like that of the store, for its own use.
+        spare: usize,
+    },
     /// The extreme value and its position; the first of equals, NaN before all.
     Best {
         /// Largest or smallest.
@@ -125,10 +149,11 @@ pub fn logical_lanes(dtype: DType) -> i64 {
 const FEW_OUTPUTS: i64 = 8;
 
 impl Nest {
-    /// The reduction's plan, from the nest's meaning alone.
+    /// The reduction's plan, from the nest's meaning alone; those along parallel axes need none.
     pub fn plan(&self) -> Option<ReducePlan> {
         let reduce = self.reduce.as_ref()?;
         let lanes = match reduce {
+            Reduction::Scan { .. } | Reduction::Order { .. } => return None,
             _ if self.red.is_empty() => false,
             Reduction::Best { .. } => false,
             Reduction::Dot { .. } => self.constant_outputs() < FEW_OUTPUTS,

@@ -72,12 +72,18 @@ pub fn nest_text(graph: &Graph, info: &KernelInfo) -> String {
     };
     let _ = writeln!(text, "  parallel {}", axes(0, &nest.par));
     if let Some(reduce) = &nest.reduce {
-        let plan = plan_text(nest, &printer);
-        let _ = writeln!(text, "  over {}   ({plan})", axes(nest.par.len(), &nest.red));
+        if let Some(plan) = plan_text(nest, &printer) {
+            let _ = writeln!(text, "  over {}   ({plan})", axes(nest.par.len(), &nest.red));
+        }
         let value = match reduce {
             Reduction::Fold { combine, value, .. } => format!("{combine:?} {}", printer.expr(value)),
             Reduction::Dot { left, right, .. } => format!("Dot {} , {}", printer.expr(left), printer.expr(right)),
             Reduction::Best { extreme, value, .. } => format!("Best{extreme:?} {}", printer.expr(value)),
+            Reduction::Scan { axis, from, factor, value, .. } => {
+                let factor = factor.as_ref().map_or(String::new(), |factor| format!("{} * ", printer.expr(factor)));
+                format!("Scan from {from:?} of i{axis}: {factor}before + {}", printer.expr(value))
+            }
+            Reduction::Order { order, value, .. } => format!("{order:?} order of {}", printer.expr(value)),
         };
         let _ = writeln!(text, "  reduced = {value}");
     }
@@ -97,15 +103,14 @@ pub fn nest_text(graph: &Graph, info: &KernelInfo) -> String {
     text
 }
 
-fn plan_text(nest: &Nest, printer: &Printer<'_>) -> String {
-    match nest.plan() {
-        Some(ReducePlan::Chain { axis, count }) => match nest.red.get(axis) {
+fn plan_text(nest: &Nest, printer: &Printer<'_>) -> Option<String> {
+    Some(match nest.plan()? {
+        ReducePlan::Chain { axis, count } => match nest.red.get(axis) {
             Some(extent) => format!("chain, blocks of {count} of i{} = {}", nest.par.len() + axis, printer.dim(extent)),
             None => "chain".to_string(),
         },
-        Some(ReducePlan::Lanes) => "dealt to lanes, combined by halving".to_string(),
-        None => String::new(),
-    }
+        ReducePlan::Lanes => "dealt to lanes, combined by halving".to_string(),
+    })
 }
 
 fn schedule_text(schedule: &Schedule) -> String {
@@ -313,6 +318,11 @@ impl Printer<'_> {
             Stmt::Init { acc, value } => format!("acc{acc} = {}", value.as_f64()),
             Stmt::Fold { acc, combine, value } => {
                 format!("acc{acc} = {}(acc{acc}, {})", lower_name(combine), self.expr(value))
+            }
+            Stmt::Set { acc, value } => format!("acc{acc} = {}", self.expr(value)),
+            Stmt::Sort { keys, into, row, extent, order, .. } => {
+                let (keys, into) = (&self.buffers[*keys], &self.buffers[*into]);
+                format!("{into}[{}] = {} order of {} of {keys}", self.ix(row), lower_name(order), self.dim(extent))
             }
             Stmt::MulAdd { acc, left, right } => {
                 format!("acc{acc} = mul_add({}, {}, acc{acc})", self.expr(left), self.expr(right))

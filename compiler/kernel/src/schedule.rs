@@ -29,7 +29,7 @@ impl Machine {
         Machine { vector_bits: 128, vector_registers: 16, fma_per_cycle: 2, loads_per_cycle: 2, issue: 6 };
 }
 
-/// The three ways a nest is run.
+/// The ways a nest is run.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Shape {
     /// No reduction: a loop over elements.
@@ -38,6 +38,10 @@ pub enum Shape {
     Block,
     /// One output at a time, terms dealt to lanes.
     Lanes,
+    /// One element after another along an axis, each from the one before.
+    Scan,
+    /// Whole rows put in order.
+    Sort,
 }
 
 /// How a nest is run.
@@ -83,13 +87,18 @@ const CHUNK: i64 = 4096;
 pub fn choose(nest: &Nest, machine: &Machine, typical: &[(Sym, i64)]) -> Schedule {
     let plan = nest.plan();
     let shape = match plan {
-        None => Shape::Map,
+        None => match nest.reduce {
+            Some(Reduction::Scan { .. }) => Shape::Scan,
+            Some(Reduction::Order { .. }) => Shape::Sort,
+            _ => Shape::Map,
+        },
         Some(ReducePlan::Lanes) => Shape::Lanes,
         Some(ReducePlan::Chain { .. }) => Shape::Block,
     };
     let vector = match shape {
         Shape::Map | Shape::Block => nest.par.len().checked_sub(1),
         Shape::Lanes => Some(nest.par.len() + nest.red.len() - 1),
+        Shape::Scan | Shape::Sort => None,
     };
     let lanes = vector.map_or(1, |axis| lanes_along(nest, AxisId(axis as u32), machine));
     let mut schedule = Schedule {
@@ -106,7 +115,7 @@ pub fn choose(nest: &Nest, machine: &Machine, typical: &[(Sym, i64)]) -> Schedul
     };
     match shape {
         Shape::Map => schedule.vectors = 2,
-        Shape::Lanes => {}
+        Shape::Lanes | Shape::Scan | Shape::Sort => {}
         Shape::Block => choose_block(nest, machine, typical, &mut schedule),
     }
     choose_tiles(nest, typical, &mut schedule);
@@ -193,8 +202,14 @@ fn block_cost(machine: &Machine, rows: i64, vectors: i64) -> i64 {
 }
 
 fn choose_tiles(nest: &Nest, typical: &[(Sym, i64)], schedule: &mut Schedule) {
+    let whole = match &nest.reduce {
+        Some(Reduction::Scan { axis, .. }) => Some(*axis),
+        Some(Reduction::Order { .. }) => nest.par.len().checked_sub(1),
+        _ => None,
+    };
     let inner = |axis: usize| {
-        schedule.shape != Shape::Lanes && Some(axis) == schedule.vector
+        whole == Some(axis)
+            || schedule.shape != Shape::Lanes && Some(axis) == schedule.vector
             || schedule.rows.is_some_and(|(row, _)| row == axis)
     };
     let mut count = 1i64;
@@ -215,7 +230,8 @@ fn lanes_along(nest: &Nest, axis: AxisId, machine: &Machine) -> i64 {
         Some(Reduction::Fold { dtype, .. } | Reduction::Best { dtype, .. } | Reduction::Dot { dtype, .. }) => {
             widths.note(*dtype);
         }
-        None => {}
+        // Never in vectors.
+        Some(Reduction::Scan { .. } | Reduction::Order { .. }) | None => {}
     }
     if let Some(Reduction::Best { .. }) = &nest.reduce {
         // Its position.
@@ -344,7 +360,13 @@ impl Widths<'_> {
 /// Calls `f` for each expression of a nest.
 pub fn each_root(nest: &Nest, f: &mut dyn FnMut(&ExprRef)) {
     match &nest.reduce {
-        Some(Reduction::Fold { value, .. } | Reduction::Best { value, .. }) => f(value),
+        Some(Reduction::Fold { value, .. } | Reduction::Best { value, .. } | Reduction::Order { value, .. }) => {
+            f(value);
+        }
+        Some(Reduction::Scan { factor, value, .. }) => {
+            factor.iter().for_each(&mut *f);
+            f(value);
+        }
         Some(Reduction::Dot { left, right, .. }) => {
             f(left);
             f(right);

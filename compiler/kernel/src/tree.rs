@@ -7,6 +7,7 @@ mod builder;
 mod cut;
 mod lanes;
 mod map;
+mod rows;
 
 pub use builder::build;
 
@@ -14,7 +15,7 @@ use crate::expr::ExprRef;
 use crate::nest::Buffer;
 use mlc_ir::dim::Dim;
 use mlc_ir::graph::SpanId;
-use mlc_ir::index::{AxisId, Combine, Extreme, Ix};
+use mlc_ir::index::{AxisId, Combine, Extreme, Ix, SortOrder};
 use mlc_ir::scalar::Literal;
 use mlc_ir::ty::DType;
 
@@ -122,6 +123,28 @@ pub enum Stmt {
         combine: Combine,
         /// What.
         value: ExprRef,
+    },
+    /// `acc = value`, which may read the accumulator as the reduced value.
+    Set {
+        /// Which.
+        acc: usize,
+        /// The value.
+        value: ExprRef,
+    },
+    /// Writes the coordinates of a row's elements in their order.
+    Sort {
+        /// The buffer of the elements.
+        keys: usize,
+        /// The buffer of the coordinates (i32).
+        into: usize,
+        /// One like it, for what is sorted in part.
+        spare: usize,
+        /// The row-major number of the row's first element.
+        row: Ix,
+        /// Elements of the row.
+        extent: Dim,
+        /// Which come first.
+        order: SortOrder,
     },
     /// `acc = left · right + acc`, rounded once; lanes that do not count add 0.
     MulAdd {

@@ -30,9 +30,8 @@ fn memory(batch: i64) -> Memory {
 }
 
 /// Runs the step as compiled, with a pool of `threads`.
-fn run_compiled(program: &mlc_kernel::program::Program, batch: i64, threads: usize, memory: &mut Memory) -> i32 {
+pub fn run_compiled(program: &mlc_kernel::program::Program, sizes: &[i64], threads: usize, memory: &mut Memory) -> i32 {
     let jit = compile_jit(program, &Options::default()).unwrap();
-    let sizes = [batch];
     let mut offsets = vec![0i64; program.entries[0].plan.buffers.len()];
     // SAFETY: one size for each symbol, one offset for each buffer.
     let total = unsafe { jit.plan(0)(sizes.as_ptr(), offsets.as_mut_ptr()) };
@@ -77,15 +76,15 @@ fn a_training_step_has_the_same_bits_everywhere() {
         let mut expected = memory(batch);
         assert_eq!(run(&program, 0, &[batch], &mut expected), Outcome::Done);
         let mut compiled = memory(batch);
-        assert_eq!(run_compiled(&program, batch, 1, &mut compiled), Status::Ok as i32);
+        assert_eq!(run_compiled(&program, &[batch], 1, &mut compiled), Status::Ok as i32);
         assert_eq!(compiled.results, expected.results, "loss at B = {batch}");
         assert!(compiled.globals == expected.globals, "weights at B = {batch}");
     }
     let mut one = memory(32);
-    run_compiled(&program, 32, 1, &mut one);
+    run_compiled(&program, &[32], 1, &mut one);
     for threads in [2, 3, 7] {
         let mut many = memory(32);
-        run_compiled(&program, 32, threads, &mut many);
+        run_compiled(&program, &[32], threads, &mut many);
         assert_eq!(many.results, one.results, "loss with {threads} threads");
         assert!(many.globals == one.globals, "weights with {threads} threads");
     }

@@ -4,19 +4,11 @@ use super::support::*;
 use super::{Arity, Attribute, Case, Class, InferError, Op, OpInfo, Primitive, Replace, Types};
 use crate::autodiff::{Adj, Reason, VjpCx};
 use crate::dim::SizeError;
-use crate::index::{Combine, Cond, Definition, reduced_axes, result_axes};
-use crate::scalar::Literal;
+use crate::index::Definition;
 use crate::tensor::{Data, Tensor, each_index};
 use crate::ty::{DType, Type};
 
-/// From which end a running sum starts.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub enum Start {
-    /// From the first element on.
-    Front,
-    /// From the last element back.
-    Back,
-}
+pub use crate::index::Start;
 
 /// `(x) -> type of x`: the sum of the elements along `axis` up to and with each one.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -92,19 +84,8 @@ impl Primitive for CumSum {
         vec![("axis", Attribute::position(self.axis))]
     }
 
-    /// A sum over the whole axis that counts only one side: quadratic, but without order. Kernels
-    /// may know better.
     fn lower(&self, args: &[&Type], _results: &[&Type]) -> Definition {
-        let x = args[0];
-        let (i, j) = (axis(self.axis), reduced_axes(x.rank(), 1).remove(0));
-        let ahead = match self.from {
-            Start::Front => i.sub(j.clone()),
-            Start::Back => j.clone().sub(i),
-        };
-        let mut index = result_axes(x.rank());
-        index[self.axis] = j;
-        let value = guarded(0, index, vec![Cond::NotNegative(ahead)], Literal::zero(x.dtype));
-        Definition::Reduce { axes: vec![x.shape[self.axis].clone()], combine: Combine::Sum, value }
+        Definition::Scan { axis: self.axis, from: self.from, factor: None, value: same_element(0, args[0]) }
     }
 
     fn cases() -> Vec<Case> {

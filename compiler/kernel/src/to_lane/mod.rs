@@ -8,6 +8,7 @@ mod maths;
 mod operators;
 mod random;
 mod reduce;
+mod sort;
 mod values;
 
 use crate::expr::{Expr, ExprRef};
@@ -97,6 +98,9 @@ pub fn lower(tree: &Tree) -> Lowered {
     for part in &tree.parts {
         scan(&part.body, &mut |stmt| match stmt {
             Stmt::Store { buffer, .. } => written.push(tree.buffers[*buffer].source),
+            Stmt::Sort { into, spare, .. } => {
+                written.extend([tree.buffers[*into].source, tree.buffers[*spare].source]);
+            }
             Stmt::Halve { from, .. } => halved.push(*from),
             _ => {}
         });
@@ -192,6 +196,10 @@ impl Emit<'_> {
             Stmt::For { var, extent, how, body } => self.for_loop(*var, extent, how, body),
             Stmt::Init { acc, value } => self.init(*acc, *value),
             Stmt::Fold { acc, combine, value } => self.fold(*acc, *combine, value),
+            Stmt::Set { acc, value } => self.set(*acc, value),
+            Stmt::Sort { keys, into, spare, row, extent, order } => {
+                self.sort(&sort::Row { keys: *keys, into: *into, spare: *spare, first: row, extent, order: *order });
+            }
             Stmt::MulAdd { acc, left, right } => self.mul_add(*acc, left, right),
             Stmt::Best { acc, position, extreme, value, at } => self.best(*acc, *position, *extreme, value, at),
             Stmt::Halve { from, parts, into, combine } => self.halve(*from, *parts, *into, *combine),
@@ -230,7 +238,7 @@ impl Emit<'_> {
         let mut updated = Vec::new();
         let mut fresh = Vec::new();
         scan(body, &mut |stmt| match stmt {
-            Stmt::Fold { acc, .. } | Stmt::MulAdd { acc, .. } => updated.push(*acc),
+            Stmt::Fold { acc, .. } | Stmt::MulAdd { acc, .. } | Stmt::Set { acc, .. } => updated.push(*acc),
             Stmt::Best { acc, position, .. } => updated.extend([*acc, *position]),
             Stmt::Init { acc, .. } => fresh.push(*acc),
             Stmt::Recall { scratch, .. } => fresh.push(self.tree.scratch[*scratch].acc),

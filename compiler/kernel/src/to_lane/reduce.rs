@@ -69,6 +69,12 @@ impl Emit<'_> {
         self.memo.clear();
     }
 
+    pub(super) fn set(&mut self, acc: usize, value: &ExprRef) {
+        let value = self.for_acc(acc, value);
+        self.set_acc(acc, value);
+        self.memo.clear();
+    }
+
     pub(super) fn mul_add(&mut self, acc: usize, left: &ExprRef, right: &ExprRef) {
         let (left, right) = (self.for_acc(acc, left), self.for_acc(acc, right));
         let (old, ty) = (self.acc(acc), self.acc_ty(acc));

@@ -263,6 +263,9 @@ impl TreeBuilder<'_> {
         let init = |acc: usize, value: Literal| Stmt::Init { acc, value };
         match &self.nest.reduce {
             None => (Vec::new(), None),
+            Some(Reduction::Scan { .. } | Reduction::Order { .. }) => {
+                mlc_ir::internal_error("tree", "work along a parallel axis has no block of registers")
+            }
             Some(Reduction::Best { extreme, dtype, .. }) => {
                 let combine = match extreme {
                     Extreme::Max => Combine::Max,

@@ -27,6 +27,8 @@ pub fn build(nest: &Nest, schedule: &Schedule) -> Tree {
         Shape::Map => builder.map(),
         Shape::Block => builder.block(),
         Shape::Lanes => builder.lanes(),
+        Shape::Scan => builder.scan(),
+        Shape::Sort => builder.sort(),
     };
     Tree {
         name: nest.name.clone(),

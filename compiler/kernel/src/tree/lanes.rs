@@ -19,7 +19,7 @@ impl TreeBuilder<'_> {
         let (dtype, combine) = match &self.nest.reduce {
             Some(Reduction::Fold { dtype, combine, .. }) => (*dtype, *combine),
             Some(Reduction::Dot { dtype, .. }) => (*dtype, Combine::Sum),
-            Some(Reduction::Best { .. }) | None => {
+            Some(Reduction::Best { .. } | Reduction::Scan { .. } | Reduction::Order { .. }) | None => {
                 mlc_ir::internal_error("tree", "this reduction is not dealt to lanes")
             }
         };

@@ -8,8 +8,9 @@ use mlc_ir::autodiff::gradient;
 use mlc_ir::builder::Builder;
 use mlc_ir::dim::Dim;
 use mlc_ir::graph::{Graph, Value};
-use mlc_ir::index::Extreme;
+use mlc_ir::index::{Extreme, SortOrder};
 use mlc_ir::ops::arg_reduce::ArgReduce;
+use mlc_ir::ops::arg_sort::ArgSort;
 use mlc_ir::ops::broadcast::Broadcast;
 use mlc_ir::ops::cast::Cast;
 use mlc_ir::ops::concat::Concat;
@@ -20,6 +21,7 @@ use mlc_ir::ops::gather::Gather;
 use mlc_ir::ops::iota::Iota;
 use mlc_ir::ops::pad::Pad;
 use mlc_ir::ops::random::Random;
+use mlc_ir::ops::recur::Recur;
 use mlc_ir::ops::reduce::{Reduce, ReduceKind};
 use mlc_ir::ops::reshape::Reshape;
 use mlc_ir::ops::reverse::Reverse;
@@ -490,6 +492,49 @@ fn running_sums_and_positions() {
         let column = cx.b.add1(Iota { shape: cx.bt(), axis: 1, dtype: DType::I64 }, &[]);
         vec![front, back, place, least, column]
     });
+}
+
+#[test]
+fn orders() {
+    for order in [SortOrder::Ascending, SortOrder::Descending] {
+        check_with(Check { bound: 3, ..PLAIN }, move |cx| {
+            // Ties, -inf and NaN, in a fused producer.
+            let (x, labels) = (cx.f32(cx.bt()), cx.param(DType::I32, cx.bt()));
+            let four = cx.b.full(DType::F32, 4.0, &cx.bt());
+            let scaled = cx.b.binary(BinaryOp::Mul, x, four);
+            let steps = cx.b.unary(UnaryOp::Round, scaled);
+            let keys = cx.b.unary(UnaryOp::Log, steps);
+            let places = cx.b.add1(ArgSort { order }, &[keys]);
+            let sorted = cx.b.add1(Gather { axis: 1, batch: 1 }, &[x, places]);
+            let by_label = cx.b.add1(ArgSort { order }, &[labels]);
+            let one_row = cx.b.add1(
+                Slice { starts: vec![0.into(); 2], sizes: vec![1.into(), cx.time.clone()], steps: vec![1; 2] },
+                &[keys],
+            );
+            let one_row = cx.b.add1(Reshape { shape: vec![cx.time.clone()] }, &[one_row]);
+            let alone = cx.b.add1(ArgSort { order }, &[one_row]);
+            vec![places, sorted, by_label, alone]
+        });
+    }
+}
+
+#[test]
+fn recurrences() {
+    for axis in [0, 1] {
+        for from in [Start::Front, Start::Back] {
+            check_with(Check { tolerance: 1e-5, ..PLAIN }, move |cx| {
+                let (a, b) = (cx.f32(cx.btn(&[3])), cx.f32(cx.btn(&[3])));
+                let doubled = cx.b.binary(BinaryOp::Add, b, b);
+                let y = cx.b.add1(Recur { axis, from }, &[a, doubled]);
+                let squared = cx.b.binary(BinaryOp::Mul, y, y);
+                let counts = cx.param(DType::I64, cx.bt());
+                let running = cx.b.add1(CumSum { axis, from }, &[counts]);
+                let loss = cx.loss(y);
+                let gradients = cx.gradients(loss, &[a, b]);
+                [vec![y, squared, running], gradients].concat()
+            });
+        }
+    }
 }
 
 #[test]
