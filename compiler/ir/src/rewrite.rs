@@ -152,3 +152,19 @@ pub fn needed_params(region: &Region, results: &[Value]) -> Vec<bool> {
     }
     used
 }
+
+/// Which values of a region reach one of `results`.
+pub fn reaching(region: &Region, results: &[Value]) -> Vec<bool> {
+    let mut reaches = vec![false; region.values.len()];
+    for value in results {
+        reaches[value.index()] = true;
+    }
+    for node in region.nodes.iter().rev() {
+        if node.results.iter().any(|result| reaches[result.index()]) {
+            for arg in &node.args {
+                reaches[arg.index()] = true;
+            }
+        }
+    }
+    reaches
+}

@@ -157,22 +157,6 @@ fn is_cheap(op: &Op) -> bool {
     }
 }
 
-/// Which values of a region reach one of `results`.
-pub(super) fn reaching(region: &Region, results: &[Value]) -> Vec<bool> {
-    let mut reaches = vec![false; region.values.len()];
-    for value in results {
-        reaches[value.index()] = true;
-    }
-    for node in region.nodes.iter().rev() {
-        if node.results.iter().any(|result| reaches[result.index()]) {
-            for arg in &node.args {
-                reaches[arg.index()] = true;
-            }
-        }
-    }
-    reaches
-}
-
 /// Which values depend on floats of `starts`; for whole regions.
 pub(super) fn depends(region: &Region, starts: &[Value]) -> Vec<bool> {
     active(region, region.nodes.len(), starts)

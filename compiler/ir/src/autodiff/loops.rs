@@ -6,12 +6,13 @@
 //! of slices are stacks and adjoints of invariants are sums. A stop condition is not differentiated;
 //! the backward loop runs as often as the forward loop did.
 
-use super::linear::{Keep, Linear, depends, reaching};
+use super::linear::{Keep, Linear, depends};
 use super::{Adj, Reason};
 use crate::builder::Builder;
 use crate::graph::{Graph, NodeId, Region, Value};
 use crate::ops::Types;
 use crate::region_ops::{Loop, Trip, stacked};
+use crate::rewrite::reaching;
 
 /// Adjoints of the operands of the loop at `id`.
 pub(super) fn vjp(

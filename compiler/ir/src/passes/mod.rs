@@ -4,12 +4,17 @@
 //! each pass and can hand out the graph after each stage.
 
 mod dce;
+mod fission;
 mod inline;
+mod loops;
 mod regions;
 pub mod simplify;
+mod typical;
 
 pub use dce::dce;
+pub use fission::fission;
 pub use inline::inline;
+pub use loops::loops;
 pub use regions::compact;
 
 use crate::graph::Graph;
@@ -29,8 +34,16 @@ pub const PIPELINE: &[Pass] = &[
     Pass { name: "dce", run: dce },
     Pass { name: "inline", run: inline },
     Pass { name: "simplify", run: simplify::simplify },
+    Pass { name: "loops", run: loops },
+    Pass { name: "fission", run: fission },
+    Pass { name: "tidy", run: tidied },
     Pass { name: "cleanup", run: dce },
 ];
+
+/// What fission leaves, said shorter.
+fn tidied(graph: &Graph) -> Graph {
+    loops(&dce(&simplify::simplify(graph)))
+}
 
 /// Runs passes, checking the graph before and after each; `stage` is called after each with its name.
 pub fn run_pipeline(graph: &Graph, passes: &[Pass], mut stage: impl FnMut(&'static str, &Graph)) -> Graph {

@@ -1,6 +1,9 @@
 //! What the tests share: random operands and small graphs.
 #![allow(dead_code, reason = "every test crate uses a part")]
 
+pub mod bodies;
+pub mod cells;
+
 use mlc_ir::builder::Builder;
 use mlc_ir::graph::{Entry, Graph, Input, Output, RegionId, Value};
 use mlc_ir::ops::{Case, Domain};
