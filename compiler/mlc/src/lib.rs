@@ -1,5 +1,6 @@
 //! mlc: an ahead-of-time compiler for deep-learning models. This crate is its public face:
-//! [`session::Session`] for programs that compile models, [`cli`] for people who do.
+//! [`model::Model`] for programs that use models, [`session::Session`] for those that compile them, [`cli`]
+//! for people.
 //!
 //! All IO is here: reading sources, linking, writing products, printing. The crates below take text
 //! and data and give data back.
@@ -13,6 +14,7 @@ pub mod internal;
 pub mod link;
 pub mod memory;
 pub mod meta;
+pub mod model;
 pub mod output;
 pub mod prelude;
 pub mod render;

@@ -14,16 +14,10 @@ pub struct InMemory {
 }
 
 impl InMemory {
-    /// `metadata` must describe what `code` was compiled from.
-    pub fn new(code: JitProgram, metadata: String) -> InMemory {
-        InMemory { code, metadata }
-    }
-
-    /// Runs it with the arguments of the executable; relative paths of the source start at `root`.
-    /// Returns the exit status. `name` is what help shows as the program's name.
-    pub fn run(&self, name: &str, args: &[String], root: &Path) -> u8 {
+    /// What the runtime gets. Its pointers lead to memory of `self` that stays where it is when `self` moves.
+    pub fn program(&self) -> Program {
         let entries = self.code.entries();
-        let program = Program {
+        Program {
             abi: ABI_VERSION,
             entry_count: entries.len() as u32,
             meta: self.metadata.as_ptr(),
@@ -32,7 +26,18 @@ impl InMemory {
             plans: self.code.plans().as_ptr(),
             weights: ptr::null(),
             weights_len: 0,
-        };
+        }
+    }
+
+    /// `metadata` must describe what `code` was compiled from.
+    pub fn new(code: JitProgram, metadata: String) -> InMemory {
+        InMemory { code, metadata }
+    }
+
+    /// Runs it with the arguments of the executable; relative paths of the source start at `root`.
+    /// Returns the exit status. `name` is what help shows as the program's name.
+    pub fn run(&self, name: &str, args: &[String], root: &Path) -> u8 {
+        let program = self.program();
         // SAFETY: entries, plans and metadata were made from one kernel program, in the same order,
         // and live in `self`, which outlives the call.
         let status = unsafe { mlc_rt_exe::main_with(&program, &Host { program: name, root }, args) };

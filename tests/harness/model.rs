@@ -1,0 +1,127 @@
+//! The library call: what `mlc::model` gives is what the executable's commands give.
+
+#![expect(clippy::unwrap_used, reason = "test code: whatever is wrong panics")]
+
+use mlc::model::{Array, Instance, Model};
+use mlc_tests::process;
+use mlc_tests::{digits, npy};
+use std::path::Path;
+use tempfile::TempDir;
+
+const SOURCE: &str = "\
+model Net(Classes: dim = 10) {
+    fc = Linear(Classes)
+    @export
+    fn forward(image: f32[B, 28, 28, 1]) -> f32[B, Classes] { return fc(dropout(flatten(image / 255), 0.1)) }
+    @export
+    fn row(image: f32[B, 28, 28, 1], at: i32[N]) -> f32[N, Classes] { return forward(image)[at] }
+}
+train digits {
+    seed = 3
+    net  = Net()
+    opt  = adam(lr: 1e-2)
+    step(image: f32[B, 28, 28, 1], label: i32[B]) {
+        logits = net(image)
+        minimize cross_entropy(logits, label) over net with opt
+        metric accuracy = accuracy(logits, label)
+    }
+}
+";
+
+fn folder() -> TempDir {
+    let folder = tempfile::tempdir().unwrap();
+    std::fs::write(folder.path().join("net.dl"), SOURCE).unwrap();
+    folder
+}
+
+fn images(rows: usize) -> (Vec<f32>, Array) {
+    let pixels: Vec<f32> = (0..rows).flat_map(digits::image).collect();
+    let array = Array::f32(&[rows, 28, 28, 1], &pixels).unwrap();
+    (pixels, array)
+}
+
+fn labels(rows: usize) -> (Vec<i32>, Array) {
+    let labels: Vec<i32> = (0..rows).map(|row| (row % 10) as i32).collect();
+    let array = Array::i32(&[rows], &labels).unwrap();
+    (labels, array)
+}
+
+fn mlc(folder: &Path, args: &[&str]) -> process::Outcome {
+    process::run(Path::new(env!("CARGO_BIN_EXE_mlc-under-test")), folder, args).ok()
+}
+
+#[test]
+fn a_step_and_a_call_are_those_of_the_executable() {
+    let folder = folder();
+    let (pixels, image) = images(6);
+    let (numbers, label) = labels(6);
+    npy::write_f32(&folder.path().join("x.npy"), &[6, 28, 28, 1], &pixels);
+    npy::write_i32(&folder.path().join("y.npy"), &[6], &numbers);
+    mlc(folder.path(), &["run", "net.dl", "init", "--seed", "3", "-o", "w.safetensors"]);
+    let step = ["run", "net.dl", "step", "--weights", "w.safetensors", "--in", "image=x.npy", "--in", "label=y.npy"];
+    let said = mlc(folder.path(), &[&step[..], &["--out-weights", "v.safetensors", "--json"]].concat()).json();
+    mlc(
+        folder.path(),
+        &["run", "net.dl", "run", "forward", "--weights", "v.safetensors", "--in", "image=x.npy", "--out", "z.npy"],
+    );
+
+    let model = Model::open(folder.path().join("net.dl")).unwrap();
+    let mut net = model.instance(2).unwrap();
+    net.init(3).unwrap();
+    let report = net.step("digits", &[("label", &label), ("image", &image)]).unwrap();
+    assert_eq!(report[0], ("loss".to_string(), said["loss"].as_f64().unwrap()));
+    assert_eq!(report[1], ("accuracy".to_string(), said["accuracy"].as_f64().unwrap()));
+    let results = net.call("forward", &[("image", &image)]).unwrap();
+    assert_eq!(results[0].1.shape(), [6, 10]);
+    assert_eq!(results[0].1.to_f32(), npy::read_f32(&folder.path().join("z.npy")));
+
+    net.save(folder.path().join("u.safetensors")).unwrap();
+    let bytes = |name: &str| std::fs::read(folder.path().join(name)).unwrap();
+    assert!(bytes("u.safetensors") == bytes("v.safetensors"));
+    let mut other = model.instance(1).unwrap();
+    other.load(folder.path().join("u.safetensors")).unwrap();
+    assert_eq!(forward(&mut other, &image), forward(&mut net, &image));
+}
+
+fn forward(net: &mut Instance<'_>, image: &Array) -> Vec<f32> {
+    net.call("forward", &[("image", image)]).unwrap()[0].1.to_f32()
+}
+
+#[test]
+fn training_is_a_function_call() {
+    let folder = folder();
+    let model = Model::open(folder.path().join("net.dl")).unwrap();
+    let mut net = model.instance(1).unwrap();
+    net.init(1).unwrap();
+    let ((_, image), (_, label)) = (images(20), labels(20));
+    let mut loss = || net.step("digits", &[("image", &image), ("label", &label)]).unwrap()[0].1;
+    let first = loss();
+    let last = (0..40).map(|_| loss()).last().unwrap();
+    assert!(last < 0.5 * first, "{first} {last}");
+}
+
+#[test]
+fn mistakes_are_told_and_change_nothing() {
+    let folder = folder();
+    let model = Model::open(folder.path().join("net.dl")).unwrap();
+    let mut net = model.instance(1).unwrap();
+    net.init(1).unwrap();
+    let ((_, image), (_, label)) = (images(2), labels(3));
+    let before = forward(&mut net, &image);
+    let wrong = |text: String, part: &str| assert!(text.contains(part), "{text}");
+    wrong(net.call("forwrd", &[]).unwrap_err().to_string(), "forward");
+    wrong(net.call("forward", &[("x", &image)]).unwrap_err().to_string(), "no input `x`");
+    wrong(net.call("forward", &[]).unwrap_err().to_string(), "needs `image`");
+    wrong(net.call("forward", &[("image", &label)]).unwrap_err().to_string(), "i32[3]");
+    wrong(net.step("digits", &[("image", &image), ("label", &label)]).unwrap_err().to_string(), "B");
+    wrong(net.step("tags", &[]).unwrap_err().to_string(), "no train block `tags`");
+    let at = Array::i32(&[1], &[9]).unwrap();
+    wrong(net.call("row", &[("image", &image), ("at", &at)]).unwrap_err().to_string(), "out of range");
+    wrong(net.load(folder.path().join("none.safetensors")).unwrap_err().to_string(), "none.safetensors");
+    assert!(Array::f32(&[2, 2], &[0.0; 3]).is_err());
+    assert_eq!(forward(&mut net, &image), before);
+
+    std::fs::write(folder.path().join("bad.dl"), SOURCE.replace("flatten", "flaten")).unwrap();
+    wrong(Model::open(folder.path().join("bad.dl")).unwrap_err().to_string(), "flatten");
+    wrong(Model::open(folder.path().join("none.dl")).unwrap_err().to_string(), "none.dl");
+}
