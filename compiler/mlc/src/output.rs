@@ -29,6 +29,15 @@ pub fn write(path: &Path, bytes: &[u8]) -> Result<(), Failure> {
     put(path, bytes, None).map_err(|error| cannot_write(path, &error))
 }
 
+/// Replaces what is in the file at `path`; its permissions stay, and a link to it stays one.
+///
+/// # Errors
+/// E0304, with the reason.
+pub fn rewrite(path: &Path, bytes: &[u8]) -> Result<(), Failure> {
+    let place = |path: PathBuf| put(&path, bytes, Some(fs::metadata(&path)?.permissions()));
+    fs::canonicalize(path).and_then(place).map_err(|error| cannot_write(path, &error))
+}
+
 /// Copies the file `from` to `path`, with its permissions.
 ///
 /// # Errors

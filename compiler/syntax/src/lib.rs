@@ -6,18 +6,21 @@
 //!
 //! The way of a file: `layout` cuts it into logical lines, `grammar` (pest) reads each line alone,
 //! `build` makes the tree of what it read, `explain` makes a message of what it could not read.
-//! [`print`](print::print) shows a tree.
+//! [`print`](print::print) shows a tree, [`format`] gives a text its one style.
 
 pub mod ast;
 mod build;
 pub mod codes;
 pub mod diag;
 mod explain;
+mod format;
 mod grammar;
 mod layout;
 pub mod print;
 mod sink;
 pub mod span;
+
+pub use format::format;
 
 /// The most bytes a source file may have: data belongs into data files.
 pub const MAX_FILE_BYTES: usize = 1 << 20;

@@ -12,6 +12,15 @@ use crate::span::{Sources, Span};
 
 /// Pictures `module`, whose spans point into `sources`.
 pub fn print(module: &Module, sources: &Sources) -> String {
+    picture(module, Some(sources))
+}
+
+/// The same without places: two texts that mean the same have the same.
+pub fn structure(module: &Module) -> String {
+    picture(module, None)
+}
+
+fn picture(module: &Module, sources: Option<&Sources>) -> String {
     let mut printer = Printer { sources, out: String::new(), depth: 0 };
     for item in &module.items {
         printer.item(item);
@@ -20,7 +29,8 @@ pub fn print(module: &Module, sources: &Sources) -> String {
 }
 
 struct Printer<'a> {
-    sources: &'a Sources,
+    /// Where places are looked up, if they are shown.
+    sources: Option<&'a Sources>,
     out: String,
     depth: usize,
 }
@@ -33,8 +43,11 @@ impl Printer<'_> {
     }
 
     fn placed(&mut self, span: Span, text: &str) {
-        let (line, column) = self.sources.file(span.file).line_col(span.lo);
-        self.line(&format!("{line}:{column} {text}"));
+        let place = self.sources.map_or_else(String::new, |sources| {
+            let (line, column) = sources.file(span.file).line_col(span.lo);
+            format!("{line}:{column} ")
+        });
+        self.line(&format!("{place}{text}"));
     }
 
     fn nested(&mut self, inside: impl FnOnce(&mut Self)) {

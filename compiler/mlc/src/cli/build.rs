@@ -61,6 +61,7 @@ enum Product {
 
 /// Compiles, links, and starts the product if asked to.
 pub fn execute(args: &Args, console: &mut Console) -> Result<(), Failure> {
+    console.json = args.source.options.json();
     args.later.refuse()?;
     let product = product(args)?;
     let mut session = Session::open(&args.source.file, args.source.options.options()?)?;

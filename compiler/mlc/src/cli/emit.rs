@@ -30,6 +30,7 @@ pub struct Args {
 
 /// Prints a stage.
 pub fn execute(args: &Args, console: &mut Console) -> Result<(), Failure> {
+    console.json = args.options.json();
     if args.prelude {
         return output::print(&prelude::text());
     }

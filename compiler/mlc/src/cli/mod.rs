@@ -6,6 +6,7 @@ mod build;
 mod check;
 mod emit;
 mod explain;
+mod fmt;
 mod options;
 mod run;
 mod test;
@@ -44,6 +45,8 @@ enum Command {
     Check(check::Args),
     /// Run the `test` blocks
     Test(test::Args),
+    /// Give source files the one style
+    Fmt(fmt::Args),
     /// Show a stage of the compilation as text
     Emit(emit::Args),
     /// Show the page of an error code
@@ -75,6 +78,7 @@ fn execute(command: Command) -> u8 {
         Command::Run(args) => run::execute(&args, &mut console),
         Command::Check(args) => check::execute(&args, &mut console),
         Command::Test(args) => test::execute(&args, &mut console),
+        Command::Fmt(args) => fmt::execute(&args, &mut console),
         Command::Emit(args) => emit::execute(&args, &mut console),
         Command::Explain(args) => explain::execute(&args),
         Command::Unsupported(command) => Err(command.failure()),

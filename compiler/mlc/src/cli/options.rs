@@ -2,7 +2,7 @@
 
 use crate::failure::Failure;
 use crate::session::Options;
-use clap::Args;
+use clap::{Args, ValueEnum};
 use std::path::PathBuf;
 
 /// FILE and how it is compiled.
@@ -26,9 +26,39 @@ pub struct Compile {
     /// Refuse to use more memory than this
     #[arg(long, value_name = "BYTES")]
     max_memory: Option<String>,
+    #[command(flatten)]
+    messages: Messages,
+}
+
+/// How diagnostics are shown.
+#[derive(Args, Debug)]
+pub struct Messages {
+    /// How diagnostics are shown
+    #[arg(long, value_enum, default_value_t = MessageFormat::Text)]
+    message_format: MessageFormat,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+enum MessageFormat {
+    /// For people
+    Text,
+    /// One JSON object a line
+    Json,
+}
+
+impl Messages {
+    /// Whether they are for editors.
+    pub fn json(&self) -> bool {
+        self.message_format == MessageFormat::Json
+    }
 }
 
 impl Compile {
+    /// Whether diagnostics are for editors.
+    pub fn json(&self) -> bool {
+        self.messages.json()
+    }
+
     /// # Errors
     /// Usage: a level or option that isn't there, a `-D` without a name.
     pub fn options(&self) -> Result<Options, Failure> {

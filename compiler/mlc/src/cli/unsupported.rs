@@ -15,8 +15,6 @@ pub struct Anything {
 /// The commands.
 #[derive(Debug, Subcommand)]
 pub enum Command {
-    /// One style, no options (not supported yet)
-    Fmt(Anything),
     /// Compare interpreter, JIT and AOT (not supported yet)
     Verify(Anything),
     /// ONNX to a readable source file (not supported yet)
@@ -27,7 +25,6 @@ impl Command {
     /// Why it doesn't run.
     pub fn failure(&self) -> Failure {
         Failure::not_supported(match self {
-            Command::Fmt(_) => "`mlc fmt`",
             Command::Verify(_) => "`mlc verify`",
             Command::Import(_) => "`mlc import`",
         })

@@ -14,6 +14,7 @@ mod token;
 
 pub use cut::cut;
 pub use headline::first_word;
+pub use token::{Kind, Lexer};
 
 /// Brackets may be nested this deep in a line, and braces in a file.
 pub const MAX_NESTING: usize = 200;
