@@ -1,7 +1,7 @@
 //! Diagnostics as users see them: each `ui/<area>/NAME.dl` is given to `mlc check`, and everything
 //! on stderr, with the exit status, must be what stands in `NAME.stderr`.
 //!
-//! A first line `# mlc: ARGS` gives other arguments: `# mlc: test`, `# mlc: check -D H=0`.
+//! Folders called `parts` have files that others import. A first line `# mlc: ARGS` gives other arguments: `# mlc: test`, `# mlc: check -D H=0`.
 
 #![expect(clippy::unwrap_used, reason = "test code: whatever is wrong panics")]
 
@@ -25,7 +25,8 @@ fn sources(folder: &Path) -> Vec<PathBuf> {
     paths.sort();
     let (folders, files): (Vec<PathBuf>, Vec<PathBuf>) = paths.into_iter().partition(|path| path.is_dir());
     let here = files.into_iter().filter(|path| path.extension().is_some_and(|extension| extension == "dl"));
-    here.chain(folders.iter().flat_map(|folder| sources(folder))).collect()
+    let folders = folders.iter().filter(|folder| !folder.ends_with("parts"));
+    here.chain(folders.flat_map(|folder| sources(folder))).collect()
 }
 
 fn check(path: &Path) -> Result<(), Failed> {

@@ -15,6 +15,7 @@
 
 use crate::digest::Digest;
 use crate::failure::{Failure, any_error};
+use crate::imports;
 use crate::meta::{self, About};
 use crate::prelude;
 use crate::source;
@@ -113,13 +114,18 @@ impl Session {
         &mut self.timings
     }
 
-    /// Names, sizes, gradients: the checked program.
+    /// Names, sizes, gradients: the checked program, with what it imports.
     ///
     /// # Errors
     /// Every mistake in it.
     pub fn resolve(&mut self) -> Result<Program, Failure> {
+        let imports = self.timings.time("read", || imports::load(&self.path, self.file, &mut self.sources));
+        if !imports.failures.is_empty() {
+            return Err(Failure::Diagnostics(imports.failures));
+        }
         let prelude = prelude::FILES.iter().map(|(name, text)| self.sources.add(name, text)).collect();
-        let request = Request { file: self.file, prelude, constants: self.options.defines.clone() };
+        let constants = self.options.defines.clone();
+        let request = Request { file: self.file, prelude, imports: imports.found, constants };
         let (program, mut diagnostics) = self.timings.time("resolve", || resolve(&request, &mut self.sources));
         match program {
             Some(program) if !any_error(&diagnostics) => {

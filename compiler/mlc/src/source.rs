@@ -12,16 +12,24 @@ use std::path::Path;
 /// Larger files are not even read.
 const LIMIT: u64 = MAX_FILE_BYTES as u64;
 
+/// The text of the program's source file.
+///
+/// # Errors
+/// As [`text`].
+pub fn read(path: &Path) -> Result<String, Failure> {
+    text(path).map_err(Failure::from)
+}
+
 /// The text of a source file.
 ///
 /// # Errors
 /// E0004 if it can't be read, E0005 if it isn't UTF-8, E0010 if it is too large.
-pub fn read(path: &Path) -> Result<String, Failure> {
+pub fn text(path: &Path) -> Result<String, Diagnostic> {
     let bytes = read_limited(path).map_err(|reason| cannot_read(path, &reason))?;
     if bytes.len() > MAX_FILE_BYTES {
-        return Err(too_large(path).into());
+        return Err(too_large(path));
     }
-    String::from_utf8(bytes).map_err(|error| not_utf8(path, error.as_bytes(), error.utf8_error().valid_up_to()).into())
+    String::from_utf8(bytes).map_err(|error| not_utf8(path, error.as_bytes(), error.utf8_error().valid_up_to()))
 }
 
 fn read_limited(path: &Path) -> Result<Vec<u8>, String> {

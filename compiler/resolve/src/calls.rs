@@ -108,17 +108,36 @@ impl<'a> Cx<'a> {
         let (layer, file) = (instance.layer, instance.file);
         match crate::instances::fn_of(layer, "forward") {
             Some(decl) => self.call_fn(decl, file, &Owner::Instance(id), args, site, None),
-            None => {
-                let name = &layer.name.text;
-                let error = Diagnostic::error(
-                    Code::E0122,
-                    site.callee,
-                    format!("`{name}` has no `forward`, so it cannot be called"),
-                )
-                .help("call one of its functions by name: `net.encode(x)`");
-                Err(self.tell(error))
-            }
+            None => Err(self.no_forward(id, site)),
         }
+    }
+
+    /// An instance is called that has no `forward`: its functions are named.
+    fn no_forward(&mut self, id: InstanceId, site: &CallSite) -> crate::report::Reported {
+        let instance = self.instance(id);
+        let layer = instance.layer;
+        if instance.bindings.contains_key("forward") {
+            return self.report.silent(); // its declaration could not be read
+        }
+        let fns: Vec<&str> = layer
+            .members
+            .iter()
+            .filter_map(|member| match member {
+                ast::Member::Fn(decl) => Some(&*decl.name.text),
+                _ => None,
+            })
+            .collect();
+        let title = format!("`{}` has no `forward`, so it cannot be called", layer.name.text);
+        let error = Diagnostic::error(Code::E0122, site.callee, title).also(layer.name.span, "declared here");
+        let named = |name: &&str| format!("`{}.{name}(…)`", site.name);
+        self.tell(match fns.as_slice() {
+            [] => error.help("give it one: `fn forward(x: f32[B, D]) -> f32[B, D] { … }`"),
+            [only] => error.help(format!("call its function by name: {}", named(only))),
+            several => {
+                let calls: Vec<String> = several.iter().map(named).collect();
+                error.help(format!("call one of its functions by name: {}", calls.join(", ")))
+            }
+        })
     }
 
     /// Calls a `fn`: its body is evaluated for this call.

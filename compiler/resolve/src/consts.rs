@@ -27,7 +27,9 @@ impl<'a> Cx<'a> {
     }
 
     fn make_constant(&mut self, decl: &'a ast::Const, file: FileId) -> R<Value<'a>> {
-        let expr = self.override_of(&decl.name.text).unwrap_or(&decl.value);
+        // `-D` replaces constants of the program's first file alone.
+        let given = if file == self.main { self.override_of(&decl.name.text) } else { None };
+        let expr = given.unwrap_or(&decl.value);
         let frame = self.new_frame(FrameKind::File, file);
         let (value, _) = self.with_entry(Entry::idle(), |cx| {
             cx.within(frame, |cx| {
@@ -66,11 +68,17 @@ impl<'a> Cx<'a> {
             .filter(|name| !self.overrides.used.contains(name))
             .collect();
         for name in unused {
-            let error = Diagnostic::error_without_place(
+            let mut error = Diagnostic::error_without_place(
                 Code::E0101,
                 format!("-D {name}: no constant or constructor argument is called so"),
-            )
-            .help("constants are given as `-D NAME=VALUE`, constructor arguments as `-D Model.ARG=VALUE`");
+            );
+            if let Some(file) = self.file_of_constant(&name) {
+                let file = &self.sources.file(file).name;
+                error =
+                    error.note(format!("`{name}` is a constant of `{file}`, which is imported; it keeps its value"));
+            }
+            let error =
+                error.help("constants are given as `-D NAME=VALUE`, constructor arguments as `-D Model.ARG=VALUE`");
             self.report.add_unplaced(error);
         }
     }

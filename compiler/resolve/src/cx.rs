@@ -132,6 +132,10 @@ pub(crate) struct Cx<'a> {
     pub sessions: crate::sessions::Sessions,
     pub consts: BTreeMap<(FileId, Arc<str>), ConstState<'a>>,
     pub overrides: Overrides<'a>,
+    /// The user's file that the others are imported by.
+    pub main: FileId,
+    /// The files behind the paths of imports.
+    pub imports: BTreeMap<Span, FileId>,
     pub every_state: crate::every::EveryState,
     pub checks: Vec<crate::program::Check>,
     file_scopes: BTreeMap<FileId, ScopeId>,
@@ -143,7 +147,13 @@ pub(crate) struct Cx<'a> {
 }
 
 impl<'a> Cx<'a> {
-    pub fn new(files: &'a Files<'a>, sources: &'a Sources, overrides: Overrides<'a>) -> Cx<'a> {
+    pub fn new(
+        files: &'a Files<'a>,
+        sources: &'a Sources,
+        overrides: Overrides<'a>,
+        main: FileId,
+        imports: BTreeMap<Span, FileId>,
+    ) -> Cx<'a> {
         Cx {
             files,
             sources,
@@ -158,6 +168,8 @@ impl<'a> Cx<'a> {
             sessions: crate::sessions::Sessions::default(),
             consts: BTreeMap::new(),
             overrides,
+            main,
+            imports,
             every_state: crate::every::EveryState::default(),
             checks: Vec::new(),
             file_scopes: BTreeMap::new(),

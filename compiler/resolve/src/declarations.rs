@@ -2,6 +2,7 @@
 
 use crate::cx::{Cx, Overrides};
 use crate::export::{Exported, is_exported};
+use crate::imports::Source;
 use crate::instances::Place;
 use crate::program::{Function, Program, Test, Train};
 use crate::train::Block;
@@ -28,10 +29,14 @@ impl<'a> Overrides<'a> {
 }
 
 impl<'a> Cx<'a> {
-    /// Resolves everything that a file declares.
-    pub fn program(&mut self, file: FileId, module: &'a ast::Module) -> Option<Program> {
-        self.refuse_unsupported(module);
-        self.evaluate_constants(file, module);
+    /// Resolves everything that the first of `sources` declares; the others are what it imports, and
+    /// give it layers, functions and optimizers.
+    pub fn program(&mut self, sources: &[Source<'a>]) -> Option<Program> {
+        let (&Source { file, module }, imported) = sources.split_first()?;
+        for source in sources {
+            self.refuse_unsupported(source.module);
+            self.evaluate_constants(source.file, source.module);
+        }
         let blocks = self.blocks(file, module);
         let mut functions = Vec::new();
         let mut not_exported = Vec::new();
@@ -49,7 +54,12 @@ impl<'a> Cx<'a> {
                 | ast::Item::Optimizer(_) => {}
             }
         }
-        self.check_names(file, module);
+        for source in imported {
+            self.imported_exports(source, &blocks, &mut functions);
+        }
+        for source in sources {
+            self.check_names(source.file, source.module);
+        }
         self.tell_unused_overrides();
         self.assemble(functions, not_exported, trains, tests)
     }
@@ -76,7 +86,6 @@ impl<'a> Cx<'a> {
     fn refuse_unsupported(&mut self, module: &'a ast::Module) {
         for item in &module.items {
             let _: Result<(), _> = match item {
-                ast::Item::Import(import) => self.unsupported(import.span, "`import`"),
                 ast::Item::Grad(grad) => self.unsupported(grad.span, "a custom `grad`"),
                 ast::Item::Extern(decl) => self.unsupported(decl.span, "`extern fn`"),
                 ast::Item::Fn(decl) => self.check_attrs(decl, "a function of a `model`"),
@@ -84,7 +93,11 @@ impl<'a> Cx<'a> {
                     self.check_layer_attrs(layer);
                     Ok(())
                 }
-                ast::Item::Const(_) | ast::Item::Optimizer(_) | ast::Item::Train(_) | ast::Item::Test(_) => Ok(()),
+                ast::Item::Import(_)
+                | ast::Item::Const(_)
+                | ast::Item::Optimizer(_)
+                | ast::Item::Train(_)
+                | ast::Item::Test(_) => Ok(()),
             };
         }
     }
@@ -172,14 +185,7 @@ impl<'a> Cx<'a> {
         functions: &mut Vec<Function>,
         not_exported: &mut Vec<(String, String)>,
     ) {
-        let decls: Vec<&'a ast::Fn> = layer
-            .members
-            .iter()
-            .filter_map(|member| match member {
-                ast::Member::Fn(decl) if layer.is_model && is_exported(decl) => Some(decl),
-                _ => None,
-            })
-            .collect();
+        let decls = exported_fns(layer);
         if decls.is_empty() {
             return;
         }
@@ -196,6 +202,17 @@ impl<'a> Cx<'a> {
         for exported in &exported {
             for decl in &decls {
                 functions.extend(self.export(exported, decl).ok());
+            }
+        }
+    }
+
+    /// The exported functions of imported models: those that train blocks make instances of.
+    fn imported_exports(&mut self, source: &Source<'a>, blocks: &[Block<'a>], functions: &mut Vec<Function>) {
+        for item in &source.module.items {
+            let ast::Item::Layer(layer) = item else { continue };
+            let decls = exported_fns(layer);
+            for exported in self.trained_instances(layer, blocks) {
+                functions.extend(decls.iter().filter_map(|decl| self.export(&exported, decl).ok()));
             }
         }
     }
@@ -225,4 +242,13 @@ impl<'a> Cx<'a> {
         let prefix = |name: String| if several { format!("{name}.") } else { String::new() };
         distinct.into_iter().map(|(instance, name, _)| Exported { instance, prefix: prefix(name) }).collect()
     }
+}
+
+/// The `@export` functions of a model.
+fn exported_fns(layer: &ast::Layer) -> Vec<&ast::Fn> {
+    let exported = |member| match member {
+        &ast::Member::Fn(ref decl) if layer.is_model && is_exported(decl) => Some(decl),
+        _ => None,
+    };
+    layer.members.iter().filter_map(exported).collect()
 }

@@ -160,6 +160,11 @@ impl<'a> Cx<'a> {
     }
 
     fn field(&mut self, base: &'a ast::Expr, name: &'a ast::Name) -> R<Value<'a>> {
+        if let ExprKind::Name(text) = &base.kind
+            && let Some(file) = self.file_alias(text, base.span)?
+        {
+            return self.item_of_file(file, name);
+        }
         let value = self.expr(base)?;
         let owner = self.sources.text(base.span).to_string();
         match value {

@@ -5,7 +5,7 @@
 //! known. What a name stands for while that happens is a `value::Value`; everything under way is in
 //! `cx::Cx`, and each other module adds methods for its job:
 //!
-//! - names and types: `scope`, `lookup`, `habits`, `names`, `types`, `matching`, `statics`, `sizes`, `axes`, `consts`
+//! - names and types: `scope`, `imports`, `lookup`, `habits`, `names`, `types`, `matching`, `statics`, `sizes`, `axes`, `consts`
 //! - code: `calls`, `arguments`, `params`, `exprs`, `stmts`, `number`, `literals`, `arith`,
 //!   `broadcasting`, `matmul`, `index`, `einsum`, `draws`, `builtins`
 //! - weights and states: `instances`, `weights`, `states`, `sessions`, `init`, `initialisers`
@@ -32,6 +32,7 @@ mod every;
 mod export;
 mod exprs;
 mod habits;
+mod imports;
 mod index;
 mod init;
 mod initialisers;
@@ -61,11 +62,13 @@ mod value;
 mod weights;
 
 use crate::cx::{Cx, Overrides};
+use crate::imports::Source;
 use crate::scope::{File, Files, Origin};
 use mlc_syntax::ast;
 use mlc_syntax::diag::{Diagnostic, Severity};
-use mlc_syntax::span::{FileId, Sources};
+use mlc_syntax::span::{FileId, Sources, Span};
 use program::Program;
+use std::collections::BTreeMap;
 
 /// The stack that the deepest allowed nesting needs, with room to spare, also without optimisation.
 const STACK_BYTES: usize = 256 << 20;
@@ -77,6 +80,9 @@ pub struct Request {
     pub file: FileId,
     /// The files of the prelude.
     pub prelude: Vec<FileId>,
+    /// What the imports of the user's file, and of the files they lead to, were found to be: the place
+    /// of the path, and the file.
+    pub imports: Vec<(Span, FileId)>,
     /// Values from the command line: `("D", "256")` for a constant, `("Model.V", "65")` for a
     /// constructor argument.
     pub constants: Vec<(String, String)>,
@@ -119,19 +125,30 @@ fn resolve_parsed(
         module
     };
     let user = parse(request.file);
+    let mut imported: Vec<FileId> = request.imports.iter().map(|(_, file)| *file).collect();
+    imported.sort_unstable();
+    imported.dedup();
+    imported.retain(|file| *file != request.file);
+    let imported: Vec<(FileId, ast::Module)> = imported.into_iter().map(|file| (file, parse(file))).collect();
     let prelude: Vec<ast::Module> = request.prelude.iter().map(|file| parse(*file)).collect();
     let given: Vec<ast::Module> = overrides.iter().map(|(_, file)| parse(*file)).collect();
     let mut files = Files::default();
     for (file, module) in request.prelude.iter().zip(&prelude) {
         files.add(File { id: *file, origin: Origin::Prelude, module }, &mut found);
     }
-    files.add(File { id: request.file, origin: Origin::User, module: &user }, &mut found);
-    let mut cx = Cx::new(&files, sources, Overrides::new(overrides, &given));
+    let mut modules = vec![Source { file: request.file, module: &user }];
+    modules.extend(imported.iter().map(|(file, module)| Source { file: *file, module }));
+    for source in &modules {
+        files.add(File { id: source.file, origin: Origin::User, module: source.module }, &mut found);
+    }
+    let places: BTreeMap<Span, FileId> = request.imports.iter().copied().collect();
+    imports::enter(&mut files, &modules, &places, sources, &mut found);
+    let mut cx = Cx::new(&files, sources, Overrides::new(overrides, &given), request.file, places);
     let broken = found.iter().any(|diagnostic| diagnostic.severity == Severity::Error);
     for diagnostic in found {
         cx.report.add(diagnostic);
     }
-    let program = cx.program(request.file, &user);
+    let program = cx.program(&modules);
     let clean = cx.report.is_clean() && !broken;
     let diagnostics = cx.report.finish();
     (program.filter(|_| clean), diagnostics)

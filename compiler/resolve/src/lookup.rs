@@ -29,6 +29,7 @@ impl<'a> Cx<'a> {
         let known = word
             || frame.locals.contains_key(text)
             || self.files.find(frame.file, text).is_some()
+            || self.files.alias(frame.file, text).is_some()
             || dtype_word(text).is_some()
             || builtins::find(text).is_some();
         if known { Ok(()) } else { Err(self.unknown_name(text, span)) }
@@ -40,6 +41,9 @@ impl<'a> Cx<'a> {
             return Ok(Some(value));
         }
         let file = self.top().file;
+        if self.files.alias(file, text).is_some() {
+            return Err(self.file_as_value(text, span));
+        }
         if let Some((item, home)) = self.files.find(file, text) {
             return self.item(item, home, text, span).map(Some);
         }
@@ -47,7 +51,7 @@ impl<'a> Cx<'a> {
     }
 
     /// Locals, the block around, members.
-    fn find_nearby(&mut self, text: &Arc<str>, span: Span) -> R<Option<Value<'a>>> {
+    pub fn find_nearby(&mut self, text: &Arc<str>, span: Span) -> R<Option<Value<'a>>> {
         let frame = self.top();
         let scope = frame.scope;
         if let Some(value) = frame.locals.get(text) {
@@ -117,7 +121,8 @@ impl<'a> Cx<'a> {
         self.report.silent()
     }
 
-    fn item(&mut self, item: Item<'a>, file: FileId, text: &Arc<str>, span: Span) -> R<Value<'a>> {
+    /// The value of a declaration.
+    pub fn item(&mut self, item: Item<'a>, file: FileId, text: &Arc<str>, span: Span) -> R<Value<'a>> {
         match item {
             Item::Const(decl) => {
                 let value = self.constant(decl, file, span)?;
@@ -176,6 +181,8 @@ impl<'a> Cx<'a> {
             return self.tell(error);
         }
         if let Some(advice) = habits::instead_of(text) {
+            error = error.help(advice);
+        } else if let Some(advice) = self.constant_elsewhere(text) {
             error = error.help(advice);
         } else if let Some(near) = self.nearest_name(text) {
             error = error.help(format!("did you mean `{near}`?"));

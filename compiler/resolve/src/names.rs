@@ -14,6 +14,8 @@ use std::sync::Arc;
 struct Names {
     known: BTreeSet<Arc<str>>,
     read: Vec<(Arc<str>, Span)>,
+    /// `f.NAME` where `f` is no known name: perhaps of an imported file.
+    fields: Vec<(Arc<str>, ast::Name)>,
 }
 
 impl<'a> Cx<'a> {
@@ -60,6 +62,11 @@ impl<'a> Cx<'a> {
             for (name, span) in &names.read {
                 let _ = cx.require_name(name, *span);
             }
+            for (base, name) in &names.fields {
+                if let (false, Some((other, _))) = (names.known.contains(base), cx.files.alias(file, base)) {
+                    let _ = cx.require_item(other, name);
+                }
+            }
         });
     }
 }
@@ -102,7 +109,7 @@ fn of_members(params: &[ast::Param], members: &[ast::Member]) -> Names {
 }
 
 fn of_fn(decl: &ast::Fn, surroundings: &Names) -> Names {
-    let mut names = Names { known: surroundings.known.clone(), read: Vec::new() };
+    let mut names = Names { known: surroundings.known.clone(), ..Names::default() };
     for param in &decl.params {
         names.param(param);
     }
@@ -217,7 +224,12 @@ impl Names {
                 self.expr(base);
                 indices.iter().for_each(|index| self.index(index));
             }
-            ExprKind::Field { base, .. } => self.expr(base),
+            ExprKind::Field { base, name } => {
+                if let ExprKind::Name(text) = &base.kind {
+                    self.fields.push((text.clone(), name.clone()));
+                }
+                self.expr(base);
+            }
             ExprKind::Unary { operand, .. } => self.expr(operand),
             ExprKind::Binary { left, right, .. } => {
                 self.expr(left);

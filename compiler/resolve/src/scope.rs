@@ -35,11 +35,16 @@ pub(crate) struct File<'a> {
     pub module: &'a ast::Module,
 }
 
-/// The top-level names of all files. The files of the prelude share one scope.
+/// The top-level names of all files. Each of the user's files has its own scope, with what it imports;
+/// the files of the prelude share one.
 #[derive(Debug, Default)]
 pub(crate) struct Files<'a> {
     pub list: Vec<File<'a>>,
-    user: Names<'a>,
+    own: BTreeMap<FileId, Names<'a>>,
+    /// What `import "file.dl"` brings into a file.
+    brought: BTreeMap<FileId, Names<'a>>,
+    /// What `import "file.dl" as f` brings into a file.
+    aliases: BTreeMap<FileId, BTreeMap<&'a str, (FileId, Span)>>,
     prelude: Names<'a>,
 }
 
@@ -47,11 +52,11 @@ impl<'a> Files<'a> {
     /// Takes in the declarations of a file; a name declared twice is reported.
     pub fn add(&mut self, file: File<'a>, found: &mut Vec<Diagnostic>) {
         let names = match file.origin {
-            Origin::User => &mut self.user,
+            Origin::User => self.own.entry(file.id).or_default(),
             Origin::Prelude => &mut self.prelude,
         };
-        for item in &file.module.items {
-            let Some((name, item)) = named(item) else { continue };
+        let lost = file.module.lost.iter().map(|name| (name, Item::Refused));
+        for (name, item) in file.module.items.iter().filter_map(named).chain(lost) {
             match names.get(&*name.text) {
                 Some((.., first)) => found.push(twice(name, *first)),
                 None => {
@@ -62,18 +67,45 @@ impl<'a> Files<'a> {
         self.list.push(file);
     }
 
+    /// Makes a declaration of another file visible in `file`.
+    pub fn bring(&mut self, file: FileId, name: &'a str, declared: (Item<'a>, FileId, Span)) {
+        self.brought.entry(file).or_default().insert(name, declared);
+    }
+
+    /// Names another file in `file`.
+    pub fn name_file(&mut self, file: FileId, alias: &'a ast::Name, other: FileId) {
+        self.aliases.entry(file).or_default().insert(&alias.text, (other, alias.span));
+    }
+
     /// Whose text a file is; what came from the command line is the user's.
     pub fn origin(&self, id: FileId) -> Origin {
         self.list.iter().find(|file| file.id == id).map_or(Origin::User, |file| file.origin)
     }
 
-    /// What `name` means at the top of `file`: the file's own, then the prelude's.
+    /// What `name` means at the top of `file`: the file's own, then what it imports, then the prelude's.
     pub fn find(&self, file: FileId, name: &str) -> Option<(Item<'a>, FileId)> {
-        let own = match self.origin(file) {
-            Origin::User => self.user.get(name),
-            Origin::Prelude => None,
-        };
-        own.or_else(|| self.prelude.get(name)).map(|(item, file, _)| (*item, *file))
+        self.visible(file, name).or_else(|| self.prelude.get(name).copied()).map(|(item, file, _)| (item, file))
+    }
+
+    /// What `name` means in one of the user's files, with the place of its declaration.
+    pub fn visible(&self, file: FileId, name: &str) -> Option<(Item<'a>, FileId, Span)> {
+        let look = |table: &BTreeMap<FileId, Names<'a>>| table.get(&file).and_then(|names| names.get(name)).copied();
+        look(&self.own).or_else(|| look(&self.brought))
+    }
+
+    /// The declarations of one of the user's files, by name.
+    pub fn declared(&self, file: FileId) -> Vec<(&'a str, (Item<'a>, FileId, Span))> {
+        self.own.get(&file).into_iter().flatten().map(|(name, declared)| (*name, *declared)).collect()
+    }
+
+    /// What one of the user's files declares under a name.
+    pub fn declared_as(&self, file: FileId, name: &str) -> Option<Item<'a>> {
+        self.own.get(&file)?.get(name).map(|(item, ..)| *item)
+    }
+
+    /// The file that is called `name` in `file`, and where it got that name.
+    pub fn alias(&self, file: FileId, name: &str) -> Option<(FileId, Span)> {
+        self.aliases.get(&file)?.get(name).copied()
     }
 
     /// What `name` means in the prelude.
@@ -83,11 +115,9 @@ impl<'a> Files<'a> {
 
     /// All names that can be seen from `file`, in a fixed order.
     pub fn names(&self, file: FileId) -> Vec<&'a str> {
-        let own = match self.origin(file) {
-            Origin::User => Some(self.user.keys().copied()),
-            Origin::Prelude => None,
-        };
-        own.into_iter().flatten().chain(self.prelude.keys().copied()).collect()
+        let own = self.own.get(&file).into_iter().chain(self.brought.get(&file)).flat_map(BTreeMap::keys);
+        let aliases = self.aliases.get(&file).into_iter().flat_map(BTreeMap::keys);
+        own.chain(aliases).chain(self.prelude.keys()).copied().collect()
     }
 }
 

@@ -18,6 +18,8 @@ pub struct Name {
 pub struct Module {
     /// In source order.
     pub items: Vec<Item>,
+    /// Names that declarations with an error in their first line were to declare.
+    pub lost: Vec<Name>,
 }
 
 /// A declaration at the top of a file.

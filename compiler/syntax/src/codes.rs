@@ -43,6 +43,7 @@ codes! {
     E0008 "arguments are named with `:`",
     E0009 "a part of the language that is not supported yet",
     E0010 "a source file is too large",
+    E0011 "files import each other in a circle",
     E0101 "unknown name",
     E0102 "a name is declared twice",
     E0103 "wrong arguments in a call",

@@ -66,7 +66,7 @@ pub fn outcome_with(name: &str, text: &str, constants: &[(&str, &str)]) -> Outco
     let file = sources.add(name, text);
     let prelude = PRELUDE.iter().map(|(name, text)| sources.add(name, text)).collect();
     let constants = constants.iter().map(|(name, value)| (name.to_string(), value.to_string())).collect();
-    let (program, diagnostics) = resolve(&Request { file, prelude, constants }, &mut sources);
+    let (program, diagnostics) = resolve(&Request { file, prelude, imports: Vec::new(), constants }, &mut sources);
     Outcome { program, diagnostics, sources }
 }
 

@@ -1,10 +1,10 @@
 //! Items, and the members of layers, optimizers and train blocks.
 
 use super::node::{Children, Node};
-use super::{Cx, exprs, stmts, types};
+use super::{Cx, exprs, lost, stmts, types};
 use crate::ast::{
-    Attr, Bind, Const, Every, Expr, Extern, Fn, Grad, Import, Item, Layer, Member, Optimizer, Param, Period, Step,
-    Tensor, Test, Train, Type,
+    Attr, Bind, Const, Every, Expr, Extern, Fn, Grad, Import, Item, Layer, Member, Module, Optimizer, Param, Period,
+    Step, Tensor, Test, Train, Type,
 };
 use crate::codes::Code;
 use crate::diag::Diagnostic;
@@ -15,8 +15,8 @@ use crate::span::Span;
 
 /// The items of a file. After a line that is none, lines without a block are passed over in silence
 /// up to the next that begins like an item: they are most likely what it was to contain.
-pub fn items(cx: &mut Cx, lines: &[Line]) -> Vec<Item> {
-    let mut items = Vec::new();
+pub fn items(cx: &mut Cx, lines: &[Line]) -> Module {
+    let mut module = Module::default();
     let mut lost = false;
     for line in lines {
         if lost && !line.broken && !starts_anew(cx, line) {
@@ -24,9 +24,12 @@ pub fn items(cx: &mut Cx, lines: &[Line]) -> Vec<Item> {
         }
         let item = item(cx, line);
         lost = item.is_none();
-        items.extend(item);
+        if lost {
+            module.lost.extend(lost::item(cx, line));
+        }
+        module.items.extend(item);
     }
-    items
+    module
 }
 
 fn starts_anew(cx: &Cx, line: &Line) -> bool {
@@ -206,6 +209,7 @@ fn member(cx: &mut Cx, container: Container, line: &Line, out: &mut Members) {
     let Some((first, rest)) = line.segments.split_first() else { return };
     let node = if line.broken { None } else { cx.read(Place::Member, first) };
     let Some(node) = node else {
+        out.members.extend(lost::member(cx, line));
         return read_blocks_of(cx, line, Place::Member);
     };
     report_stray_else(cx, rest);

@@ -5,6 +5,7 @@
 
 mod exprs;
 mod items;
+mod lost;
 mod node;
 mod stmts;
 mod types;
@@ -22,7 +23,7 @@ use pest::Parser;
 /// Builds the tree of a file.
 pub fn module(file: FileId, layout: &Layout, sink: &mut Sink) -> ast::Module {
     let mut cx = Cx { file, text: &layout.text, sink };
-    ast::Module { items: items::items(&mut cx, &layout.lines) }
+    items::items(&mut cx, &layout.lines)
 }
 
 /// What every builder needs.

@@ -1,7 +1,7 @@
 //! Statements and blocks.
 
 use super::node::{Children, Node};
-use super::{Cx, exprs, items, types};
+use super::{Cx, exprs, items, lost, types};
 use crate::ast::{Attr, BinaryOp, Block, Expr, ExprKind, Name, Scan, Stmt, StmtKind};
 use crate::codes::Code;
 use crate::diag::Diagnostic;
@@ -22,7 +22,7 @@ fn statement(cx: &mut Cx, line: &Line) -> Option<Stmt> {
     let node = if line.broken { None } else { cx.read(Place::Statement, first) };
     let Some(node) = node else {
         items::read_blocks_of(cx, line, Place::Statement);
-        return None;
+        return lost::statement(cx, line);
     };
     let form = node.child();
     if form.rule() == Rule::if_head {
