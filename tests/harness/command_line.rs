@@ -37,7 +37,7 @@ fn refused_by_name() {
     usage(&["build", &cnn, "--threads", "none"], &["--threads", "not supported yet"]);
     usage(&["build", &cnn, "--linker", "wild"], &["--linker", "not supported yet"]);
     usage(&["check", &cnn, "--max-memory", "1000"], &["--max-memory", "not supported yet"]);
-    for command in ["fmt", "verify", "import"] {
+    for command in ["verify", "import"] {
         usage(&[command, &cnn, "--any", "-o", "x"], &[command, "not supported yet"]);
     }
     usage(&["fly"], &["fly"]);
