@@ -58,7 +58,7 @@ fn main() {
             .iter()
             .map(|slot| match slot {
                 Slot::Size(dim) => dim.eval(&sizes).unwrap_or(0) as u64,
-                Slot::Ptr(loc) => match loc {
+                Slot::Ptr(place) => match &place.loc {
                     Loc::Arg(n) => args[*n as usize].as_mut_ptr() as u64,
                     Loc::Result(_) => result.as_mut_ptr() as u64,
                     Loc::Global(n) => globals[*n as usize].as_mut_ptr() as u64,

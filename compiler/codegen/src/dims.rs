@@ -41,6 +41,16 @@ impl DimCx {
         value
     }
 
+    /// How much is known: for [`DimCx::forget_beyond`].
+    pub(crate) fn known(&self) -> BTreeMap<Dim, Value> {
+        self.known.clone()
+    }
+
+    /// Forgets what was emitted in blocks that don't dominate those to come.
+    pub(crate) fn forget_beyond(&mut self, known: BTreeMap<Dim, Value>) {
+        self.known = known;
+    }
+
     /// Whether any number since the last call went beyond `i64`: an `i8`, or `None` if none could.
     pub(crate) fn take_overflow(&mut self) -> Option<Value> {
         self.noted.take()

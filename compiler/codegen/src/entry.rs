@@ -4,13 +4,17 @@
 //! (control flow gains nothing from a higher one), calls kernels directly, and hands one to
 //! `EntryCx::parallel_for` where there is a pool and the work is worth it.
 
+mod frame;
+mod looped;
+mod place;
+
 use crate::dims::{DimCx, Overflow};
 use crate::emit::kernel_signature;
 use crate::error::bug;
 use cranelift_codegen::ir::condcodes::IntCC;
 use cranelift_codegen::ir::{
     AbiParam, ExtFuncData, ExternalName, FuncRef, Function, InstBuilder, MemFlagsData, SigRef, Signature, StackSlot,
-    StackSlotData, StackSlotKind, UserExternalName, UserFuncName, Value, types as clif,
+    UserExternalName, UserFuncName, Value, types as clif,
 };
 use cranelift_codegen::isa::{CallConv, TargetFrontendConfig};
 use cranelift_frontend::{FunctionBuilder, FunctionBuilderContext};
@@ -18,9 +22,9 @@ use cranelift_module::FuncId;
 use mlc_ir::dim::Dim;
 use mlc_ir::graph::{Relation, SizeCheck};
 use mlc_ir::ty::DType;
-use mlc_kernel::program::{EntryCode, Loc, PARALLEL_WORK, Slot, Step};
+use mlc_kernel::program::{EntryCode, PARALLEL_WORK, Place, Slot, Step};
 use mlc_rt_core::abi::{SCRATCH_BYTES, Status, entry_cx};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
 
 /// The signature of [`mlc_rt_core::abi::EntryFn`].
 pub(crate) fn entry_signature(call_conv: CallConv) -> Signature {
@@ -52,31 +56,21 @@ pub(crate) fn entry_function(
     b.append_block_params_for_function_params(start);
     b.switch_to_block(start);
     let &[cx] = b.block_params(start) else { bug("an entry has one parameter") };
-    let frame = frame_slot(&mut b, entry);
+    let frame = frame::slot(&mut b, &entry.steps);
     let parallel_for = b.import_signature(parallel_for_signature(call_conv));
     let kernel = b.import_signature(kernel_signature(call_conv));
     let sizes = b.ins().load(clif::I64, constant_load(), cx, entry_cx::SIZES);
     let dims = DimCx::new(sizes, Overflow::Wrap);
     let refs = BTreeMap::new();
-    let mut cx = EntryEmit { b, cx, sizes, dims, frame, kernels, refs, kernel, parallel_for, config };
+    let (shared_words, frames, positions) = (frame::shared_words(&entry.steps), VecDeque::new(), Vec::new());
+    let mut cx =
+        EntryEmit { b, cx, sizes, dims, frame, shared_words, frames, positions, kernels, refs, kernel, parallel_for, config };
     cx.checks(&entry.checks);
-    for step in &entry.steps {
-        cx.step(step);
-    }
+    cx.steps(&entry.steps);
     cx.return_status(Status::Ok);
     cx.b.seal_all_blocks();
     cx.b.finalize(config);
     function
-}
-
-/// One slot on the stack for all frames: a kernel is done with its frame when the call returns.
-fn frame_slot(b: &mut FunctionBuilder<'_>, entry: &EntryCode) -> StackSlot {
-    let words = entry.steps.iter().map(|step| match step {
-        Step::Run { frame, .. } => frame.len(),
-        Step::Fault { .. } | Step::Copy { .. } | Step::Absent => 0,
-    });
-    let Ok(bytes) = u32::try_from(words.max().unwrap_or(0) * 8) else { bug("a frame beyond 4 GiB") };
-    b.create_sized_stack_slot(StackSlotData::new(StackSlotKind::ExplicitSlot, bytes, 3))
 }
 
 /// Of fields and arrays of the context that nothing writes during a call.
@@ -94,7 +88,14 @@ struct EntryEmit<'a> {
     cx: Value,
     sizes: Value,
     dims: DimCx,
+    /// One slot on the stack for all frames.
     frame: StackSlot,
+    /// Words at its start for the frames of kernels outside of loops.
+    shared_words: usize,
+    /// Where the frames of the kernels in the loop at hand are, in order.
+    frames: VecDeque<i32>,
+    /// Of the loops around, outermost first.
+    positions: Vec<Value>,
     kernels: &'a [FuncId],
     refs: BTreeMap<usize, FuncRef>,
     kernel: SigRef,
@@ -137,43 +138,39 @@ impl EntryEmit<'_> {
         self.b.ins().bor(below_one, inexact)
     }
 
+    fn steps(&mut self, steps: &[Step]) {
+        for step in steps {
+            self.step(step);
+        }
+    }
+
     fn step(&mut self, step: &Step) {
         match step {
             Step::Run { kernel, frame, tiles, work } => self.run(*kernel, frame, tiles, work),
-            Step::Fault { index, first_bad, indices } => self.fault(*index, *first_bad, *indices),
-            Step::Copy { from, to, bytes } => self.copy(*from, *to, bytes),
+            Step::Fault { index, first_bad, indices } => self.fault(*index, first_bad, indices.as_ref()),
+            Step::Copy { from, to, bytes } => self.copy(from, to, bytes),
+            Step::Loop(looped) => self.looped(looped),
             Step::Absent => self.leave_absent(),
         }
     }
 
     fn run(&mut self, kernel: usize, frame: &[Slot], tiles: &Dim, work: &Dim) {
-        self.fill_frame(frame);
+        let frame = self.fill_frame(frame);
         let serial_only = tiles.is(1) || work.as_const().is_some_and(|work| work < PARALLEL_WORK);
         let tiles = self.dims.emit(&mut self.b, tiles);
         if serial_only {
-            return self.run_serial(kernel, tiles);
+            return self.run_serial(kernel, frame, tiles);
         }
         let (parallel, serial, done) = (self.b.create_block(), self.b.create_block(), self.b.create_block());
         let worth_it = self.is_worth_splitting(tiles, work);
         self.b.ins().brif(worth_it, parallel, &[], serial, &[]);
         self.b.switch_to_block(parallel);
-        self.run_parallel(kernel, tiles);
+        self.run_parallel(kernel, frame, tiles);
         self.b.ins().jump(done, &[]);
         self.b.switch_to_block(serial);
-        self.run_serial(kernel, tiles);
+        self.run_serial(kernel, frame, tiles);
         self.b.ins().jump(done, &[]);
         self.b.switch_to_block(done);
-    }
-
-    fn fill_frame(&mut self, frame: &[Slot]) {
-        for (word, slot) in frame.iter().enumerate() {
-            let value = match slot {
-                Slot::Ptr(loc) => self.address(*loc),
-                Slot::Size(dim) => self.dims.emit(&mut self.b, dim),
-            };
-            let Ok(offset) = i32::try_from(word * 8) else { bug("a frame beyond 2 GiB") };
-            self.b.ins().stack_store(clif::I64, value, self.frame, offset);
-        }
     }
 
     /// Whether there is a pool, more than one tile, and enough work.
@@ -188,20 +185,20 @@ impl EntryEmit<'_> {
     }
 
     /// A kernel takes an empty range of tiles, so 0 needs no test.
-    fn run_serial(&mut self, kernel: usize, tiles: Value) {
+    fn run_serial(&mut self, kernel: usize, frame: i32, tiles: Value) {
         let callee = self.kernel_ref(kernel);
-        let frame = self.b.ins().stack_addr(clif::I64, self.frame, 0);
+        let frame = self.b.ins().stack_addr(clif::I64, self.frame, frame);
         let scratch = self.field(entry_cx::SCRATCH);
         let zero = self.b.ins().iconst(clif::I64, 0);
         self.b.ins().call(callee, &[frame, scratch, zero, tiles]);
     }
 
-    fn run_parallel(&mut self, kernel: usize, tiles: Value) {
+    fn run_parallel(&mut self, kernel: usize, frame: i32, tiles: Value) {
         let callee = self.kernel_ref(kernel);
         let parallel_for = self.field(entry_cx::PARALLEL_FOR);
         let pool = self.field(entry_cx::POOL);
         let kernel = self.b.ins().func_addr(clif::I64, callee);
-        let frame = self.b.ins().stack_addr(clif::I64, self.frame, 0);
+        let frame = self.b.ins().stack_addr(clif::I64, self.frame, frame);
         let scratch = self.field(entry_cx::SCRATCH);
         let stride = self.b.ins().iconst(clif::I64, SCRATCH_BYTES as i64);
         let args = [pool, kernel, frame, scratch, stride, tiles];
@@ -222,7 +219,7 @@ impl EntryEmit<'_> {
         declared
     }
 
-    fn fault(&mut self, index: u32, first_bad: Loc, indices: Option<(Loc, DType)>) {
+    fn fault(&mut self, index: u32, first_bad: &Place, indices: Option<&(Place, DType)>) {
         let first_bad = self.address(first_bad);
         let element = self.b.ins().load(clif::I32, access(), first_bad, 0);
         let found = self.b.ins().icmp_imm_s(IntCC::NotEqual, element, i64::from(i32::MAX));
@@ -231,7 +228,7 @@ impl EntryEmit<'_> {
             let element = cx.b.ins().sextend(clif::I64, element);
             cx.b.ins().store(access(), element, cx.cx, entry_cx::FAULT_ELEMENT);
             let value = match indices {
-                Some((indices, dtype)) => cx.index_value(indices, element, dtype),
+                Some((indices, dtype)) => cx.index_value(indices, element, *dtype),
                 None => element,
             };
             cx.b.ins().store(access(), value, cx.cx, entry_cx::FAULT_VALUE);
@@ -239,7 +236,7 @@ impl EntryEmit<'_> {
         });
     }
 
-    fn index_value(&mut self, indices: Loc, element: Value, dtype: DType) -> Value {
+    fn index_value(&mut self, indices: &Place, element: Value, dtype: DType) -> Value {
         let indices = self.address(indices);
         let offset = self.b.ins().imul_imm_s(element, dtype.bytes());
         let place = self.b.ins().iadd(indices, offset);
@@ -251,38 +248,10 @@ impl EntryEmit<'_> {
     }
 
     /// By `memmove`: a state copied onto itself is legal.
-    fn copy(&mut self, from: Loc, to: Loc, bytes: &Dim) {
+    fn copy(&mut self, from: &Place, to: &Place, bytes: &Dim) {
         let (from, to) = (self.address(from), self.address(to));
         let bytes = self.dims.emit(&mut self.b, bytes);
         self.b.call_memmove(self.config, to, from, bytes);
-    }
-
-    fn address(&mut self, loc: Loc) -> Value {
-        match loc {
-            Loc::Arg(n) => self.element(entry_cx::ARGS, n),
-            Loc::Result(n) => self.element(entry_cx::RESULTS, n),
-            Loc::Global(n) => self.element(entry_cx::GLOBALS, n),
-            Loc::Arena(n) => {
-                let arena = self.field(entry_cx::ARENA);
-                let offset = self.element(entry_cx::OFFSETS, n);
-                self.b.ins().iadd(arena, offset)
-            }
-            Loc::Seed => self.b.ins().iadd_imm_s(self.cx, i64::from(entry_cx::SEED)),
-            Loc::Step => self.b.ins().iadd_imm_s(self.cx, i64::from(entry_cx::STEP)),
-            Loc::Epoch => self.b.ins().iadd_imm_s(self.cx, i64::from(entry_cx::EPOCH)),
-            Loc::TotalSteps => self.b.ins().iadd_imm_s(self.cx, i64::from(entry_cx::TOTAL_STEPS)),
-        }
-    }
-
-    /// Element `n` of the array that a field of the context points to.
-    fn element(&mut self, field: i32, n: u32) -> Value {
-        let array = self.field(field);
-        let Ok(offset) = i32::try_from(i64::from(n) * 8) else { bug("too many buffers") };
-        self.b.ins().load(clif::I64, constant_load(), array, offset)
-    }
-
-    fn field(&mut self, offset: i32) -> Value {
-        self.b.ins().load(clif::I64, constant_load(), self.cx, offset)
     }
 
     fn report(&mut self, field: i32, number: i64) {

@@ -48,6 +48,7 @@ fn empty_module(compiler: &Compiler<'_>) -> Result<JITModule, CodegenError> {
     let mut builder = JITBuilder::with_isa(compiler.base_isa(), Box::new(libcall_name));
     builder.memory_provider(Box::new(memory));
     builder.symbol("memmove", memmove as *const u8);
+    builder.symbol("memset", memset as *const u8);
     // Without this an unknown name would be looked for in the whole process.
     builder.symbol_lookup_fn(Box::new(|name| bug(&format!("compiled code refers to `{name}`"))));
     Ok(JITModule::new(builder))
@@ -67,6 +68,7 @@ pub(crate) fn libcall_name(call: LibCall) -> String {
 
 unsafe extern "C" {
     fn memmove(to: *mut c_void, from: *const c_void, bytes: usize) -> *mut c_void;
+    fn memset(to: *mut c_void, byte: i32, bytes: usize) -> *mut c_void;
 }
 
 impl JitProgram {

@@ -5,7 +5,7 @@
 //! set of its level (`module`); and the bytes are put, in a fixed order, into a JIT's memory
 //! (`jit`) or an object file (`object`). The same program gives the same bytes.
 //!
-//! Kernels are leaf functions without relocations. Entries call kernels, `parallel_for` and `memmove`,
+//! Kernels are leaf functions without relocations. Entries call kernels, `parallel_for`, `memmove` and `memset`,
 //! nothing else. Whatever goes wrong here but a refused target, an oversized file or a lack of memory
 //! is a bug of the compiler and ends in [`mlc_ir::internal_error`].
 //!

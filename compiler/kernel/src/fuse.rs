@@ -19,6 +19,8 @@ use std::collections::{BTreeMap, BTreeSet};
 pub struct Fusion {
     /// In topological order.
     pub groups: Vec<Group>,
+    /// Live nodes that own regions.
+    pub loops: Vec<NodeId>,
     /// Index form of each live node.
     pub definitions: Vec<Option<Definition>>,
     /// Nodes that were not fused with their only consumer, and why: for `--stage fused`.
@@ -57,6 +59,8 @@ const REPEATED: u32 = 4;
 enum Home {
     Dead,
     Alias,
+    /// Reads its operands from memory and writes its results there.
+    Region,
     /// Inlined wherever it is used.
     Everywhere,
     /// A member of these groups; repeated if more than one. The depth counts repeated consumers.
@@ -104,6 +108,7 @@ struct Walk<'a> {
     /// Values that must be in memory.
     stored: Vec<bool>,
     groups: Vec<Group>,
+    loops: Vec<NodeId>,
     refusals: Vec<(NodeId, &'static str)>,
 }
 
@@ -121,6 +126,7 @@ impl<'a> Walk<'a> {
             uses: vec![Vec::new(); region.values.len()],
             stored,
             groups: Vec::new(),
+            loops: Vec::new(),
             refusals: Vec::new(),
         }
     }
@@ -132,9 +138,7 @@ impl<'a> Walk<'a> {
         if !live && !is_result {
             return;
         }
-        let Some(primitive) = node.op.primitive() else {
-            mlc_ir::internal_error("fuse", "a region op has no index form")
-        };
+        let Some(primitive) = node.op.primitive() else { return self.place_region(id) };
         let args: Vec<&Type> = node.args.iter().map(|v| self.region.ty(*v)).collect();
         let results: Vec<&Type> = node.results.iter().map(|v| self.region.ty(*v)).collect();
         let definition = primitive.lower(&args, &results);
@@ -157,6 +161,16 @@ impl<'a> Walk<'a> {
             Definition::Order { .. } => self.new_group(id, Some(id)),
         };
         self.definitions[id.index()] = Some(definition);
+    }
+
+    fn place_region(&mut self, id: NodeId) {
+        let node = &self.region.nodes[id.index()];
+        for (position, arg) in node.args.iter().enumerate() {
+            self.uses[arg.index()].push((id, position));
+            self.stored[storage(self.region, *arg).index()] = true;
+        }
+        self.homes[id.index()] = Home::Region;
+        self.loops.push(id);
     }
 
     /// The groups that use a value, each with the role the value has there; `None` if something
@@ -300,9 +314,21 @@ impl<'a> Walk<'a> {
     }
 
     fn finish(self) -> Fusion {
-        let mut groups = self.groups;
-        groups.sort_by_key(|group| group.roots.iter().map(|root| root.0).max());
-        Fusion { groups, definitions: self.definitions, refusals: self.refusals }
+        let (region, mut groups, mut loops) = (self.region, self.groups, self.loops);
+        groups.sort_by_key(|group| group.place(region));
+        loops.sort_unstable();
+        Fusion { groups, loops, definitions: self.definitions, refusals: self.refusals }
+    }
+}
+
+impl Group {
+    /// The last node whose value it stores: it runs in that node's place.
+    pub fn place(&self, region: &Region) -> Option<NodeId> {
+        let node = |root: &Value| match region.values[root.index()].def {
+            Def::Node(node, _) => Some(node),
+            Def::Param(_) => None,
+        };
+        self.roots.iter().filter_map(node).max()
     }
 }
 

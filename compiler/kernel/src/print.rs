@@ -1,11 +1,14 @@
 //! Text of fused groups, nests, trees and plans, for `mlc emit`. Deterministic; places in the source
 //! stand behind `#`.
 
+mod plan;
+
+pub use plan::plan_stage_text;
+
 use crate::expr::{Address, Expr, Index};
 use crate::fuse::Role;
-use crate::lower::{KernelInfo, LoweredProgram};
+use crate::lower::{Fused, KernelInfo, LoweredProgram};
 use crate::nest::{Nest, ReducePlan, Reduction, Source};
-use crate::program::{EntryCode, Loc, Plan, Slot, Step};
 use crate::schedule::Schedule;
 use crate::tree::{How, Stmt, Tree};
 use mlc_ir::dim::Dim;
@@ -17,13 +20,24 @@ use std::sync::Arc;
 /// Names of the size symbols.
 type Names<'a> = &'a [Arc<str>];
 
-/// Groups of an entry: what each stores, which ops are in it, and what was not fused and why.
-pub fn fused_text(graph: &Graph, lowered: &LoweredProgram, entry: usize) -> String {
-    let region = graph.region(graph.entries[entry].region);
-    let fusion = &lowered.fusions[entry];
+/// Groups of an entry and of its loops' bodies: what each stores, which ops are in it, and what was not
+/// fused and why.
+pub fn fused_text(lowered: &LoweredProgram, entry: usize) -> String {
+    let graph = &lowered.graph;
+    let mut text = format!("entry {}\n", graph.entries[entry].name);
+    for (number, fused) in lowered.fusions[entry].iter().enumerate() {
+        if number > 0 {
+            let _ = writeln!(text, "  body {number}: {}", graph.region(fused.region).name);
+        }
+        groups_text(graph, fused, &mut text);
+    }
+    text
+}
+
+fn groups_text(graph: &Graph, fused: &Fused, text: &mut String) {
+    let (region, fusion) = (graph.region(fused.region), &fused.fusion);
     let op =
         |node: mlc_ir::graph::NodeId| region.nodes[node.index()].op.primitive().map_or("region", |p| p.info().name);
-    let mut text = format!("entry {}\n", graph.entries[entry].name);
     for (number, group) in fusion.groups.iter().enumerate() {
         let roots: Vec<String> =
             group.roots.iter().map(|v| format!("%{}: {}", v.0, region.ty(*v).display(&graph.symbols))).collect();
@@ -43,7 +57,6 @@ pub fn fused_text(graph: &Graph, lowered: &LoweredProgram, entry: usize) -> Stri
         let span = place(graph, region.nodes[node.index()].span);
         let _ = writeln!(text, "  not fused: {}, {reason}{span}", op(*node));
     }
-    text
 }
 
 fn place(graph: &Graph, span: SpanId) -> String {
@@ -145,71 +158,6 @@ pub fn tree_text(graph: &Graph, tree: &Tree) -> String {
         printer.stmts(&part.body, 2, &mut text);
     }
     text
-}
-
-/// Steps and buffers of an entry.
-pub fn plan_stage_text(graph: &Graph, lowered: &LoweredProgram, entry: usize) -> String {
-    let code = &lowered.program.entries[entry];
-    let printer = Printer { names: &graph.symbols, buffers: Vec::new() };
-    let mut text = format!("entry {}\n  {}\n", code.name, code.plan.formula(&graph.symbols));
-    buffers_text(&code.plan, &printer, &mut text);
-    let kernels = lowered.kernels.iter().filter(|info| info.entry == entry);
-    let mut spans = kernels.map(|info| places(graph, &info.nest.spans));
-    steps_text(lowered, code, &printer, &mut spans, &mut text);
-    text
-}
-
-fn buffers_text(plan: &Plan, printer: &Printer<'_>, text: &mut String) {
-    for (number, buffer) in plan.buffers.iter().enumerate() {
-        let below: Vec<String> = buffer.below.iter().map(|b| format!("a{b}")).collect();
-        let above = if below.is_empty() { String::new() } else { format!(" above {}", below.join(", ")) };
-        let _ = writeln!(text, "  a{number} {}: {} bytes{above}", buffer.name, printer.dim(&buffer.bytes));
-    }
-}
-
-/// The steps, with the source places of each kernel step in turn.
-fn steps_text(
-    lowered: &LoweredProgram,
-    code: &EntryCode,
-    printer: &Printer<'_>,
-    spans: &mut dyn Iterator<Item = String>,
-    text: &mut String,
-) {
-    for step in &code.steps {
-        let line = match step {
-            Step::Run { kernel, frame, tiles, .. } => {
-                let words: Vec<String> = frame
-                    .iter()
-                    .map(|slot| match slot {
-                        Slot::Ptr(at) => loc(*at),
-                        Slot::Size(dim) => printer.dim(dim),
-                    })
-                    .collect();
-                let name = &lowered.program.kernels[*kernel].name;
-                let places = spans.next().unwrap_or_default();
-                format!("run k{kernel} {name}({}) over {} tiles{places}", words.join(", "), printer.dim(tiles))
-            }
-            Step::Fault { index, first_bad, .. } => format!("fault {index} at {}", loc(*first_bad)),
-            Step::Absent => "left out".to_string(),
-            Step::Copy { from, to, bytes } => {
-                format!("copy {} to {}, {} bytes", loc(*from), loc(*to), printer.dim(bytes))
-            }
-        };
-        let _ = writeln!(text, "  {line}");
-    }
-}
-
-fn loc(loc: Loc) -> String {
-    match loc {
-        Loc::Arg(n) => format!("arg{n}"),
-        Loc::Result(n) => format!("result{n}"),
-        Loc::Global(n) => format!("global{n}"),
-        Loc::Arena(n) => format!("a{n}"),
-        Loc::Seed => "seed".to_string(),
-        Loc::Step => "step".to_string(),
-        Loc::Epoch => "epoch".to_string(),
-        Loc::TotalSteps => "total_steps".to_string(),
-    }
 }
 
 struct Printer<'a> {

@@ -69,13 +69,113 @@ pub enum Loc {
     TotalSteps,
 }
 
+/// An address: a buffer's, or that of a part of it.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct Place {
+    /// The buffer.
+    pub loc: Loc,
+    /// Added to its address.
+    pub steps: Vec<Stride>,
+}
+
+/// `index · bytes`
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct Stride {
+    /// Known when the program runs.
+    pub index: RunIndex,
+    /// Of one step.
+    pub bytes: Dim,
+}
+
+/// An index that is known when the program runs.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub enum RunIndex {
+    /// The position of a loop around; 0 is the outermost.
+    Loop(u32),
+    /// An i64 in memory, clamped into `0..=last`.
+    Word {
+        /// Where.
+        at: Box<Place>,
+        /// The greatest.
+        last: Dim,
+    },
+}
+
+impl From<Loc> for Place {
+    fn from(loc: Loc) -> Place {
+        Place { loc, steps: Vec::new() }
+    }
+}
+
+impl Place {
+    /// Further on.
+    pub fn plus(mut self, index: RunIndex, bytes: Dim) -> Place {
+        self.steps.push(Stride { index, bytes });
+        self
+    }
+}
+
 /// One word of a kernel's frame.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub enum Slot {
     /// The address of a buffer.
-    Ptr(Loc),
+    Ptr(Place),
     /// A size.
     Size(Dim),
+}
+
+/// How often a loop runs.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Trip {
+    /// So often.
+    Exact(Dim),
+    /// As the i64 at `count` says, clamped into `0..=bound`. It is read before the first iteration.
+    UpTo {
+        /// At most so often.
+        bound: Dim,
+        /// Where the number is.
+        count: Place,
+    },
+}
+
+/// A loop: runs `body` for each position. Copies into carries stand before it and at the end of the body.
+#[derive(Clone, Debug)]
+pub struct Loop {
+    /// How often.
+    pub trip: Trip,
+    /// From the last position down to 0.
+    pub rev: bool,
+    /// Where the position (i64) is written before each iteration, if anything reads it.
+    pub position: Option<Place>,
+    /// A bool that ends the loop after the iteration that makes it true. It is read before the
+    /// body's last [`Loop::turn`] steps, which may overwrite it.
+    pub stop: Option<Place>,
+    /// The steps of one iteration.
+    pub body: Vec<Step>,
+    /// Copies that end each iteration.
+    pub turn: Vec<Step>,
+    /// Where the number of iterations (i64) is written at the end.
+    pub count: Option<Place>,
+    /// Stacks whose rows from the number of iterations on are filled with zeros at the end.
+    pub rest: Vec<Rest>,
+}
+
+/// The rows of a stack that no iteration wrote.
+#[derive(Clone, Debug)]
+pub struct Rest {
+    /// The stack.
+    pub stack: Place,
+    /// Bytes of a row.
+    pub row: Dim,
+}
+
+impl Trip {
+    /// The number of rows of stacks.
+    pub fn bound(&self) -> &Dim {
+        match self {
+            Trip::Exact(bound) | Trip::UpTo { bound, .. } => bound,
+        }
+    }
 }
 
 /// One step of an entry.
@@ -97,22 +197,24 @@ pub enum Step {
         /// Number of the fault in the entry.
         index: u32,
         /// The row-major number of the first bad element.
-        first_bad: Loc,
+        first_bad: Place,
         /// The index tensor and its dtype (i32 or i64), to report the value; absent where the index is
         /// computed and not kept: then the element's number is reported as the value.
-        indices: Option<(Loc, DType)>,
+        indices: Option<(Place, DType)>,
     },
     /// Ends the call with `Status::Absent`: the entry was left out ([`EntryCode::absent`]).
     Absent,
     /// Copies bytes.
     Copy {
         /// From.
-        from: Loc,
+        from: Place,
         /// To.
-        to: Loc,
+        to: Place,
         /// How many.
         bytes: Dim,
     },
+    /// Runs steps several times.
+    Loop(Box<Loop>),
 }
 
 /// Work from which a kernel is split over the pool: about 20 µs.

@@ -3,7 +3,7 @@
 //! The arena and all results start out filled with signalling NaN, and every access is checked.
 
 use crate::interp::{self, Rounding, Word};
-use crate::program::{Loc, Program, Slot, Step};
+use crate::program::{Loc, Loop, Place, Program, RunIndex, Slot, Step, Trip};
 use mlc_ir::dim::SizeError;
 use mlc_ir::graph::Relation;
 
@@ -97,57 +97,159 @@ fn try_run(
     poison(&mut arena);
     buffers.push(arena);
     buffers.extend(memory.scalars.iter().map(|v| v.to_le_bytes().to_vec()));
-    let place = |loc: Loc| -> (usize, i64) {
-        let globals = starts[0] + starts[1];
-        let arena = globals + starts[2];
+    let mut machine = Machine { program, sizes, order, offsets, starts, buffers, positions: Vec::new() };
+    let outcome = machine.steps(&code.steps)?.unwrap_or(Outcome::Done);
+    let buffers = machine.buffers;
+    memory.globals = buffers[starts[0] + starts[1]..starts[0] + starts[1] + starts[2]].to_vec();
+    memory.results = buffers[starts[0]..starts[0] + starts[1]].to_vec();
+    memory.args = buffers[..starts[0]].to_vec();
+    Ok(outcome)
+}
+
+/// A call under way.
+struct Machine<'a> {
+    program: &'a Program,
+    sizes: &'a [i64],
+    order: Tiles,
+    /// Of the arena's buffers.
+    offsets: Vec<i64>,
+    /// Numbers of arguments, results, globals.
+    starts: [usize; 3],
+    buffers: Vec<Vec<u8>>,
+    /// Of the loops around, outermost first.
+    positions: Vec<i64>,
+}
+
+impl Machine<'_> {
+    /// Runs steps; how the call ends, if one of them ends it.
+    fn steps(&mut self, steps: &[Step]) -> Result<Option<Outcome>, SizeError> {
+        for step in steps {
+            if let Some(outcome) = self.step(step)? {
+                return Ok(Some(outcome));
+            }
+        }
+        Ok(None)
+    }
+
+    fn step(&mut self, step: &Step) -> Result<Option<Outcome>, SizeError> {
+        match step {
+            Step::Run { kernel, frame, tiles, .. } => {
+                let mut words = Vec::with_capacity(frame.len());
+                for slot in frame {
+                    words.push(self.word(slot)?);
+                }
+                for (low, high) in ranges(tiles.eval(self.sizes)?, self.order) {
+                    let kernel = &self.program.kernels[*kernel];
+                    interp::run(kernel, Rounding::Fused, &words, &mut self.buffers, low, high);
+                }
+            }
+            Step::Fault { index, first_bad, .. } => {
+                let element = i32::from_le_bytes(self.read(first_bad)?);
+                if element != i32::MAX {
+                    return Ok(Some(Outcome::Fault { index: *index, element }));
+                }
+            }
+            Step::Absent => return Ok(Some(Outcome::Absent)),
+            Step::Copy { from, to, bytes } => {
+                let count = bytes.eval(self.sizes)? as usize;
+                let ((source, start), (target, to)) = (self.place(from)?, self.place(to)?);
+                let data = self.buffers[source][start as usize..start as usize + count].to_vec();
+                self.buffers[target][to as usize..to as usize + count].copy_from_slice(&data);
+            }
+            Step::Loop(looped) => return self.looped(looped),
+        }
+        Ok(None)
+    }
+
+    fn looped(&mut self, looped: &Loop) -> Result<Option<Outcome>, SizeError> {
+        let bound = looped.trip.bound().eval(self.sizes)?;
+        let trip = match &looped.trip {
+            Trip::Exact(_) => bound,
+            Trip::UpTo { count, .. } => i64::from_le_bytes(self.read(count)?).clamp(0, bound),
+        };
+        let mut ran = 0;
+        while ran < trip {
+            let position = if looped.rev { trip - 1 - ran } else { ran };
+            self.positions.push(position);
+            if let Some(place) = &looped.position {
+                self.write(place, &position.to_le_bytes())?;
+            }
+            if let Some(outcome) = self.steps(&looped.body)? {
+                return Ok(Some(outcome));
+            }
+            let stop = match &looped.stop {
+                Some(place) => self.read::<1>(place)? != [0],
+                None => false,
+            };
+            if let Some(outcome) = self.steps(&looped.turn)? {
+                return Ok(Some(outcome));
+            }
+            self.positions.pop();
+            ran += 1;
+            if stop {
+                break;
+            }
+        }
+        if let Some(place) = &looped.count {
+            self.write(place, &ran.to_le_bytes())?;
+        }
+        for rest in &looped.rest {
+            let row = rest.row.eval(self.sizes)?;
+            let (buffer, offset) = self.place(&rest.stack)?;
+            self.buffers[buffer][(offset + ran * row) as usize..(offset + bound * row) as usize].fill(0);
+        }
+        Ok(None)
+    }
+
+    fn word(&self, slot: &Slot) -> Result<Word, SizeError> {
+        match slot {
+            Slot::Ptr(place) => self.place(place).map(|(buffer, offset)| Word::Ptr { buffer, offset }),
+            Slot::Size(dim) => dim.eval(self.sizes).map(Word::Size),
+        }
+    }
+
+    /// The buffer and the offset in it.
+    fn place(&self, place: &Place) -> Result<(usize, i64), SizeError> {
+        let (buffer, mut offset) = self.loc(place.loc);
+        for step in &place.steps {
+            let index = match &step.index {
+                RunIndex::Loop(depth) => self.positions[*depth as usize],
+                RunIndex::Word { at, last } => {
+                    i64::from_le_bytes(self.read(at)?).clamp(0, last.eval(self.sizes)?.max(0))
+                }
+            };
+            offset += index * step.bytes.eval(self.sizes)?;
+        }
+        Ok((buffer, offset))
+    }
+
+    fn loc(&self, loc: Loc) -> (usize, i64) {
+        let globals = self.starts[0] + self.starts[1];
+        let arena = globals + self.starts[2];
         match loc {
             Loc::Arg(n) => (n as usize, 0),
-            Loc::Result(n) => (starts[0] + n as usize, 0),
+            Loc::Result(n) => (self.starts[0] + n as usize, 0),
             Loc::Global(n) => (globals + n as usize, 0),
-            Loc::Arena(n) => (arena, offsets[n as usize]),
+            Loc::Arena(n) => (arena, self.offsets[n as usize]),
             Loc::Seed => (arena + 1, 0),
             Loc::Step => (arena + 2, 0),
             Loc::Epoch => (arena + 3, 0),
             Loc::TotalSteps => (arena + 4, 0),
         }
-    };
-    let mut outcome = Outcome::Done;
-    for step in &code.steps {
-        match step {
-            Step::Run { kernel, frame, tiles, .. } => {
-                let frame: Result<Vec<Word>, SizeError> = frame
-                    .iter()
-                    .map(|slot| match slot {
-                        Slot::Ptr(loc) => Ok(Word::Ptr { buffer: place(*loc).0, offset: place(*loc).1 }),
-                        Slot::Size(dim) => Ok(Word::Size(dim.eval(sizes)?)),
-                    })
-                    .collect();
-                let frame = frame?;
-                for (low, high) in ranges(tiles.eval(sizes)?, order) {
-                    interp::run(&program.kernels[*kernel], Rounding::Fused, &frame, &mut buffers, low, high);
-                }
-            }
-            Step::Fault { index, first_bad, .. } => {
-                let (buffer, offset) = place(*first_bad);
-                let element = i32::from_le_bytes(bytes_at(&buffers[buffer], offset));
-                if element != i32::MAX {
-                    outcome = Outcome::Fault { index: *index, element };
-                    break;
-                }
-            }
-            Step::Absent => return Ok(Outcome::Absent),
-            Step::Copy { from, to, bytes } => {
-                let count = bytes.eval(sizes)? as usize;
-                let ((source, start), (target, to)) = (place(*from), place(*to));
-                let data = buffers[source][start as usize..start as usize + count].to_vec();
-                buffers[target][to as usize..to as usize + count].copy_from_slice(&data);
-            }
-        }
     }
-    memory.globals = buffers[starts[0] + starts[1]..starts[0] + starts[1] + starts[2]].to_vec();
-    memory.results = buffers[starts[0]..starts[0] + starts[1]].to_vec();
-    memory.args = buffers[..starts[0]].to_vec();
-    Ok(outcome)
+
+    fn read<const N: usize>(&self, place: &Place) -> Result<[u8; N], SizeError> {
+        let (buffer, offset) = self.place(place)?;
+        let mut bytes = [0; N];
+        bytes.copy_from_slice(&self.buffers[buffer][offset as usize..offset as usize + N]);
+        Ok(bytes)
+    }
+
+    fn write(&mut self, place: &Place, bytes: &[u8]) -> Result<(), SizeError> {
+        let (buffer, offset) = self.place(place)?;
+        self.buffers[buffer][offset as usize..offset as usize + bytes.len()].copy_from_slice(bytes);
+        Ok(())
+    }
 }
 
 /// The ranges that `count` tiles are run in.
@@ -158,12 +260,6 @@ fn ranges(count: i64, order: Tiles) -> Vec<(i64, i64)> {
         Tiles::OneByOne => one_by_one.collect(),
         Tiles::Backwards => one_by_one.rev().collect(),
     }
-}
-
-fn bytes_at(buffer: &[u8], offset: i64) -> [u8; 4] {
-    let mut bytes = [0; 4];
-    bytes.copy_from_slice(&buffer[offset as usize..offset as usize + 4]);
-    bytes
 }
 
 /// Signalling NaN in every f32 (and a NaN in every f64).

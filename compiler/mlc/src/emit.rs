@@ -109,7 +109,7 @@ fn entry_text(session: &Session, graph: &Graph, lowered: &LoweredProgram, stage:
     };
     let body = match stage {
         Stage::Ast | Stage::Graph | Stage::Grad => String::new(),
-        Stage::Fused => print::fused_text(graph, lowered, entry),
+        Stage::Fused => print::fused_text(lowered, entry),
         Stage::Nest => each_kernel(&nest),
         Stage::Tree => each_kernel(&tree),
         Stage::Lane => each_kernel(&lane),

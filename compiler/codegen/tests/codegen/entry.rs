@@ -60,14 +60,14 @@ fn counters_kernel() -> Lane {
 pub fn twice(work: i64) -> Program {
     let n = sym(0);
     let tiles = n.ceil_div(4).unwrap();
-    let run = |from, to| Step::Run {
+    let run = |from: Loc, to: Loc| Step::Run {
         kernel: 0,
-        frame: vec![Slot::Ptr(from), Slot::Ptr(to), Slot::Size(n.clone())],
+        frame: vec![Slot::Ptr(from.into()), Slot::Ptr(to.into()), Slot::Size(n.clone())],
         tiles: tiles.clone(),
         work: Dim::from(work),
     };
     let counters = [Loc::Seed, Loc::Step, Loc::Epoch, Loc::TotalSteps, Loc::Result(1)];
-    let count = Step::Run { kernel: 1, frame: counters.map(Slot::Ptr).to_vec(), tiles: Dim::one(), work: Dim::one() };
+    let count = Step::Run { kernel: 1, frame: counters.map(|loc| Slot::Ptr(loc.into())).to_vec(), tiles: Dim::one(), work: Dim::one() };
     let bytes = times(&n, 4);
     let buffer = |name: &str, below| PlanBuffer { name: name.into(), bytes: bytes.clone(), below };
     let entry = EntryCode {
@@ -78,7 +78,7 @@ pub fn twice(work: i64) -> Program {
             run(Loc::Arg(0), Loc::Arena(1)),
             run(Loc::Arena(1), Loc::Result(0)),
             count,
-            Step::Copy { from: Loc::Result(0), to: Loc::Global(0), bytes },
+            Step::Copy { from: Loc::Result(0).into(), to: Loc::Global(0).into(), bytes },
         ],
         flops: Dim::zero(),
     };
@@ -285,7 +285,7 @@ fn size_checks_do_not_wrap() {
 }
 
 fn fault(dtype: DType) -> JitProgram {
-    let step = Step::Fault { index: 9, first_bad: Loc::Arg(0), indices: Some((Loc::Arg(1), dtype)) };
+    let step = Step::Fault { index: 9, first_bad: Loc::Arg(0).into(), indices: Some((Loc::Arg(1).into(), dtype)) };
     compile_entry(0, vec![], vec![step])
 }
 

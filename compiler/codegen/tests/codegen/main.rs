@@ -5,8 +5,12 @@ mod build;
 mod cases;
 mod check;
 mod guard;
+#[path = "../../../kernel/tests/kernel/random_loops.rs"]
+mod random_loops;
+mod run;
 
 mod entry;
+mod loops;
 mod memory;
 mod models;
 mod object;

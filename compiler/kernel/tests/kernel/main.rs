@@ -4,9 +4,11 @@
 
 mod common;
 mod golden;
+mod loops;
 mod maths;
 mod models;
 mod ops;
 mod plan;
 mod random_graphs;
+mod random_loops;
 mod symbolic;

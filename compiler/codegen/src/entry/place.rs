@@ -1,0 +1,62 @@
+//! Addresses of buffers and of parts of them.
+
+use super::{EntryEmit, access, constant_load};
+use crate::error::bug;
+use cranelift_codegen::ir::{InstBuilder, Value, types as clif};
+use mlc_ir::dim::Dim;
+use mlc_kernel::program::{Loc, Place, RunIndex};
+use mlc_rt_core::abi::entry_cx;
+
+impl EntryEmit<'_> {
+    pub(super) fn address(&mut self, place: &Place) -> Value {
+        let mut address = self.loc(place.loc);
+        for step in &place.steps {
+            let index = match &step.index {
+                RunIndex::Loop(depth) => self.positions[*depth as usize],
+                RunIndex::Word { at, last } => self.clamped_word(at, last),
+            };
+            let bytes = self.dims.emit(&mut self.b, &step.bytes);
+            let offset = self.b.ins().imul(index, bytes);
+            address = self.b.ins().iadd(address, offset);
+        }
+        address
+    }
+
+    /// The i64 at a place, moved into `0..=last`.
+    pub(super) fn clamped_word(&mut self, at: &Place, last: &Dim) -> Value {
+        let place = self.address(at);
+        let word = self.b.ins().load(clif::I64, access(), place, 0);
+        let last = self.dims.emit(&mut self.b, last);
+        let zero = self.b.ins().iconst(clif::I64, 0);
+        let word = self.b.ins().smin(word, last);
+        self.b.ins().smax(word, zero)
+    }
+
+    fn loc(&mut self, loc: Loc) -> Value {
+        match loc {
+            Loc::Arg(n) => self.element(entry_cx::ARGS, n),
+            Loc::Result(n) => self.element(entry_cx::RESULTS, n),
+            Loc::Global(n) => self.element(entry_cx::GLOBALS, n),
+            Loc::Arena(n) => {
+                let arena = self.field(entry_cx::ARENA);
+                let offset = self.element(entry_cx::OFFSETS, n);
+                self.b.ins().iadd(arena, offset)
+            }
+            Loc::Seed => self.b.ins().iadd_imm_s(self.cx, i64::from(entry_cx::SEED)),
+            Loc::Step => self.b.ins().iadd_imm_s(self.cx, i64::from(entry_cx::STEP)),
+            Loc::Epoch => self.b.ins().iadd_imm_s(self.cx, i64::from(entry_cx::EPOCH)),
+            Loc::TotalSteps => self.b.ins().iadd_imm_s(self.cx, i64::from(entry_cx::TOTAL_STEPS)),
+        }
+    }
+
+    /// Element `n` of the array that a field of the context points to.
+    fn element(&mut self, field: i32, n: u32) -> Value {
+        let array = self.field(field);
+        let Ok(offset) = i32::try_from(i64::from(n) * 8) else { bug("too many buffers") };
+        self.b.ins().load(clif::I64, constant_load(), array, offset)
+    }
+
+    pub(super) fn field(&mut self, offset: i32) -> Value {
+        self.b.ins().load(clif::I64, constant_load(), self.cx, offset)
+    }
+}

@@ -1,0 +1,208 @@
+//! Which cells share memory, and where: values that only become others get the others' memory, so
+//! that nothing is copied; where two are wanted at once, a copy stays.
+
+use super::cells::{Cells, Key, View};
+use super::live::{Lives, output_places};
+use super::timeline::Timeline;
+use crate::fuse::storage;
+use crate::plan::{self, Request};
+use crate::program::{Loc, Place, Plan, RunIndex};
+use mlc_ir::dim::Dim;
+use mlc_ir::graph::Entry;
+use std::collections::BTreeMap;
+
+/// Where cells that share memory are.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Home {
+    /// In the arena.
+    Own,
+    /// With the caller.
+    Fixed(Loc),
+    /// In a row of a stack, at the position of the loop of that body.
+    Row { stack: usize, body: usize },
+}
+
+/// The memory of every cell.
+pub(super) struct Homes {
+    /// The class of each cell.
+    class: Vec<usize>,
+    members: Vec<Vec<usize>>,
+    homes: Vec<Home>,
+    /// Number of a class's buffer in the arena.
+    arena: BTreeMap<usize, u32>,
+}
+
+impl Homes {
+    pub fn new(cells: &mut Cells<'_>, time: &Timeline, lives: &Lives, entry: &Entry) -> Homes {
+        let count = cells.list.len();
+        let home = |cell: usize| match cells.list[cell].key {
+            Key::Fixed(loc) => Home::Fixed(loc),
+            _ => Home::Own,
+        };
+        let mut homes = Homes {
+            class: (0..count).collect(),
+            members: (0..count).map(|cell| vec![cell]).collect(),
+            homes: (0..count).map(home).collect(),
+            arena: BTreeMap::new(),
+        };
+        homes.join_carries(cells, time, lives);
+        homes.join_outputs(cells, time, lives, entry);
+        homes.put_rows(cells, time, lives);
+        homes
+    }
+
+    /// The memory of a view: equal classes share it.
+    pub fn spot(&self, cells: &Cells<'_>, view: &View) -> (usize, Vec<(usize, Dim)>) {
+        let class = self.class[view.cell];
+        let Home::Row { stack, body } = self.homes[class] else { return (class, view.rows.clone()) };
+        let rows = [(body, cells.list[view.cell].bytes.clone())].into_iter().chain(view.rows.iter().cloned());
+        self.spot(cells, &View { cell: stack, rows: rows.collect() })
+    }
+
+    // ---- sharing
+
+    /// Carries, inner loops' first: the value that an iteration ends with, and the first one.
+    fn join_carries(&mut self, cells: &mut Cells<'_>, time: &Timeline, lives: &Lives) {
+        let scopes = cells.scopes;
+        for body in (1..scopes.list.len()).rev() {
+            let (op, node, parent) = (scopes.op(body), scopes.node(body), scopes.parent(body));
+            for carry in 0..op.carries as usize {
+                let own = cells.carry(body, carry);
+                let result = scopes.list[body].region.results[op.carry_results().start + carry];
+                let last = cells.value(body, result);
+                self.join(cells, time, lives, own, &last);
+            }
+            for carry in 0..op.carries as usize {
+                let own = cells.carry(body, carry);
+                let first = cells.value(parent, node.args[op.carry_args().start + carry]);
+                self.join(cells, time, lives, own, &first);
+            }
+        }
+    }
+
+    /// Outputs: weights and states first, since what they hold is copied otherwise.
+    fn join_outputs(&mut self, cells: &mut Cells<'_>, time: &Timeline, lives: &Lives, entry: &Entry) {
+        let region = cells.scopes.list[0].region;
+        let outputs: Vec<_> = region.results.iter().zip(output_places(entry)).collect();
+        for globals in [true, false] {
+            for (value, place) in &outputs {
+                let Some(loc) = place else { continue };
+                if matches!(loc, Loc::Global(_)) == globals {
+                    let value = storage(region, **value);
+                    let target = cells.typed(Key::Fixed(*loc), 0, region.ty(value));
+                    let view = cells.value(0, value);
+                    self.join(cells, time, lives, target, &view);
+                }
+            }
+        }
+    }
+
+    /// Gives the two one memory if their sizes are equal and they are never wanted at once.
+    fn join(&mut self, cells: &mut Cells<'_>, time: &Timeline, lives: &Lives, cell: usize, view: &View) {
+        let (a, b) = (self.class[cell], self.class[view.cell]);
+        if !view.rows.is_empty() || a == b {
+            return;
+        }
+        let (one, other) = (&cells.list[cell], &cells.list[view.cell]);
+        let alike = one.bytes == other.bytes && one.width == other.width;
+        let home = match (self.homes[a], self.homes[b]) {
+            (Home::Own, home) | (home, Home::Own) => home,
+            _ => return,
+        };
+        let written = matches!(home, Home::Own | Home::Fixed(Loc::Global(_) | Loc::Result(_)));
+        if !alike || !written || self.clash(cells, time, lives, a, b) {
+            return;
+        }
+        let moved = std::mem::take(&mut self.members[b]);
+        moved.iter().for_each(|member| self.class[*member] = a);
+        self.members[a].extend(moved);
+        self.homes[a] = home;
+    }
+
+    fn clash(&self, cells: &mut Cells<'_>, time: &Timeline, lives: &Lives, a: usize, b: usize) -> bool {
+        let pairs = self.members[a].iter().flat_map(|x| self.members[b].iter().map(move |y| (*x, *y)));
+        pairs.into_iter().any(|(x, y)| lives.clash(cells, time, x, y))
+    }
+
+    /// Values that become rows of a stack are made there, if they live in the iteration alone.
+    fn put_rows(&mut self, cells: &mut Cells<'_>, time: &Timeline, lives: &Lives) {
+        let scopes = cells.scopes;
+        for body in 1..scopes.list.len() {
+            let (op, marks) = (scopes.op(body), time.marks[body]);
+            for stack in 0..op.stacks as usize {
+                let result = scopes.list[body].region.results[op.stack_results().start + stack];
+                let view = cells.value(body, result);
+                let class = self.class[view.cell];
+                let whole = view.rows.is_empty() && self.homes[class] == Home::Own;
+                let inside = self.members[class].iter().all(|member| {
+                    lives.hull(*member).is_none_or(|(from, to)| marks.head <= from && to <= marks.turn)
+                });
+                // Nothing else is written there behind the value.
+                let written = |cell: usize| lives.pieces[cell].iter().map(|piece| piece.from).max();
+                let last = self.members[class].iter().all(|member| written(*member) <= written(view.cell));
+                if whole && inside && last {
+                    self.homes[class] = Home::Row { stack: cells.stack(body, stack), body };
+                }
+            }
+        }
+    }
+
+    // ---- memory
+
+    /// Plans the arena for every cell that has no other memory. `exchanges` are cells for copies that
+    /// exchange others, each with the moment at which it is used.
+    pub fn place(
+        &mut self,
+        cells: &mut Cells<'_>,
+        lives: &Lives,
+        exchanges: &[(usize, Dim)],
+        typical: &[i64],
+    ) -> (Plan, Vec<Place>) {
+        let mut requests: Vec<Request> = Vec::new();
+        let mut owners = Vec::new();
+        for class in 0..self.members.len() {
+            if self.homes[class] != Home::Own {
+                continue;
+            }
+            let hulls: Vec<(usize, usize)> = self.members[class].iter().filter_map(|cell| lives.hull(*cell)).collect();
+            let (from, to) = (hulls.iter().map(|hull| hull.0).min(), hulls.iter().map(|hull| hull.1).max());
+            if let (Some(from), Some(to)) = (from, to) {
+                let name = cells.name(self.members[class].iter().copied().min().unwrap_or(class));
+                requests.push(Request { name, bytes: cells.list[class].bytes.clone(), from, to });
+                owners.push(class);
+            }
+        }
+        for (number, (moment, bytes)) in exchanges.iter().enumerate() {
+            let name = format!("exchange{number}");
+            requests.push(Request { name, bytes: bytes.clone(), from: *moment, to: *moment });
+        }
+        let (plan, position) = plan::plan(&requests, typical);
+        self.arena = owners.iter().copied().zip(position.iter().copied()).collect();
+        let exchanges = position[owners.len()..].iter().map(|at| Loc::Arena(*at).into()).collect();
+        (plan, exchanges)
+    }
+
+    /// Where a cell is.
+    pub fn cell(&self, cells: &Cells<'_>, cell: usize) -> Place {
+        let class = self.class[cell];
+        match self.homes[class] {
+            Home::Fixed(loc) => loc.into(),
+            Home::Row { stack, body } => {
+                let index = RunIndex::Loop(cells.scopes.depth(body));
+                self.cell(cells, stack).plus(index, cells.list[cell].bytes.clone())
+            }
+            Home::Own => match self.arena.get(&class) {
+                Some(at) => Loc::Arena(*at).into(),
+                None => mlc_ir::internal_error("lower", "a buffer without a place"),
+            },
+        }
+    }
+
+    /// Where a view is.
+    pub fn view(&self, cells: &Cells<'_>, view: &View) -> Place {
+        let rows = view.rows.iter();
+        rows.fold(self.cell(cells, view.cell), |place, (body, bytes)| {
+            place.plus(RunIndex::Loop(cells.scopes.depth(*body)), bytes.clone())
+        })
+    }
+}

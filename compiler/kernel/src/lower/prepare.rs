@@ -1,0 +1,99 @@
+//! The graph as lowering wants its loops: a sum over the iterations is a carry that starts at 0, so
+//! that the kernel that makes a term also adds it.
+
+use mlc_ir::builder::Builder;
+use mlc_ir::graph::{Graph, Node, Region, RegionId, Value};
+use mlc_ir::ops::{Op, Types};
+use mlc_ir::region_ops::Loop;
+use mlc_ir::rewrite::Cursor;
+use mlc_ir::scalar::BinaryOp;
+
+/// The same program without sums.
+pub(super) fn prepare(graph: &Graph) -> Graph {
+    let mut new = graph.clone();
+    for entry in &graph.entries {
+        if let Some(region) = prepared(&mut new, graph.region(entry.region)) {
+            new.regions[entry.region.index()] = region;
+        }
+    }
+    new
+}
+
+/// The region, if it has loops.
+fn prepared(graph: &mut Graph, region: &Region) -> Option<Region> {
+    if !region.nodes.iter().any(|node| matches!(node.op, Op::Loop(_))) {
+        return None;
+    }
+    let mut cursor = Cursor::new(region);
+    for node in &region.nodes {
+        match &node.op {
+            Op::Loop(op) => put_loop(graph, &mut cursor, node, op),
+            _ => cursor.copy(node),
+        }
+    }
+    Some(cursor.finish(&region.results))
+}
+
+fn put_loop(graph: &mut Graph, cursor: &mut Cursor<'_>, node: &Node, op: &Loop) {
+    let body = graph.region(node.regions[0]).clone();
+    let body = prepared(graph, &body).unwrap_or(body);
+    let body = with_sums_carried(op, &body);
+    let body = graph.add_region(body);
+    let mut args = cursor.args(node).to_vec();
+    cursor.at(node, node.made_by);
+    let starts: Vec<Value> = op
+        .sum_results()
+        .map(|sum| {
+            let ty = cursor.old.ty(node.results[sum]);
+            cursor.b.full(ty.dtype, 0.0, &ty.shape)
+        })
+        .collect();
+    let carries = op.carry_args().end;
+    args.splice(carries..carries, starts);
+    let new = Loop { carries: op.carries + op.sums, sums: 0, ..op.clone() };
+    write(cursor, node, op, new, body, &args);
+}
+
+/// Writes the new loop; its results stand for those of the old one.
+fn write(cursor: &mut Cursor<'_>, node: &Node, old: &Loop, new: Loop, body: RegionId, args: &[Value]) {
+    let order: Vec<usize> = reordered(old);
+    let types: Types = order.iter().map(|result| cursor.old.ty(node.results[*result]).clone()).collect();
+    let copy = Node { op: new.into(), regions: smallvec::smallvec![body], ..node.clone() };
+    let values = cursor.b.copy(&copy, args, types);
+    for (result, value) in order.into_iter().zip(values) {
+        cursor.set(node.results[result], value);
+    }
+}
+
+/// The results of a loop in the order of the one without sums: sums stand behind the carries.
+fn reordered(op: &Loop) -> Vec<usize> {
+    let head = 0..op.carry_results().end;
+    head.chain(op.sum_results()).chain(op.stack_results()).collect()
+}
+
+fn with_sums_carried(op: &Loop, body: &Region) -> Region {
+    let mut cursor = Cursor::empty(body);
+    cursor.b = Builder::new(&body.name);
+    let mut totals = Vec::new();
+    for (at, param) in body.params.iter().enumerate() {
+        if at == op.carry_params().end {
+            totals = sum_params(&mut cursor, op, body);
+        }
+        let value = cursor.b.param(body.ty(*param).clone());
+        cursor.set(*param, value);
+    }
+    if body.params.len() == op.carry_params().end {
+        totals = sum_params(&mut cursor, op, body);
+    }
+    body.nodes.iter().for_each(|node| cursor.copy(node));
+    let mut results: Vec<Value> = reordered(op).into_iter().map(|result| cursor.get(body.results[result])).collect();
+    for (position, total) in totals.into_iter().enumerate() {
+        let at = op.carry_results().end + position;
+        results[at] = cursor.b.binary(BinaryOp::Add, total, results[at]);
+    }
+    cursor.b.finish(results)
+}
+
+fn sum_params(cursor: &mut Cursor<'_>, op: &Loop, body: &Region) -> Vec<Value> {
+    op.sum_results().map(|sum| cursor.b.param(body.ty(body.results[sum]).clone())).collect()
+}

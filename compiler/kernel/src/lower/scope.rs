@@ -1,0 +1,248 @@
+//! Scopes: an entry's region, and the body of every loop in it, each with its kernels.
+
+use super::Choices;
+use crate::expr::Expr;
+use crate::fuse::{Fusion, fuse, storage};
+use crate::inline;
+use crate::layout;
+use crate::nest::{Nest, Source};
+use crate::schedule::{self, Machine, Schedule, each_root};
+use crate::to_lane::{self, Lowered};
+use crate::tree::{self, Tree};
+use mlc_ir::dim::{Dim, Sym};
+use mlc_ir::graph::{Def, Entry, Graph, Node, NodeId, Region, RegionId, Value};
+use mlc_ir::index::Definition;
+use mlc_ir::ops::Op;
+use mlc_ir::region_ops::Loop;
+use rayon::prelude::*;
+use std::sync::Arc;
+
+/// A kernel before its buffers have places.
+pub(super) struct Pending {
+    /// Buffers it loads from.
+    pub reads: Vec<Source>,
+    pub nest: Arc<Nest>,
+    pub schedule: Schedule,
+    pub tree: Arc<Tree>,
+    pub lowered: Lowered,
+}
+
+/// A region that is run, as the body of one loop or as an entry's.
+pub(super) struct Scope<'a> {
+    pub id: RegionId,
+    pub region: &'a Region,
+    /// The scope around, and the loop in it.
+    pub parent: Option<(usize, NodeId)>,
+    pub fusion: Fusion,
+    /// The kernels of each fused group, in order.
+    pub groups: Vec<Vec<Pending>>,
+    /// In an order in which they can run.
+    pub items: Vec<Item>,
+}
+
+/// What a scope runs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Item {
+    /// A fused group, by its position.
+    Group(usize),
+    /// A loop, by the scope of its body.
+    Loop(usize),
+}
+
+/// All scopes of an entry; each stands behind the one around it, the entry's own is the first.
+pub(super) struct Scopes<'a> {
+    pub list: Vec<Scope<'a>>,
+}
+
+impl<'a> Scopes<'a> {
+    pub fn new(graph: &'a Graph, entry: &'a Entry, machine: &Machine, choices: Choices<'_>) -> Scopes<'a> {
+        let mut scopes = Scopes { list: Vec::new() };
+        scopes.add(graph, entry.region, None, choices);
+        let mut at = 0;
+        while at < scopes.list.len() {
+            let (region, loops) = (scopes.list[at].region, scopes.list[at].fusion.loops.clone());
+            for node in loops {
+                let body = scopes.add(graph, region.nodes[node.index()].regions[0], Some((at, node)), choices);
+                scopes.list[at].items.push(Item::Loop(body));
+            }
+            at += 1;
+        }
+        for at in 0..scopes.list.len() {
+            scopes.order(at);
+        }
+        let typical = &entry.typical;
+        scopes.list.par_iter_mut().for_each(|scope| scope.groups = groups(scope, machine, choices, typical));
+        scopes
+    }
+
+    fn add(
+        &mut self,
+        graph: &'a Graph,
+        id: RegionId,
+        parent: Option<(usize, NodeId)>,
+        choices: Choices<'_>,
+    ) -> usize {
+        let region = graph.region(id);
+        let fusion = fuse(region, choices.fuse);
+        let items = (0..fusion.groups.len()).map(Item::Group).collect();
+        self.list.push(Scope { id, region, parent, fusion, groups: Vec::new(), items });
+        self.list.len() - 1
+    }
+
+    /// Items in the order of the nodes whose places they take.
+    fn order(&mut self, at: usize) {
+        let mut items = std::mem::take(&mut self.list[at].items);
+        items.sort_by_key(|item| match item {
+            Item::Group(group) => self.list[at].fusion.groups[*group].place(self.list[at].region),
+            Item::Loop(body) => self.list[*body].parent.map(|(_, node)| node),
+        });
+        self.list[at].items = items;
+    }
+
+    /// The scope around the body of a loop.
+    pub fn parent(&self, body: usize) -> usize {
+        self.parent_and_node(body).0
+    }
+
+    fn parent_and_node(&self, body: usize) -> (usize, NodeId) {
+        match self.list[body].parent {
+            Some(parent) => parent,
+            None => mlc_ir::internal_error("lower", "an entry is not the body of a loop"),
+        }
+    }
+
+    /// The loop that runs a body.
+    pub fn node(&self, body: usize) -> &'a Node {
+        let (parent, node) = self.parent_and_node(body);
+        &self.list[parent].region.nodes[node.index()]
+    }
+
+    /// The loop that runs a body.
+    pub fn op(&self, body: usize) -> &'a Loop {
+        match &self.node(body).op {
+            Op::Loop(op) => op,
+            _ => mlc_ir::internal_error("lower", "a region op that is not a loop"),
+        }
+    }
+
+    /// The number of loops around the body of a loop.
+    pub fn depth(&self, body: usize) -> u32 {
+        match self.list[body].parent {
+            Some((parent, _)) => self.list[parent].parent.map_or(0, |_| self.depth(parent) + 1),
+            None => mlc_ir::internal_error("lower", "an entry is not the body of a loop"),
+        }
+    }
+
+    /// The bodies of the loops directly in a scope.
+    pub fn children(&self, scope: usize) -> impl Iterator<Item = usize> + '_ {
+        self.list[scope].items.iter().filter_map(|item| match item {
+            Item::Loop(body) => Some(*body),
+            Item::Group(_) => None,
+        })
+    }
+
+    /// Whether `scope` is `outer` or in it.
+    pub fn is_within(&self, mut scope: usize, outer: usize) -> bool {
+        loop {
+            match self.list[scope].parent {
+                _ if scope == outer => return true,
+                Some((parent, _)) => scope = parent,
+                None => return false,
+            }
+        }
+    }
+
+    /// What makes a value of a scope, unless it is a parameter.
+    pub fn item_of(&self, scope: usize, value: Value) -> Option<Item> {
+        let it = &self.list[scope];
+        let value = storage(it.region, value);
+        let Def::Node(node, _) = it.region.values[value.index()].def else { return None };
+        let made = |item: &&Item| match item {
+            Item::Group(group) => it.fusion.groups[*group].roots.contains(&value),
+            Item::Loop(body) => self.list[*body].parent == Some((scope, node)),
+        };
+        it.items.iter().find(made).copied()
+    }
+}
+
+/// The kernels of each fused group, in order.
+fn groups(scope: &Scope<'_>, machine: &Machine, choices: Choices<'_>, typical: &[(Sym, i64)]) -> Vec<Vec<Pending>> {
+    let mut copies = 0;
+    let mut nests: Vec<Vec<Nest>> = Vec::new();
+    for group in &scope.fusion.groups {
+        let nest = inline::nest(scope.region, &scope.fusion, group);
+        let alone = inline::alone(scope.region, &scope.fusion, group);
+        let (nest, before) = layout::prepare(nest, alone, &mut copies);
+        nests.push(before.into_iter().chain([nest]).collect());
+    }
+    let pend = |nests: Vec<Nest>| nests.into_iter().map(|nest| pend(nest, machine, choices, typical)).collect();
+    nests.into_par_iter().map(pend).collect()
+}
+
+fn pend(nest: Nest, machine: &Machine, choices: Choices<'_>, typical: &[(Sym, i64)]) -> Pending {
+    let schedule = schedule::choose(&nest, machine, typical);
+    let schedule = (choices.schedule)(&nest, schedule);
+    let tree = tree::build(&nest, &schedule);
+    let lowered = to_lane::lower(&tree);
+    Pending { reads: loaded(&nest), nest: nest.into(), schedule, tree: tree.into(), lowered }
+}
+
+/// The buffers that a nest loads from, each once.
+fn loaded(nest: &Nest) -> Vec<Source> {
+    let mut sources = Vec::new();
+    each_root(nest, &mut |root| {
+        root.each(&mut |e| {
+            if let Expr::Load { buffer, .. } = e {
+                sources.push(nest.buffers[*buffer].source);
+            }
+        });
+    });
+    sources.sort();
+    sources.dedup();
+    sources
+}
+
+impl Pending {
+    /// Estimated vector instructions of all tiles.
+    pub fn work(&self) -> Dim {
+        let mut parts = 0;
+        each_root(&self.nest, &mut |root| root.each(&mut |_| parts += 1));
+        let per_element = Dim::from((parts / self.schedule.lanes).max(1));
+        Dim::product(self.nest.par.iter().chain(&self.nest.red))
+            .and_then(|n| n.mul(&per_element))
+            .unwrap_or_else(|_| Dim::from(i64::MAX / 2))
+    }
+}
+
+impl Scopes<'_> {
+    /// Twice the multiply-adds of all contractions.
+    pub fn flops(&self) -> Dim {
+        let mut sum = Dim::zero();
+        for at in 0..self.list.len() {
+            let mut times = Dim::one();
+            let mut around = at;
+            while let Some((parent, _)) = self.list[around].parent {
+                times = super::checked(times.mul(self.op(around).trip.bound()));
+                around = parent;
+            }
+            let own = self.list[at].flops();
+            sum = super::checked(own.mul(&times).and_then(|n| sum.add(&n)));
+        }
+        sum
+    }
+}
+
+impl Scope<'_> {
+    /// Of one run of the region, loops apart.
+    fn flops(&self) -> Dim {
+        let mut sum = Dim::zero();
+        for group in &self.fusion.groups {
+            let Some(anchor) = group.anchor else { continue };
+            let Some(Definition::Dot { axes, .. }) = &self.fusion.definitions[anchor.index()] else { continue };
+            let outputs = self.region.ty(self.region.nodes[anchor.index()].results[0]).shape.iter();
+            let products = Dim::product(outputs.chain(axes)).and_then(|n| n.mul(&Dim::from(2)));
+            sum = super::checked(products.and_then(|n| sum.add(&n)));
+        }
+        sum
+    }
+}

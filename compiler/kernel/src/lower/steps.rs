@@ -1,0 +1,206 @@
+//! The steps of an entry, moment by moment, with every cell in its place.
+
+use super::cells::{Cells, Key, View, bytes_of};
+use super::copies::{End, Move, sequence};
+use super::homes::Homes;
+use super::live::{Lives, output_places};
+use super::scope::Pending;
+use super::timeline::{Moment, Timeline};
+use super::{KernelInfo, Kernels};
+use crate::fuse::storage;
+use crate::program::{Loop, Place, Plan, Rest, Slot, Step, Trip};
+use crate::to_lane::FrameWord;
+use mlc_ir::dim::Dim;
+use mlc_ir::graph::Entry;
+use mlc_ir::region_ops;
+
+/// Where everything of an entry is, and when.
+pub(super) struct Layout<'a> {
+    pub cells: Cells<'a>,
+    pub time: Timeline,
+    homes: Homes,
+    /// The copies of each moment that has some.
+    copies: Vec<Vec<Move>>,
+    exchanges: Vec<Place>,
+}
+
+impl<'a> Layout<'a> {
+    /// Also gives the plan of the arena.
+    pub fn new(mut cells: Cells<'a>, entry: &Entry, typical: &[i64]) -> (Layout<'a>, Plan) {
+        let time = Timeline::new(&mut cells, entry);
+        let lives = Lives::new(&mut cells, &time, entry);
+        let mut homes = Homes::new(&mut cells, &time, &lives, entry);
+        let mut exchanges: Vec<(usize, Dim)> = Vec::new();
+        let mut copies = Vec::new();
+        for (at, moment) in time.moments.iter().enumerate() {
+            let mut sizes = Vec::new();
+            let list = moves(&mut cells, *moment, entry);
+            let mut ordered = sequence(&cells, &homes, list, &mut sizes);
+            let shift = exchanges.len();
+            ordered.iter_mut().flat_map(|it| [&mut it.from, &mut it.to]).for_each(|end| {
+                if let End::Exchange(number) = end {
+                    *number += shift;
+                }
+            });
+            exchanges.extend(sizes.into_iter().map(|bytes| (at, bytes)));
+            copies.push(ordered);
+        }
+        let (plan, exchanges) = homes.place(&mut cells, &lives, &exchanges, typical);
+        (Layout { cells, time, homes, copies, exchanges }, plan)
+    }
+
+    /// All steps; their kernels are added to the program's.
+    pub fn steps(&mut self, kernels: &mut Kernels, entry: usize, infos: &mut Vec<KernelInfo>) -> Vec<Step> {
+        let mut open = vec![Vec::new()];
+        for at in 0..self.time.moments.len() {
+            let moment = self.time.moments[at];
+            let copies = self.copy_steps(at);
+            match moment {
+                Moment::Turn(body) => {
+                    let steps = open.pop().unwrap_or_default();
+                    let looped = self.looped(body, steps, copies);
+                    push(&mut open, Step::Loop(Box::new(looped)));
+                }
+                Moment::Head(_) => open.push(Vec::new()),
+                Moment::Kernel { scope, group, at, home } => {
+                    let pending = &self.cells.scopes.list[scope].groups[group][at];
+                    let kernel = kernels.add(&pending.lowered.lane);
+                    infos.push(info(pending, entry, kernel));
+                    let step = self.run(pending, kernel, scope, home);
+                    push(&mut open, step);
+                }
+                Moment::Fault(number) => {
+                    let step = self.fault(number);
+                    push(&mut open, step);
+                }
+                Moment::Begin(_) | Moment::Save { .. } | Moment::End(_) | Moment::Finish => {
+                    copies.into_iter().for_each(|copy| push(&mut open, copy));
+                }
+            }
+        }
+        open.pop().unwrap_or_default()
+    }
+
+    fn copy_steps(&self, at: usize) -> Vec<Step> {
+        let end = |end: &End| match end {
+            End::Cell(view) => self.homes.view(&self.cells, view),
+            End::Exchange(number) => self.exchanges[*number].clone(),
+        };
+        let step = |it: &Move| Step::Copy { from: end(&it.from), to: end(&it.to), bytes: it.bytes.clone() };
+        self.copies[at].iter().map(step).collect()
+    }
+
+    fn place(&mut self, scope: usize, value: mlc_ir::graph::Value) -> Place {
+        let view = self.cells.value(scope, value);
+        self.homes.view(&self.cells, &view)
+    }
+
+    fn known(&self, key: Key) -> Option<Place> {
+        self.cells.find(key).map(|cell| self.homes.cell(&self.cells, cell))
+    }
+
+    fn looped(&mut self, body: usize, steps: Vec<Step>, turn: Vec<Step>) -> Loop {
+        let scopes = self.cells.scopes;
+        let (op, node, parent) = (scopes.op(body), scopes.node(body), scopes.parent(body));
+        let region = scopes.list[body].region;
+        let trip = match &op.trip {
+            region_ops::Trip::Exact(bound) => Trip::Exact(bound.clone()),
+            region_ops::Trip::UpTo(bound) => {
+                Trip::UpTo { bound: bound.clone(), count: self.place(parent, node.args[0]) }
+            }
+        };
+        let stop = op.until.then(|| self.place(body, region.results[0]));
+        let cut_short = op.until || op.has_count();
+        let stacks = if cut_short { op.stack_results() } else { 0..0 };
+        let rest = stacks
+            .enumerate()
+            .map(|(stack, result)| {
+                let cell = self.cells.stack(body, stack);
+                Rest { stack: self.homes.cell(&self.cells, cell), row: bytes_of(region.ty(region.results[result])) }
+            })
+            .collect();
+        let (position, count) = (self.known(Key::Position(body)), self.known(Key::Count(body)));
+        Loop { trip, rev: op.rev, position, stop, body: steps, turn, count, rest }
+    }
+
+    fn run(&mut self, pending: &Pending, kernel: usize, scope: usize, home: usize) -> Step {
+        let mut frame = Vec::with_capacity(pending.lowered.frame.len());
+        for word in &pending.lowered.frame {
+            frame.push(match word {
+                FrameWord::Size(dim) => Slot::Size(dim.clone()),
+                FrameWord::Buffer(source) => {
+                    let buffer = pending.nest.buffers.iter().find(|buffer| buffer.source == *source);
+                    let Some(buffer) = buffer else { mlc_ir::internal_error("lower", "a frame of other buffers") };
+                    let view = self.cells.buffer(scope, home, buffer);
+                    Slot::Ptr(self.homes.view(&self.cells, &view))
+                }
+            });
+        }
+        Step::Run { kernel, frame, tiles: pending.lowered.tiles.clone(), work: pending.work() }
+    }
+
+    fn fault(&mut self, number: usize) -> Step {
+        let check = self.time.checks[number].clone();
+        Step::Fault {
+            index: number as u32,
+            first_bad: self.place(0, check.first_bad),
+            indices: check.indices.map(|(value, dtype)| (self.place(0, value), dtype)),
+        }
+    }
+}
+
+fn push(open: &mut [Vec<Step>], step: Step) {
+    if let Some(last) = open.last_mut() {
+        last.push(step);
+    }
+}
+
+fn info(pending: &Pending, entry: usize, kernel: usize) -> KernelInfo {
+    let (nest, schedule, tree) = (pending.nest.clone(), pending.schedule.clone(), pending.tree.clone());
+    KernelInfo { entry, kernel, nest, schedule, tree }
+}
+
+/// The copies of a moment, as if every cell had memory of its own.
+fn moves(cells: &mut Cells<'_>, moment: Moment, entry: &Entry) -> Vec<Move> {
+    let scopes = cells.scopes;
+    let whole = |cell: usize| View { cell, rows: Vec::new() };
+    let mut list = Vec::new();
+    let mut add = |from: View, to: View, bytes: Dim| {
+        list.push(Move { from: End::Cell(from), to: End::Cell(to), bytes });
+    };
+    match moment {
+        Moment::Begin(body) => {
+            let (op, node, parent) = (scopes.op(body), scopes.node(body), scopes.parent(body));
+            for (carry, arg) in op.carry_args().enumerate() {
+                let to = cells.carry(body, carry);
+                add(cells.value(parent, node.args[arg]), whole(to), cells.list[to].bytes.clone());
+            }
+        }
+        Moment::Turn(body) => {
+            for (carry, result) in scopes.op(body).carry_results().enumerate() {
+                let to = cells.carry(body, carry);
+                let from = cells.value(body, scopes.list[body].region.results[result]);
+                add(from, whole(to), cells.list[to].bytes.clone());
+            }
+        }
+        Moment::Save { body, stack } => {
+            let region = scopes.list[body].region;
+            let value = region.results[scopes.op(body).stack_results().start + stack];
+            let bytes = bytes_of(region.ty(value));
+            let rows = vec![(body, bytes.clone())];
+            let to = View { cell: cells.stack(body, stack), rows };
+            add(cells.value(body, value), to, bytes);
+        }
+        Moment::Finish => {
+            let region = scopes.list[0].region;
+            for (value, place) in region.results.iter().zip(output_places(entry)) {
+                let Some(loc) = place else { continue };
+                let value = storage(region, *value);
+                let to = cells.typed(Key::Fixed(loc), 0, region.ty(value));
+                add(cells.value(0, value), whole(to), bytes_of(region.ty(value)));
+            }
+        }
+        Moment::Kernel { .. } | Moment::Head(_) | Moment::End(_) | Moment::Fault(_) => {}
+    }
+    list
+}
