@@ -63,8 +63,21 @@ pub(crate) fn entry_function(
     let dims = DimCx::new(sizes, Overflow::Wrap);
     let refs = BTreeMap::new();
     let (shared_words, frames, positions) = (frame::shared_words(&entry.steps), VecDeque::new(), Vec::new());
-    let mut cx =
-        EntryEmit { b, cx, sizes, dims, frame, shared_words, frames, positions, kernels, refs, kernel, parallel_for, config };
+    let mut cx = EntryEmit {
+        b,
+        cx,
+        sizes,
+        dims,
+        frame,
+        shared_words,
+        frames,
+        positions,
+        kernels,
+        refs,
+        kernel,
+        parallel_for,
+        config,
+    };
     cx.checks(&entry.checks);
     cx.steps(&entry.steps);
     cx.return_status(Status::Ok);

@@ -77,7 +77,11 @@ fn agree(graph: &Graph, sizes: &[i64], domain: Domain, seed: u64, what: &str) {
     let fresh = || Memory { args: args.clone(), results: results(), ..Memory::default() };
     let (mut expected, mut compiled) = (fresh(), fresh());
     assert_eq!(run(&lowered, 0, sizes, &mut expected), Outcome::Done, "{what}");
-    assert_eq!(run_compiled(&compile_jit(&lowered, &Options::default()).unwrap(), sizes, 2, &mut compiled), Status::Ok as i32, "{what}");
+    assert_eq!(
+        run_compiled(&compile_jit(&lowered, &Options::default()).unwrap(), sizes, 2, &mut compiled),
+        Status::Ok as i32,
+        "{what}"
+    );
     for (number, value) in region.results.iter().enumerate() {
         let same = match region.ty(*value).dtype {
             DType::F32 => same_floats::<4>(&expected.results[number], &compiled.results[number], &|word| {

@@ -67,7 +67,12 @@ pub fn twice(work: i64) -> Program {
         work: Dim::from(work),
     };
     let counters = [Loc::Seed, Loc::Step, Loc::Epoch, Loc::TotalSteps, Loc::Result(1)];
-    let count = Step::Run { kernel: 1, frame: counters.map(|loc| Slot::Ptr(loc.into())).to_vec(), tiles: Dim::one(), work: Dim::one() };
+    let count = Step::Run {
+        kernel: 1,
+        frame: counters.map(|loc| Slot::Ptr(loc.into())).to_vec(),
+        tiles: Dim::one(),
+        work: Dim::one(),
+    };
     let bytes = times(&n, 4);
     let buffer = |name: &str, below| PlanBuffer { name: name.into(), bytes: bytes.clone(), below };
     let entry = EntryCode {

@@ -161,7 +161,9 @@ impl<'a> Cells<'a> {
         if op.carry_params().contains(&at) {
             return Cells::whole(self.carry(body, at - op.carry_params().start));
         }
-        let Some(operand) = node.args.get(at - 1 + op.carry_args().start) else { mlc_ir::internal_error("lower", "a parameter without an operand") };
+        let Some(operand) = node.args.get(at - 1 + op.carry_args().start) else {
+            mlc_ir::internal_error("lower", "a parameter without an operand")
+        };
         let mut view = self.value(parent, *operand);
         if op.slice_params().contains(&at) {
             view.rows.push((body, bytes_of(ty)));

@@ -21,12 +21,7 @@ pub(super) enum End {
 }
 
 /// Puts copies in order; one of each circle goes by way of a new cell, whose size `exchanges` notes.
-pub(super) fn sequence(
-    cells: &Cells<'_>,
-    homes: &Homes,
-    mut moves: Vec<Move>,
-    exchanges: &mut Vec<Dim>,
-) -> Vec<Move> {
+pub(super) fn sequence(cells: &Cells<'_>, homes: &Homes, mut moves: Vec<Move>, exchanges: &mut Vec<Dim>) -> Vec<Move> {
     let spot = |end: &End| match end {
         End::Cell(view) => Some(homes.spot(cells, view)),
         End::Exchange(_) => None,

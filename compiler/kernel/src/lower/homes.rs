@@ -134,9 +134,9 @@ impl Homes {
                 let view = cells.value(body, result);
                 let class = self.class[view.cell];
                 let whole = view.rows.is_empty() && self.homes[class] == Home::Own;
-                let inside = self.members[class].iter().all(|member| {
-                    lives.hull(*member).is_none_or(|(from, to)| marks.head <= from && to <= marks.turn)
-                });
+                let inside = self.members[class]
+                    .iter()
+                    .all(|member| lives.hull(*member).is_none_or(|(from, to)| marks.head <= from && to <= marks.turn));
                 // Nothing else is written there behind the value.
                 let written = |cell: usize| lives.pieces[cell].iter().map(|piece| piece.from).max();
                 let last = self.members[class].iter().all(|member| written(*member) <= written(view.cell));

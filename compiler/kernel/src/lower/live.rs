@@ -8,9 +8,10 @@ use super::scope::Pending;
 use super::timeline::{Moment, Timeline};
 use crate::expr::{Address, Expr, ExprRef};
 use crate::fuse::storage;
-use crate::nest::{Nest, Reduction, Store};
+use crate::nest::{Nest, Reduction, Source, Store};
 use crate::program::Loc;
 use crate::schedule::each_root;
+use crate::to_lane::FrameWord;
 use mlc_ir::graph::{Entry, Output, Value};
 
 /// A stretch of time in which a cell's value is wanted.
@@ -144,7 +145,8 @@ fn hand_over(cells: &mut Cells<'_>, time: &Timeline, old: (usize, &Piece), new: 
     let is = |buffer: usize, cell: usize| views[buffer].cell == cell;
     let Some(first) = pending.nest.stores.iter().position(|store| is(store.buffer, new.0)) else { return false };
     let store = &pending.nest.stores[first];
-    let plain = (0..views.len()).all(|buffer| !(is(buffer, old.0) || is(buffer, new.0)) || views[buffer].rows.is_empty());
+    let plain =
+        (0..views.len()).all(|buffer| !(is(buffer, old.0) || is(buffer, new.0)) || views[buffer].rows.is_empty());
     let reads = |buffer: usize| is(buffer, old.0);
     plain && !reads_elsewhere(&pending.nest, store, &reads) && !reads_after(&pending.nest, first, &reads)
 }
@@ -155,7 +157,9 @@ fn reads_elsewhere(nest: &Nest, store: &Store, buffers: &dyn Fn(usize) -> bool) 
         return true;
     }
     let mut elsewhere = false;
-    each_root(nest, &mut |root| each_load(root, buffers, &mut |at| elsewhere |= *at != Address::Linear(store.at.clone())));
+    each_root(nest, &mut |root| {
+        each_load(root, buffers, &mut |at| elsewhere |= *at != Address::Linear(store.at.clone()))
+    });
     elsewhere
 }
 
@@ -307,7 +311,7 @@ fn reads(cells: &mut Cells<'_>, time: &Timeline, moment: Moment, entry: &Entry) 
     match moment {
         Moment::Kernel { .. } => {
             let Some((pending, scope, home)) = kernel(cells, moment) else { return Vec::new() };
-            let read = |source: &crate::nest::Source| {
+            let read = |source: &Source| {
                 let buffer = pending.nest.buffers.iter().find(|buffer| buffer.source == *source)?;
                 Some(Read { cell: cells.buffer(scope, home, buffer).cell, meanwhile: true })
             };
@@ -356,8 +360,14 @@ fn writes(cells: &mut Cells<'_>, moment: Moment) -> Vec<usize> {
     match moment {
         Moment::Kernel { .. } => {
             let Some((pending, scope, home)) = kernel(cells, moment) else { return Vec::new() };
-            let nest = &pending.nest;
-            nest.stores.iter().map(|store| cells.buffer(scope, home, &nest.buffers[store.buffer]).cell).collect()
+            // What is not read is a result or memory of the kernel's own.
+            let stored: Vec<Source> =
+                pending.nest.stores.iter().map(|it| pending.nest.buffers[it.buffer].source).collect();
+            let used = |source: &Source| pending.lowered.frame.contains(&FrameWord::Buffer(*source));
+            let written = pending.nest.buffers.iter().filter(|buffer| {
+                stored.contains(&buffer.source) || used(&buffer.source) && !pending.reads.contains(&buffer.source)
+            });
+            written.map(|buffer| cells.buffer(scope, home, buffer).cell).collect()
         }
         Moment::Begin(body) => {
             // All of a loop's cells, whether anything reads them or not.

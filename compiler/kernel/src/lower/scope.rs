@@ -75,13 +75,7 @@ impl<'a> Scopes<'a> {
         scopes
     }
 
-    fn add(
-        &mut self,
-        graph: &'a Graph,
-        id: RegionId,
-        parent: Option<(usize, NodeId)>,
-        choices: Choices<'_>,
-    ) -> usize {
+    fn add(&mut self, graph: &'a Graph, id: RegionId, parent: Option<(usize, NodeId)>, choices: Choices<'_>) -> usize {
         let region = graph.region(id);
         let fusion = fuse(region, choices.fuse);
         let items = (0..fusion.groups.len()).map(Item::Group).collect();

@@ -63,7 +63,8 @@ impl Timeline {
         let scopes = cells.scopes;
         let checks = checks(scopes, entry);
         let homes = homes(cells);
-        let mut writer = Writer { scopes, homes, moments: Vec::new(), marks: vec![Marks::default(); scopes.list.len()] };
+        let mut writer =
+            Writer { scopes, homes, moments: Vec::new(), marks: vec![Marks::default(); scopes.list.len()] };
         let early = early(scopes, &checks);
         let (first, then): (Vec<Item>, Vec<Item>) =
             scopes.list[0].items.iter().partition(|item| early.contains(&position(scopes, **item)));

@@ -74,11 +74,8 @@ impl StepsText<'_> {
         if looped.rev {
             line.push_str(" in reverse");
         }
-        let places = [
-            ("position to", &looped.position),
-            ("until", &looped.stop),
-            ("number of iterations to", &looped.count),
-        ];
+        let places =
+            [("position to", &looped.position), ("until", &looped.stop), ("number of iterations to", &looped.count)];
         for (what, place) in places {
             if let Some(place) = place {
                 let _ = write!(line, ", {what} {}", self.place(place));

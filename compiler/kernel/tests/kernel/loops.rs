@@ -1,8 +1,7 @@
 //! Loops: kernels in bodies on the Lane interpreter against reference evaluation.
 
 use crate::common::{
-    assert_same_bits, assert_within, each_case, lowered, lowered_with, run_lane, run_lane_tiles,
-    run_reference,
+    assert_same_bits, assert_within, each_case, lowered, lowered_with, run_lane, run_lane_tiles, run_reference,
 };
 use crate::random_graphs::other_schedule;
 use crate::random_loops::graph;

@@ -115,9 +115,8 @@ impl Generator {
         args.extend(&slices);
         let invariants = [self.rng.pick(&pool.vectors), self.rng.pick(&pool.matrices)];
         args.extend(invariants);
-        let all: Vec<(Value, usize)> = (0..2)
-            .filter_map(|of| pool.stacks.iter().rev().find(|(_, bound)| *bound == of).copied())
-            .collect();
+        let all: Vec<(Value, usize)> =
+            (0..2).filter_map(|of| pool.stacks.iter().rev().find(|(_, bound)| *bound == of).copied()).collect();
         args.extend(all.iter().map(|(value, _)| *value));
 
         let mut body = Builder::new("body");
