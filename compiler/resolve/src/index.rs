@@ -1,18 +1,17 @@
-//! Indexing: `x[i]`, `x[a:b]`, `x[:, new]`, `x[ids]` (rule 10), and the run-time check of indices.
+//! Indexing: `x[i]`, `x[a:b]`, `x[at:at + T]`, `x[:, new]`, `x[ids]` (rule 10). What is read as
+//! pieces here is written as the same pieces in `updates`.
 
 use crate::cx::Cx;
+use crate::faults::Indices;
+use crate::forms::Form;
 use crate::number;
-use crate::report::Reported;
 use crate::value::{R, Size, Tensor, Value, shape_of};
-use mlc_ir::dim::{Decision, Dim};
-use mlc_ir::graph::{Fault, Relation, SizeCheck};
-use mlc_ir::ops::binary::Binary;
+use mlc_ir::dim::{Decision, Dim, SizeError};
+use mlc_ir::graph::{Relation, SizeCheck};
 use mlc_ir::ops::gather::Gather;
-use mlc_ir::ops::iota::Iota;
-use mlc_ir::ops::reduce::{Reduce, ReduceKind};
-use mlc_ir::ops::select::Select;
 use mlc_ir::ops::slice::Slice;
-use mlc_ir::scalar::{BinaryOp, CompareOp, Literal};
+use mlc_ir::ops::slice_at::SliceAt;
+use mlc_ir::scalar::{CompareOp, Literal};
 use mlc_ir::ty::DType;
 use mlc_syntax::ast::{self, Index};
 use mlc_syntax::codes::Code;
@@ -20,15 +19,27 @@ use mlc_syntax::diag::Diagnostic;
 use mlc_syntax::span::Span;
 
 /// What becomes of one axis, or a new one.
-enum Piece {
+#[derive(Clone, Debug)]
+pub(crate) enum Piece {
     /// The axis stays, cut.
     Cut { start: Dim, size: Dim, step: i64 },
     /// The axis goes: one coordinate is taken.
     At(Dim),
+    /// The axis goes: one coordinate is taken, known when the program runs.
+    Place(Tensor),
+    /// The axis stays, cut from a start known when the program runs.
+    Window { start: Tensor, size: Dim, step: i64 },
     /// The axis is replaced by those of an integer tensor.
-    Gather(Tensor, Span),
+    Gather(Tensor),
     /// An axis of size 1 comes.
     New,
+}
+
+impl Piece {
+    /// The whole axis.
+    fn whole(axis: &Size) -> Piece {
+        Piece::Cut { start: Dim::zero(), size: axis.dim.clone(), step: 1 }
+    }
 }
 
 impl<'a> Cx<'a> {
@@ -68,29 +79,41 @@ impl<'a> Cx<'a> {
 
     fn index_tensor(&mut self, x: &Tensor, indices: &'a [Index], span: Span) -> R<Tensor> {
         let pieces = self.pieces(x, indices, span)?;
-        let cut = self.apply_cuts(x, &pieces, span)?;
-        let (gathered, replaced) = self.apply_gather(&cut, &pieces, span)?;
+        self.part(x, &pieces, span)
+    }
+
+    /// The part of a tensor that pieces name.
+    pub fn part(&mut self, x: &Tensor, pieces: &[Piece], span: Span) -> R<Tensor> {
+        let region = self.region(x, pieces, span)?;
+        let (region, replaced) = self.gathered(&region, pieces, span)?;
         let mut axes = Vec::new();
         let mut from = 0;
-        for piece in &pieces {
+        for piece in pieces {
             match piece {
                 Piece::New => axes.push(Size::plain(1)),
-                Piece::At(_) => from += 1,
-                Piece::Cut { .. } => {
-                    axes.push(gathered.axes[from].clone());
+                Piece::At(_) | Piece::Place(_) => from += 1,
+                Piece::Cut { .. } | Piece::Window { .. } => {
+                    axes.push(region.axes[from].clone());
                     from += 1;
                 }
-                Piece::Gather(..) => {
-                    axes.extend(gathered.axes[from..from + replaced].iter().cloned());
+                Piece::Gather(_) => {
+                    axes.extend(region.axes[from..from + replaced].iter().cloned());
                     from += replaced;
                 }
             }
         }
-        self.reshape(&gathered, axes, span)
+        self.reshape(&region, axes, span)
+    }
+
+    /// What the pieces cover, with an axis for each of `x`: of size 1 where one coordinate is taken,
+    /// whole where an integer tensor picks.
+    pub fn region(&mut self, x: &Tensor, pieces: &[Piece], span: Span) -> R<Tensor> {
+        let cut = self.apply_cuts(x, pieces, span)?;
+        self.apply_windows(&cut, pieces, span)
     }
 
     /// One piece for each axis of `x`, in order, with new axes between.
-    fn pieces(&mut self, x: &Tensor, indices: &'a [Index], span: Span) -> R<Vec<Piece>> {
+    pub fn pieces(&mut self, x: &Tensor, indices: &'a [Index], span: Span) -> R<Vec<Piece>> {
         let used = indices.iter().filter(|index| matches!(index, Index::At(_) | Index::Slice { .. })).count();
         if used > x.rank() {
             let shown = self.show(x);
@@ -106,7 +129,7 @@ impl<'a> Cx<'a> {
             match index {
                 Index::New(_) => pieces.push(Piece::New),
                 Index::Ellipsis(_) => {
-                    pieces.extend(x.axes[axis..axis + rest].iter().map(whole));
+                    pieces.extend(x.axes[axis..axis + rest].iter().map(Piece::whole));
                     axis += rest;
                     rest = 0;
                 }
@@ -120,7 +143,7 @@ impl<'a> Cx<'a> {
                 }
             }
         }
-        pieces.extend(x.axes[axis..].iter().map(whole));
+        pieces.extend(x.axes[axis..].iter().map(Piece::whole));
         if pieces.iter().filter(|piece| matches!(piece, Piece::Gather(..))).count() > 1 {
             let error = Diagnostic::error(Code::E0122, span, "only one index may be a tensor")
                 .help("`take_along(x, ids, axis: -1)` picks row by row");
@@ -139,7 +162,9 @@ impl<'a> Cx<'a> {
             }
             value @ (Value::Tensor(_) | Value::Lazy(_)) => {
                 let ids = self.tensor(value, expr.span)?;
-                self.as_ids(ids, expr.span).map(|ids| Piece::Gather(ids, expr.span))
+                let ids = self.as_ids(ids, expr.span)?;
+                self.fault_outside(&Indices::of(self, x, &ids, axis), expr.span)?;
+                Ok(if ids.rank() == 0 { Piece::Place(ids) } else { Piece::Gather(ids) })
             }
             other => {
                 let title = format!("an index is an integer, and this is {}", self.show_value(&other));
@@ -149,7 +174,7 @@ impl<'a> Cx<'a> {
     }
 
     /// An integer tensor as the index ops take it.
-    fn as_ids(&mut self, ids: Tensor, span: Span) -> R<Tensor> {
+    pub fn as_ids(&mut self, ids: Tensor, span: Span) -> R<Tensor> {
         match ids.dtype {
             DType::I32 | DType::I64 => Ok(ids),
             DType::U8 => self.cast(&ids, DType::I32, span),
@@ -220,23 +245,72 @@ impl<'a> Cx<'a> {
                 .help("`reverse(x, axis: 0)` turns an axis round");
             return Err(self.tell(error));
         }
+        let (start, end) = match (start, end) {
+            (End::Known(start), End::Known(end)) => (start, end),
+            (start, end) => return self.window(x, axis, (start, end, step), span),
+        };
         self.require_at_most(&end, &whole, x, axis, span)?;
         self.require_at_most(&self.plus_one(&start), &self.plus_one(&end), x, axis, span)?;
-        let size = end.sub(&start).and_then(|length| length.ceil_div(step));
-        let Ok(size) = size else { return self.fail(Code::E0114, span, "this slice is too large") };
-        if size.range().1 < 1 || size.is(0) {
-            return self.fail(Code::E0114, span, "this slice has no elements");
-        }
+        let size = self.slice_size(end.sub(&start), step, span)?;
         Ok(Piece::Cut { start, size, step })
     }
 
-    fn slice_end(&mut self, expr: Option<&'a ast::Expr>, default: Dim, size: &Dim) -> R<Dim> {
-        let Some(expr) = expr else { return Ok(default) };
+    fn slice_size(&mut self, length: Result<Dim, SizeError>, step: i64, span: Span) -> R<Dim> {
+        let Ok(size) = length.and_then(|length| length.ceil_div(step)) else {
+            return self.fail(Code::E0114, span, "this slice is too large");
+        };
+        if size.range().1 < 1 || size.is(0) {
+            return self.fail(Code::E0114, span, "this slice has no elements");
+        }
+        Ok(size)
+    }
+
+    /// A slice with a run-time start: its length is a size, and it lies within the axis.
+    fn window(&mut self, x: &Tensor, axis: usize, (start, end, step): (End, End, i64), span: Span) -> R<Piece> {
+        let forms = self.end_form(&start).zip(self.end_form(&end));
+        let length = forms.and_then(|(start, end)| end.less(&start)).and_then(Form::size);
+        let (Some(length), End::Run(start)) = (length, start) else {
+            let title = "the length of this slice is known only when the program runs";
+            let error = Diagnostic::error(Code::E0110, span, title)
+                .note("a run-time start goes with an end that lies a size behind it: `x[at:at + T]`")
+                .help("shapes do not depend on values: take a fixed length and hide the rest with `where(mask, x, 0)`");
+            return Err(self.tell(error));
+        };
+        let size = self.slice_size(Ok(length.clone()), step, span)?;
+        let whole = x.axes[axis].dim.clone();
+        if number::compare_sizes(CompareOp::Gt, &length, &whole) == Some(true) {
+            let (length, shown, whole) = (self.show_dim(&length), self.show(x), self.show_dim(&whole));
+            let title = format!("a slice of {length} elements of axis {axis} of {shown}, whose size is {whole}");
+            return self.fail(Code::E0117, span, title);
+        }
+        self.require_at_most(&length, &whole, x, axis, span)?;
+        let bound = whole.sub(&length).and_then(|rest| rest.add(&Dim::one()));
+        let Ok(bound) = bound else { return self.fail(Code::E0114, span, "this slice is too large") };
+        let text = format!("the start of {} elements along axis {axis} of {}", self.show_dim(&length), self.show(x));
+        self.fault_outside(&Indices { ids: &start, bound, text }, span)?;
+        Ok(Piece::Window { start, size, step })
+    }
+
+    fn end_form(&self, end: &End) -> Option<Form> {
+        match end {
+            End::Known(dim) => Some(Form::from(dim.clone())),
+            End::Run(tensor) => self.integer_form(tensor.value),
+        }
+    }
+
+    fn slice_end(&mut self, expr: Option<&'a ast::Expr>, default: Dim, size: &Dim) -> R<End> {
+        let Some(expr) = expr else { return Ok(End::Known(default)) };
         match self.expr(expr)? {
-            Value::Tensor(_) | Value::Lazy(_) => self.unsupported(expr.span, "a slice with run-time ends"),
+            Value::Tensor(end) => {
+                if end.rank() > 0 || end.dtype.is_float() || end.dtype == DType::Bool {
+                    let title = format!("an end of a slice is one integer, and this is {}", self.show(&end));
+                    return self.fail(Code::E0122, expr.span, title);
+                }
+                self.as_ids(end, expr.span).map(End::Run)
+            }
             value => {
                 let place = self.as_size(value, expr.span)?.dim;
-                self.counted_from_end(&place, size, expr.span)
+                self.counted_from_end(&place, size, expr.span).map(End::Known)
             }
         }
     }
@@ -249,7 +323,7 @@ impl<'a> Cx<'a> {
                 Piece::New => continue,
                 Piece::Cut { start, size, step } => (start.clone(), size.clone(), *step),
                 Piece::At(place) => (place.clone(), Dim::one(), 1),
-                Piece::Gather(..) => (Dim::zero(), x.axes[axis].dim.clone(), 1),
+                Piece::Gather(_) | Piece::Place(_) | Piece::Window { .. } => (Dim::zero(), x.axes[axis].dim.clone(), 1),
             };
             axes.push(if size == x.axes[axis].dim { x.axes[axis].clone() } else { Size::plain(size) });
             starts.push(start);
@@ -261,15 +335,71 @@ impl<'a> Cx<'a> {
         self.emit(span, Slice { starts, sizes: shape_of(&axes), steps }, &[x], axes)
     }
 
+    /// Cuts the axes whose place is known when the program runs.
+    fn apply_windows(&mut self, x: &Tensor, pieces: &[Piece], span: Span) -> R<Tensor> {
+        if let Some((axis, place)) = only_place(pieces) {
+            let row = self.gather(x, place, axis, 0, span)?;
+            let mut axes = x.axes.clone();
+            axes[axis] = Size::plain(1);
+            return self.reshape(&row, axes, span);
+        }
+        if !pieces.iter().any(|piece| matches!(piece, Piece::Place(_) | Piece::Window { .. })) {
+            return Ok(x.clone());
+        }
+        let (mut starts, mut axes, mut steps) = (Vec::new(), Vec::new(), Vec::new());
+        for (piece, axis) in pieces.iter().filter(|piece| !matches!(piece, Piece::New)).zip(&x.axes) {
+            let (start, size, step) = match piece {
+                Piece::Place(place) => (place.clone(), Size::plain(1), 1),
+                Piece::Window { start, size, step } => {
+                    (start.clone(), Size::plain(self.covered(size, *step, span)?), *step)
+                }
+                Piece::Cut { .. } | Piece::At(_) | Piece::Gather(_) | Piece::New => {
+                    (self.literal(span, Literal::zero(DType::I32))?, axis.clone(), 1)
+                }
+            };
+            axes.push(if size.dim == axis.dim { axis.clone() } else { size });
+            starts.push(start);
+            steps.push(step);
+        }
+        let operands: Vec<&Tensor> = std::iter::once(x).chain(&starts).collect();
+        let window = self.emit(span, SliceAt { sizes: shape_of(&axes) }, &operands, axes)?;
+        self.every_nth(&window, steps, span)
+    }
+
+    /// Every so many elements of each axis, from the first on.
+    fn every_nth(&mut self, x: &Tensor, steps: Vec<i64>, span: Span) -> R<Tensor> {
+        if steps.iter().all(|step| *step == 1) {
+            return Ok(x.clone());
+        }
+        let mut axes = Vec::new();
+        for (axis, step) in x.axes.iter().zip(&steps) {
+            axes.push(match step {
+                1 => axis.clone(),
+                step => Size::plain(self.slice_size(Ok(axis.dim.clone()), *step, span)?),
+            });
+        }
+        self.emit(span, Slice { starts: vec![Dim::zero(); axes.len()], sizes: shape_of(&axes), steps }, &[x], axes)
+    }
+
+    /// Coordinates from the first to the last of `size` with a step: `(size - 1) * step + 1`.
+    pub fn covered(&mut self, size: &Dim, step: i64, span: Span) -> R<Dim> {
+        let one = Dim::one();
+        let covered = size.sub(&one).and_then(|gaps| gaps.mul(&Dim::from(step))).and_then(|length| length.add(&one));
+        match covered {
+            Ok(covered) => Ok(covered),
+            Err(_) => self.fail(Code::E0114, span, "this slice is too large"),
+        }
+    }
+
     /// The gather among the pieces, and how many axes took the place of one.
-    fn apply_gather(&mut self, x: &Tensor, pieces: &[Piece], span: Span) -> R<(Tensor, usize)> {
+    fn gathered(&mut self, x: &Tensor, pieces: &[Piece], span: Span) -> R<(Tensor, usize)> {
         let mut axis = 0;
         for piece in pieces {
             match piece {
                 Piece::New => {}
-                Piece::Cut { .. } | Piece::At(_) => axis += 1,
-                Piece::Gather(ids, ids_span) => {
-                    let tensor = self.gather(x, ids, axis, 0, span, *ids_span)?;
+                Piece::Cut { .. } | Piece::At(_) | Piece::Place(_) | Piece::Window { .. } => axis += 1,
+                Piece::Gather(ids) => {
+                    let tensor = self.gather(x, ids, axis, 0, span)?;
                     return Ok((tensor, ids.rank()));
                 }
             }
@@ -277,8 +407,8 @@ impl<'a> Cx<'a> {
         Ok((x.clone(), 1))
     }
 
-    fn gather(&mut self, x: &Tensor, ids: &Tensor, axis: usize, batch: usize, span: Span, ids_span: Span) -> R<Tensor> {
-        self.fault_outside(x, ids, axis, ids_span)?;
+    /// `x[…, ids, …]` with indices that were checked.
+    pub fn gather(&mut self, x: &Tensor, ids: &Tensor, axis: usize, batch: usize, span: Span) -> R<Tensor> {
         let mut axes = x.axes[..axis].to_vec();
         axes.extend(ids.axes[batch..].iter().cloned());
         axes.extend(x.axes[axis + 1..].iter().cloned());
@@ -296,49 +426,35 @@ impl<'a> Cx<'a> {
                 .note(format!("all sizes but that of axis {axis} are equal"));
             return Err(self.tell(error));
         }
+        self.fault_outside(&Indices::of(self, x, &ids, axis), ids_span)?;
+        self.pick_along(x, &ids, axis, span)
+    }
+
+    /// [`Cx::take_along`] with indices that fit and are in range.
+    pub fn pick_along(&mut self, x: &Tensor, ids: &Tensor, axis: usize, span: Span) -> R<Tensor> {
         let last = x.rank() - 1;
         let mut perm: Vec<usize> = (0..x.rank()).filter(|at| *at != axis).collect();
         perm.push(axis);
-        let (x, ids) = (self.permute(x, perm.clone(), span)?, self.permute(&ids, perm.clone(), span)?);
-        let picked = self.gather(&x, &ids, last, last, span, ids_span)?;
+        let (x, ids) = (self.permute(x, perm.clone(), span)?, self.permute(ids, perm.clone(), span)?);
+        let picked = self.gather(&x, &ids, last, last, span)?;
         let back = (0..=last).map(|at| perm.iter().position(|from| *from == at).unwrap_or(at)).collect();
         self.permute(&picked, back, span)
     }
-
-    /// Tells the first index outside of an axis when the program runs.
-    fn fault_outside(&mut self, x: &Tensor, ids: &Tensor, axis: usize, span: Span) -> R<()> {
-        let bound = x.axes[axis].dim.clone();
-        let name = self.show(x);
-        let number = |value: i64| Value::int(value);
-        let place = crate::arith::Operation { symbol: "<", span, left: span, right: span };
-        let ids_value = || Value::Tensor(ids.clone());
-        let below = self.compare_values(CompareOp::Lt, ids_value(), number(0), place)?;
-        let limit = Value::size(Size::plain(bound.clone()));
-        let above = self.compare_values(CompareOp::Ge, ids_value(), limit, place)?;
-        let (below, above) = (self.tensor(below, span)?, self.tensor(above, span)?);
-        let axes = below.axes.clone();
-        let bad = self.emit(span, Binary { op: BinaryOp::Or }, &[&below, &above], axes)?;
-        let Ok(count) = Dim::product(&bad.shape()) else { return Err(self.too_many_indices(span)) };
-        let flat = vec![Size::plain(count)];
-        let bad = self.reshape(&bad, flat.clone(), span)?;
-        let positions =
-            self.emit(span, Iota { shape: shape_of(&flat), axis: 0, dtype: DType::I32 }, &[], flat.clone())?;
-        let none = self.literal(span, Literal::from_i64(DType::I32, i64::from(i32::MAX)))?;
-        let none = self.broadcast_scalar(none, flat.clone(), span)?;
-        let places = self.emit(span, Select, &[&bad, &positions, &none], flat)?;
-        let first = self.emit(span, Reduce { kind: ReduceKind::Min, axes: vec![0] }, &[&places], Vec::new())?;
-        let fault = Fault { span: self.place(span), text: format!("axis {axis} of {name}"), bound };
-        if !self.entry.faults.iter().any(|(value, other)| *value == first.value && *other == fault) {
-            self.entry.faults.push((first.value, fault));
-        }
-        Ok(())
-    }
-
-    fn too_many_indices(&mut self, span: Span) -> Reported {
-        self.tell(Diagnostic::error(Code::E0114, span, "there are too many indices"))
-    }
 }
 
-fn whole(axis: &Size) -> Piece {
-    Piece::Cut { start: Dim::zero(), size: axis.dim.clone(), step: 1 }
+/// An end of a slice.
+enum End {
+    Known(Dim),
+    /// An integer scalar.
+    Run(Tensor),
+}
+
+/// The axis and the coordinate, if only one axis has a place known when the program runs.
+fn only_place(pieces: &[Piece]) -> Option<(usize, &Tensor)> {
+    let axes = pieces.iter().filter(|piece| !matches!(piece, Piece::New)).enumerate();
+    let mut late = axes.filter(|(_, piece)| matches!(piece, Piece::Place(_) | Piece::Window { .. }));
+    match (late.next(), late.next()) {
+        (Some((axis, Piece::Place(place))), None) => Some((axis, place)),
+        _ => None,
+    }
 }

@@ -7,7 +7,7 @@
 //!
 //! - names and types: `scope`, `imports`, `lookup`, `habits`, `names`, `types`, `matching`, `statics`, `sizes`, `axes`, `consts`
 //! - code: `calls`, `arguments`, `params`, `exprs`, `stmts`, `number`, `literals`, `arith`,
-//!   `broadcasting`, `matmul`, `index`, `einsum`, `draws`, `builtins`
+//!   `broadcasting`, `matmul`, `index`, `forms`, `faults`, `updates`, `einsum`, `draws`, `builtins`
 //! - weights and states: `instances`, `weights`, `states`, `sessions`, `init`, `initialisers`
 //! - what a program declares: `declarations`, `entry`, `export`, `train`, `minimize`, `optimizer`,
 //!   `metrics`, `pipeline`, `every`, `tests`
@@ -31,6 +31,8 @@ mod entry;
 mod every;
 mod export;
 mod exprs;
+mod faults;
+mod forms;
 mod habits;
 mod imports;
 mod index;
@@ -58,6 +60,7 @@ mod stmts;
 mod tests;
 mod train;
 mod types;
+mod updates;
 mod value;
 mod weights;
 

@@ -5,6 +5,7 @@ use crate::cx::{Cx, FrameKind};
 use crate::exprs::Truth;
 use crate::matching::Matched;
 use crate::report::Reported;
+use crate::updates::Part;
 use crate::value::{R, Value};
 use mlc_syntax::ast::{self, ExprKind, StmtKind};
 use mlc_syntax::codes::Code;
@@ -15,6 +16,21 @@ use std::sync::Arc;
 
 /// What a block came to: the returned value and where, if it returned.
 pub(crate) type Returned<'a> = Option<(Value<'a>, Span)>;
+
+/// What stands on the left of an assignment.
+enum Target<'a> {
+    Name(ast::Name),
+    Part(Part<'a>),
+}
+
+impl Target<'_> {
+    fn name(&self) -> &ast::Name {
+        match self {
+            Target::Name(name) => name,
+            Target::Part(part) => &part.name,
+        }
+    }
+}
 
 impl<'a> Cx<'a> {
     /// Runs a block. After a mistake the statements behind it are run too, for their own mistakes.
@@ -188,9 +204,15 @@ impl<'a> Cx<'a> {
         values: &'a [ast::Expr],
         span: Span,
     ) -> R<()> {
-        let names = self.target_names(targets)?;
-        let value = match (op, names.as_slice(), values) {
-            (Some(op), [name], [value]) => self.updated(op, name, value, span),
+        let targets = self.targets(targets)?;
+        let names: Vec<ast::Name> = targets.iter().map(|target| target.name().clone()).collect();
+        let value = match (op, targets.as_slice(), values) {
+            (Some(op), [Target::Name(name)], [value]) => self.updated(op, name, value, span),
+            (Some(op), [Target::Part(part)], [value]) => {
+                let whole = self.check_assignable(&part.name);
+                let whole = whole.and_then(|()| self.with_part_updated(op, part, value, span));
+                return self.bind(&part.name.text, whole, value.span);
+            }
             (Some(_), _, _) => self.fail(Code::E0119, span, "this operator takes one name and one value"),
             (None, _, _) => self.assigned(values, &names),
         };
@@ -212,6 +234,10 @@ impl<'a> Cx<'a> {
                 Err(reported) => Err(*reported),
             };
             let span = values.get(at).or(values.first()).map_or(span, |value| value.span);
+            let part = match &targets[at] {
+                Target::Name(_) => part,
+                Target::Part(target) => part.and_then(|part| self.with_part(target, part, span)),
+            };
             if let Err(reported) = self.bind(&name.text, part, span) {
                 failed = Some(reported);
             }
@@ -241,12 +267,19 @@ impl<'a> Cx<'a> {
         self.operate(op, before, value_now, place)
     }
 
-    fn target_names(&mut self, targets: &'a [ast::Expr]) -> R<Vec<ast::Name>> {
-        let mut names = Vec::new();
+    fn targets(&mut self, targets: &'a [ast::Expr]) -> R<Vec<Target<'a>>> {
+        let mut found = Vec::new();
         for target in targets {
+            let name = |text: &Arc<str>, span| ast::Name { text: text.clone(), span };
             match &target.kind {
-                ExprKind::Name(text) => names.push(ast::Name { text: text.clone(), span: target.span }),
-                ExprKind::Index { .. } => return self.unsupported(target.span, "assigning to parts of a tensor"),
+                ExprKind::Name(text) => found.push(Target::Name(name(text, target.span))),
+                ExprKind::Index { base, indices } => match &base.kind {
+                    ExprKind::Name(text) => {
+                        let name = name(text, base.span);
+                        found.push(Target::Part(Part { name, indices, span: target.span }));
+                    }
+                    _ => return self.fail(Code::E0112, base.span, "only parts of names can be assigned"),
+                },
                 ExprKind::Field { .. } => {
                     return self.fail(Code::E0112, target.span, "a member of a layer is not assigned from outside");
                 }
@@ -254,7 +287,7 @@ impl<'a> Cx<'a> {
                 _ => return self.fail(Code::E0112, target.span, "only names can be assigned"),
             }
         }
-        Ok(names)
+        Ok(found)
     }
 
     /// Refuses to assign to sub-layers, params, functions and constants (rule 14).

@@ -7,7 +7,7 @@ use crate::autodiff::{Adj, Reason, VjpCx};
 use crate::dim::{Dim, SizeError};
 use crate::index::{Combine, Definition, Expr, Ix, reduced_axes};
 use crate::scalar::{BinaryOp, CompareOp, Literal};
-use crate::tensor::{Tensor, each_index, extents, round_to};
+use crate::tensor::{Data, Tensor, each_index, extents, round_to};
 use crate::ty::{DType, Type};
 
 /// `(updates, ids) -> updates[..axis] ++ [size] ++ updates[axis + inner..]`, the adjoint of
@@ -35,7 +35,7 @@ impl Primitive for ScatterAdd {
 
     fn infer(&self, args: &[&Type]) -> Result<Types, InferError> {
         let [updates, ids] = operands(args)?;
-        require(updates.dtype.is_float(), "scatter_add takes floats")?;
+        require(updates.dtype != DType::Bool, "scatter_add takes numbers")?;
         require_ids(ids, self.batch, self.axis)?;
         let inner = ids.rank() - self.batch;
         require(self.axis + inner <= updates.rank(), "the updates lack the axes of the indices")?;
@@ -50,6 +50,15 @@ impl Primitive for ScatterAdd {
 
     fn eval(&self, args: &[&Tensor], results: &[Type]) -> Vec<Tensor> {
         let (updates, ids, shape) = (args[0], args[1], extents(&results[0]));
+        if let Data::Int(values) = &updates.data {
+            let mut sums = Tensor::zeros(DType::I64, &shape);
+            for (at, index) in each_index(&updates.shape).enumerate() {
+                let to = sums.offset(&source(self.axis, self.batch, shape[self.axis], ids, &index));
+                let sum = sums.ints()[to].wrapping_add(values[at]);
+                sums.set(to, Literal::from_i64(DType::I64, sum));
+            }
+            return vec![Tensor::ints_of(updates.dtype, &shape, sums.ints().iter().copied())];
+        }
         let mut result = Tensor::zeros(DType::F64, &shape);
         for (at, index) in each_index(&updates.shape).enumerate() {
             let to = result.offset(&source(self.axis, self.batch, shape[self.axis], ids, &index));
@@ -60,6 +69,9 @@ impl Primitive for ScatterAdd {
     }
 
     fn vjp(&self, cx: &mut VjpCx<'_>) -> Vec<Adj> {
+        if !cx.ty(cx.arg(0)).dtype.is_float() {
+            return vec![Adj::Zero(Reason::Integer), Adj::Zero(Reason::Index)];
+        }
         let updates = cx.give(0, |cx| {
             let (d, ids) = (cx.adjoint(0), cx.arg(1));
             cx.node(Gather { axis: self.axis, batch: self.batch }, &[d, ids])
@@ -115,6 +127,7 @@ impl Primitive for ScatterAdd {
             sample(1, 1, 4, &[3, 2], &[3, 2]),
             sample(1, 1, 4, &[3], &[3]),
             sample(1, 1, 4, &[3, 1, 2], &[3, 1]),
+            case(ScatterAdd { axis: 0, batch: 0, size: 3.into() }, 3, &[typed(DType::I32, &[7]), typed(DType::I64, &[7])]),
         ]
     }
 }
