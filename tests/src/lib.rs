@@ -3,6 +3,7 @@
 
 #![expect(clippy::unwrap_used, reason = "test code: whatever is wrong panics")]
 
+pub mod arrays;
 pub mod digits;
 pub mod npy;
 pub mod process;

@@ -172,7 +172,12 @@ impl<'a> Cx<'a> {
                     Value::Lazy(lazy) => lazy.kind.is_integer(),
                     _ => false,
                 };
-                let dtype = self.default_dtype(integer(&a) && integer(&b));
+                let known = |value: &Value<'a>| match value {
+                    Value::Number(number) => number.dtype,
+                    _ => None,
+                };
+                let dtype = known(&a).or(known(&b));
+                let dtype = dtype.unwrap_or_else(|| self.default_dtype(integer(&a) && integer(&b)));
                 (
                     self.materialise_operand(a, dtype, place.left, place)?,
                     self.materialise_operand(b, dtype, place.right, place)?,

@@ -80,8 +80,10 @@ impl<'a> Cx<'a> {
         Ok(())
     }
 
-    /// `sqrt(Σ g²)` over all gradients of one `minimize`, f32.
+    /// `sqrt(Σ g²)` over all gradients of one `minimize`: f64 if one of them is, else f32.
     fn global_norm(&mut self, gradients: &[(ParamKey, Tensor)], span: Span) -> R<Tensor> {
+        let is_double = gradients.iter().any(|(_, gradient)| gradient.dtype == DType::F64);
+        let dtype = if is_double { DType::F64 } else { DType::F32 };
         let mut total = None;
         for (_, gradient) in gradients {
             let axes = gradient.axes.clone();
@@ -96,7 +98,7 @@ impl<'a> Cx<'a> {
                 };
                 self.emit(span, op, &[&square], Vec::new())?
             };
-            let sum = self.cast(&sum, DType::F32, span)?;
+            let sum = self.cast(&sum, dtype, span)?;
             total = Some(match total {
                 Some(total) => {
                     self.emit(span, mlc_ir::ops::binary::Binary { op: BinaryOp::Add }, &[&total, &sum], Vec::new())?
@@ -106,7 +108,7 @@ impl<'a> Cx<'a> {
         }
         match total {
             Some(total) => self.unary_tensor(UnaryOp::Sqrt, &total, span),
-            None => self.literal(span, mlc_ir::scalar::Literal::zero(DType::F32)),
+            None => self.literal(span, mlc_ir::scalar::Literal::zero(dtype)),
         }
     }
 

@@ -1,0 +1,82 @@
+"""Basic layers and normalisation."""
+
+import torch
+import torch.nn.functional as F
+from make import Case
+
+
+def feed_forward(w, activation):
+    """Two dense layers."""
+    return activation(w["x"] @ w["ff.up.weight"] + w["ff.up.bias"]) @ w["ff.down"] + w["ff.bias"]
+
+
+FEED = {"up.weight": [4, 6], "up.bias": [6], "down": [6, 4], "bias": [4]}
+
+CASES = [
+    Case(
+        "Linear",
+        {"y": "fc(x)", "plain": "bare(x)"},
+        lambda w: {"y": F.linear(w["x"], w["fc.weight"].T, w["fc.bias"]), "plain": F.linear(w["x"], w["bare.weight"].T)},
+        {"x": [2, 3, 4]},
+        {
+            "fc": ("Linear(5)", {"weight": [4, 5], "bias": [5]}),
+            "bare": ("Linear(5, bias: false, init: he_normal)", {"weight": [4, 5]}),
+        },
+    ),
+    Case(
+        "FeedForward",
+        {"y": "ff(x)"},
+        lambda w: {"y": feed_forward(w, F.gelu)},
+        {"x": [2, 3, 4]},
+        {"ff": ("FeedForward(6)", FEED)},
+    ),
+    Case(
+        "FeedForward_relu",
+        {"y": "ff(x)"},
+        lambda w: {"y": feed_forward(w, F.relu)},
+        {"x": [2, 3, 4]},
+        {"ff": ('FeedForward(6, activation: "relu")', FEED)},
+    ),
+    Case(
+        "Embedding",
+        {"y": "cast(table((iota(6) * 5) % 7), f32)", "ranks": "cast(table(reshape(iota(6) % 2, [2, 3])), f32)"},
+        lambda w: {
+            "y": F.embedding(torch.arange(6) * 5 % 7, w["table.weight"]),
+            "ranks": F.embedding((torch.arange(6) % 2).reshape(2, 3), w["table.weight"]),
+        },
+        members={"table": ("Embedding(7, 3)", {"weight": [7, 3]})},
+    ),
+    Case(
+        "LayerNorm",
+        {"y": "norm(x)", "wide": "rough(x)"},
+        lambda w: {
+            "y": F.layer_norm(w["x"], [5], w["norm.weight"], w["norm.bias"]),
+            "wide": F.layer_norm(w["x"], [5], w["rough.weight"], w["rough.bias"], eps=0.5),
+        },
+        {"x": [2, 3, 5]},
+        {
+            "norm": ("LayerNorm()", {"weight": [5], "bias": [5]}),
+            "rough": ("LayerNorm(eps: 0.5)", {"weight": [5], "bias": [5]}),
+        },
+    ),
+    Case(
+        "RMSNorm",
+        {"y": "norm(x)"},
+        lambda w: {"y": F.rms_norm(w["x"], [5], w["norm.weight"], eps=1e-6)},
+        {"x": [2, 3, 5]},
+        {"norm": ("RMSNorm()", {"weight": [5]})},
+    ),
+    Case(
+        "GroupNorm",
+        {"image": "norm(x)", "flat": "flat_norm(x[:, 0, 0])"},
+        lambda w: {
+            "image": F.group_norm(w["x"].movedim(-1, 1), 2, w["norm.weight"], w["norm.bias"]).movedim(1, -1),
+            "flat": F.group_norm(w["x"][:, 0, 0], 3, w["flat_norm.weight"], w["flat_norm.bias"]),
+        },
+        {"x": [2, 2, 3, 6]},
+        {
+            "norm": ("GroupNorm(2)", {"weight": [6], "bias": [6]}),
+            "flat_norm": ("GroupNorm(3)", {"weight": [6], "bias": [6]}),
+        },
+    ),
+]
