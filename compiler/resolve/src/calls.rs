@@ -154,28 +154,16 @@ impl<'a> Cx<'a> {
         let args = self.axis_from_over(decl, args)?;
         let args = self.bind_args(&decl.params, args, site)?;
         let given = self.given_args(&decl.params, args)?;
-        if self.files.origin(file) == Origin::Prelude {
+        let of_prelude = self.files.origin(file) == Origin::Prelude;
+        if of_prelude {
             self.warn_of_probabilities(decl, &given);
         }
         let frame = self.fn_frame(decl, file, owner, site);
         let result = self.within(frame, |cx| cx.deeper(site.span, |cx| cx.run_fn(decl, given, site, expected)));
-        if let ("softmax", Ok(Value::Tensor(tensor))) = (&*decl.name.text, &result) {
-            self.entry.probabilities.insert(tensor.value);
+        if let (true, Ok(result)) = (of_prelude, &result) {
+            self.note_probabilities(decl, result);
         }
         result
-    }
-
-    /// W0002: `cross_entropy(softmax(z), y)` runs and is wrong.
-    fn warn_of_probabilities(&mut self, decl: &'a ast::Fn, given: &[Option<Given<'a>>]) {
-        let Some(Some((Value::Tensor(logits), span))) = given.first() else { return };
-        if *decl.name.text != *"cross_entropy" || !self.entry.probabilities.contains(&logits.value) {
-            return;
-        }
-        let warning =
-            Diagnostic::warning(Code::W0002, *span, "`cross_entropy` takes logits, and these are probabilities")
-                .label("this comes from `softmax`")
-                .help("leave `softmax` out: `cross_entropy(logits, label)` applies it itself");
-        self.tell(warning);
     }
 
     fn refuse_recursion(&mut self, decl: &'a ast::Fn, owner: &Owner<'a>, site: &CallSite) -> R<()> {

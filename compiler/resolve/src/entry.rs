@@ -89,8 +89,8 @@ pub(crate) struct Entry<'a> {
     /// What `f32` reads as: f64 in gradient checks and for f64 parameters in optimizers.
     pub real: DType,
     pub step: Option<crate::train::StepState<'a>>,
-    /// Results of `softmax`, which are no logits.
-    pub probabilities: std::collections::BTreeSet<Value>,
+    /// Probabilities, and the function that made them, for warnings.
+    pub probabilities: BTreeMap<Value, &'static str>,
 }
 
 impl<'a> Entry<'a> {
@@ -116,7 +116,7 @@ impl<'a> Entry<'a> {
             faults: Vec::new(),
             real: DType::F32,
             step: None,
-            probabilities: std::collections::BTreeSet::new(),
+            probabilities: BTreeMap::new(),
         }
     }
 

@@ -7,7 +7,7 @@
 //!
 //! - names and types: `scope`, `imports`, `lookup`, `habits`, `names`, `types`, `matching`, `statics`, `sizes`, `axes`, `consts`
 //! - code: `calls`, `arguments`, `params`, `exprs`, `stmts`, `number`, `literals`, `arith`,
-//!   `broadcasting`, `matmul`, `index`, `forms`, `faults`, `updates`, `einsum`, `draws`, `builtins`
+//!   `broadcasting`, `matmul`, `index`, `forms`, `faults`, `updates`, `einsum`, `draws`, `builtins`, `lints`
 //! - weights and states: `instances`, `weights`, `states`, `sessions`, `init`, `initialisers`
 //! - what a program declares: `declarations`, `entry`, `export`, `train`, `minimize`, `optimizer`,
 //!   `metrics`, `pipeline`, `every`, `tests`
@@ -39,6 +39,7 @@ mod index;
 mod init;
 mod initialisers;
 mod instances;
+mod lints;
 mod literals;
 mod lookup;
 mod matching;

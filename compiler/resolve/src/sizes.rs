@@ -214,30 +214,31 @@ impl<'a> Cx<'a> {
     /// Tests the conditions of a `requires`; static parts now, the rest of the sizes at run time.
     pub fn requires(&mut self, conditions: &'a [ast::Expr], call: Option<Span>) -> R<()> {
         for condition in conditions {
-            self.require(condition, call)?;
+            self.require(condition, condition, call)?;
         }
         Ok(())
     }
 
-    fn require(&mut self, condition: &'a ast::Expr, call: Option<Span>) -> R<()> {
+    /// Tests a condition; a message shows `shown`, which is all of an `or` of which this is the last part.
+    fn require(&mut self, condition: &'a ast::Expr, shown: &'a ast::Expr, call: Option<Span>) -> R<()> {
         if let ast::ExprKind::Binary { op: ast::BinaryOp::And, left, right, .. } = &condition.kind {
-            self.require(left, call)?;
-            return self.require(right, call);
+            self.require(left, left, call)?;
+            return self.require(right, right, call);
         }
         if let ast::ExprKind::Binary { op: ast::BinaryOp::Or, left, right, .. } = &condition.kind {
             return match (self.static_truth(left)?, holds_static(right)) {
                 (true, _) => Ok(()),
                 (false, true) if !self.static_truth(right)? => Err(self.requirement_broken(condition, call, None)),
                 (false, true) => Ok(()),
-                (false, false) => self.require(right, call),
+                (false, false) => self.require(right, shown, call),
             };
         }
         if let Some((op, left, right)) = comparison(condition) {
-            return self.require_relation(condition, op, left, right, call);
+            return self.require_relation(condition, shown, (op, left, right), call);
         }
         match self.static_truth(condition)? {
             true => Ok(()),
-            false => Err(self.requirement_broken(condition, call, None)),
+            false => Err(self.requirement_broken(shown, call, None)),
         }
     }
 
@@ -255,21 +256,20 @@ impl<'a> Cx<'a> {
     fn require_relation(
         &mut self,
         condition: &'a ast::Expr,
-        op: CompareOp,
-        left: &'a ast::Expr,
-        right: &'a ast::Expr,
+        shown: &'a ast::Expr,
+        (op, left, right): (CompareOp, &'a ast::Expr, &'a ast::Expr),
         call: Option<Span>,
     ) -> R<()> {
         let (a, b) = (self.expr(left)?, self.expr(right)?);
         let (Value::Number(x), Value::Number(y)) = (&a, &b) else {
             return match self.static_truth(condition)? {
                 true => Ok(()),
-                false => Err(self.requirement_broken(condition, call, None)),
+                false => Err(self.requirement_broken(shown, call, None)),
             };
         };
         match number::compare(op, x, y) {
             Some(true) => return Ok(()),
-            Some(false) => return Err(self.requirement_broken(condition, call, Some((&a, &b)))),
+            Some(false) => return Err(self.requirement_broken(shown, call, Some((&a, &b)))),
             None => {}
         }
         let (x, y) = (self.as_size(a, left.span)?.dim, self.as_size(b, right.span)?.dim);

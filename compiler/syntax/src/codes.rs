@@ -79,5 +79,5 @@ codes! {
     E0303 "an input does not have the function's type",
     E0304 "an output cannot be written",
     E0305 "an index is out of range",
-    W0002 "`cross_entropy` takes logits, not probabilities",
+    W0002 "a loss takes logits, not probabilities",
 }

@@ -1,5 +1,6 @@
 """Basic layers and normalisation."""
 
+import numpy as np
 import torch
 import torch.nn.functional as F
 from make import Case
@@ -8,6 +9,20 @@ from make import Case
 def feed_forward(w, activation):
     """Two dense layers."""
     return activation(w["x"] @ w["ff.up.weight"] + w["ff.up.bias"]) @ w["ff.down"] + w["ff.bias"]
+
+
+def batch_norm(w, training):
+    """In training the batch's own statistics, divisor n, also for the running ones (n - 1 in PyTorch)."""
+    x = w["x"].movedim(-1, 1)
+    mean, var = (None, None) if training else (w["bn.running_mean"].detach(), w["bn.running_var"].detach())
+    return {"y": F.batch_norm(x, mean, var, w["bn.weight"], w["bn.bias"], training, eps=1e-5).movedim(1, -1)}
+
+
+def running(w, keep):
+    """What one step makes of the running statistics."""
+    mean, var = w["x"].mean((0, 1)), w["x"].var((0, 1), correction=0)
+    new = {"bn.running_mean": mean, "bn.running_var": var}
+    return {path: keep * w[path] + (1 - keep) * value for path, value in new.items()}
 
 
 FEED = {"up.weight": [4, 6], "up.bias": [6], "down": [6, 4], "bias": [4]}
@@ -78,5 +93,20 @@ CASES = [
             "norm": ("GroupNorm(2)", {"weight": [6], "bias": [6]}),
             "flat_norm": ("GroupNorm(3)", {"weight": [6], "bias": [6]}),
         },
+    ),
+    Case(
+        "BatchNorm",
+        {"y": "bn(x)"},
+        lambda w: batch_norm(w, False),
+        {"x": [4, 3, 5]},
+        {
+            "bn": (
+                "BatchNorm(keep: 0.75)",
+                {"weight": [5], "bias": [5], "running_mean": [5], "running_var": np.arange(1, 6) / 4},
+            )
+        },
+        training=lambda w: batch_norm(w, True),
+        states=("bn.running_mean", "bn.running_var"),
+        after=lambda w: running(w, 0.75),
     ),
 ]

@@ -10,7 +10,8 @@ The tables are `cases_*.py`: one `Case` for each entry of the prelude. A case be
     NAME.dl       a program: inputs and weights are parameters of `Case`, `forward` gives the
                   results, the step minimizes the sum of the results along a fixed direction
     NAME.golden   f64, safetensors: `weight.PATH` (multiples of 1/32, so exact in f32 too),
-                  `value.RESULT`, and `gradient.PATH` of that sum
+                  `value.RESULT`, and `gradient.PATH` of that sum; for states `after.PATH`, their
+                  values after one training step
 
 `cases_optimizers.py` makes one training, `optimizers.dl`, and the weights after it,
 `optimizers.trained`. `initialisers.dl` and `dropout.dl` are written by hand: random draws are
@@ -53,6 +54,11 @@ class Case:
     lets: list[str] = dataclasses.field(default_factory=list)
     # Results that have no gradient; all others are differentiated.
     flat: tuple = ()
+    # The results while training, if they differ: gradients are theirs.
+    training: Callable[[dict], dict] | None = None
+    # Paths of states, and their values after one training step.
+    states: tuple = ()
+    after: Callable[[dict], dict] = lambda w: {}
     # Whether the gradient is what finite differences say.
     honest: bool = True
 
@@ -86,12 +92,14 @@ def golden(case):
     w = {path: torch.tensor(value, dtype=torch.float64, requires_grad=True) for path, value in made.items()}
     results = case.reference(w)
     assert list(results) == list(case.results), case.name
-    smooth = [y for name, y in results.items() if name not in case.flat]
+    smooth = [name for name in results if name not in case.flat]
     out = {f"weight.{path}": value.astype(np.float64) for path, value in made.items()}
     out |= {f"value.{name}": y.detach().double().numpy() for name, y in results.items()}
     if smooth:
-        sum(projected(y) for y in smooth).backward()
-        out |= {f"gradient.{path}": x.grad.numpy() for path, x in w.items()}
+        trained = case.training(w) if case.training else results
+        sum(projected(y) for name, y in trained.items() if name not in case.flat).backward()
+        out |= {f"gradient.{path}": x.grad.numpy() for path, x in w.items() if path not in case.states}
+        out |= {f"after.{path}": x.detach().numpy() for path, x in case.after(w).items()}
     shapes = {name: list(y.shape) for name, y in results.items()}
     return {name: np.array(array, order="C") for name, array in out.items()}, shapes
 

@@ -50,6 +50,7 @@ fn compare(running: &Running, golden: &Path, float: Float) -> Result<(), Failed>
     let gradients = part(&golden, "gradient.");
     if !gradients.is_empty() {
         wrong.extend(compare_gradients(running, given, &gradients, float));
+        wrong.extend(compare_states(running, &part(&golden, "after."), float));
     }
     if wrong.is_empty() { Ok(()) } else { Err(wrong.join("\n").into()) }
 }
@@ -94,7 +95,10 @@ fn compare_gradients(
     expected: &BTreeMap<String, Array>,
     float: Float,
 ) -> Vec<String> {
-    let args: Vec<&str> = ["step", "--grads", "g.safetensors"].into_iter().chain(given.iter().copied()).collect();
+    let args: Vec<&str> = ["step", "--grads", "g.safetensors", "--out-weights", "after.safetensors"]
+        .into_iter()
+        .chain(given.iter().copied())
+        .collect();
     running.run(&args).ok();
     let actual = arrays::read(&running.file("g.safetensors"));
     let one = |(name, expected): (&String, &Array)| match actual.get(name) {
@@ -103,6 +107,16 @@ fn compare_gradients(
             told(&format!("gradient of {name}"), found, tolerance(&actual.dtype, float))
         }
         None => Some(format!("there is no gradient of {name}")),
+    };
+    expected.iter().filter_map(one).collect()
+}
+
+/// States after the step that gave the gradients.
+fn compare_states(running: &Running, expected: &BTreeMap<String, Array>, float: Float) -> Vec<String> {
+    let actual = arrays::read(&running.file("after.safetensors"));
+    let one = |(name, expected): (&String, &Array)| {
+        let found = difference(&actual[name].data, &expected.data);
+        told(&format!("{name} after a step"), found, tolerance("F64", float))
     };
     expected.iter().filter_map(one).collect()
 }
