@@ -105,7 +105,8 @@ fn define_table(module: &mut dyn Module, name: &str, functions: &[FuncId]) -> Re
     define(module, name, Linkage::Local, &data)
 }
 
-fn define(
+/// Defines a data object.
+pub(crate) fn define(
     module: &mut dyn Module,
     name: &str,
     linkage: Linkage,

@@ -2,7 +2,7 @@
 
 use mlc_codegen::JitProgram;
 use mlc_rt_core::abi::{ABI_VERSION, Program};
-use mlc_rt_exe::Host;
+use mlc_rt_exe::{Host, Parts};
 use std::fmt;
 use std::path::Path;
 use std::ptr;
@@ -40,7 +40,7 @@ impl InMemory {
         let program = self.program();
         // SAFETY: entries, plans and metadata were made from one kernel program, in the same order,
         // and live in `self`, which outlives the call.
-        let status = unsafe { mlc_rt_exe::main_with(&program, &Host { program: name, root }, args) };
+        let status = unsafe { mlc_rt_exe::main_with(&program, &Host { program: name, root, parts: Parts::ALL }, args) };
         u8::try_from(status).unwrap_or(crate::internal::STATUS)
     }
 }

@@ -25,7 +25,7 @@ use mlc_ir::graph::Graph;
 use mlc_ir::passes::{PIPELINE, run_pipeline};
 use mlc_kernel::lower::{Choices, LoweredProgram, lower, lower_with};
 use mlc_kernel::schedule::Machine;
-use mlc_resolve::program::Program;
+use mlc_resolve::program::{Program, Stage};
 use mlc_resolve::{Request, resolve};
 use mlc_syntax::codes::Code;
 use mlc_syntax::diag::Diagnostic;
@@ -208,6 +208,16 @@ impl Session {
         let compile =
             || mlc_codegen::compile_object(&lowered.program, &Target::host(), &options, meta.as_bytes(), weights);
         self.timings.time("codegen", compile).map_err(refused)
+    }
+
+    /// The table of the runtime's optional parts, as an object file to be linked with [`Session::object`]'s.
+    ///
+    /// # Errors
+    /// There is no code generator for this machine.
+    pub fn parts(&mut self, program: &Program) -> Result<Vec<u8>, Failure> {
+        let stages = program.trains.iter().flat_map(|train| &train.pipelines).flat_map(|(_, data)| &data.stages);
+        let images = stages.into_iter().any(|stage| matches!(stage, Stage::Images { .. }));
+        mlc_codegen::compile_parts(&Target::host(), [images]).map_err(refused)
     }
 
     /// How machine code is made.

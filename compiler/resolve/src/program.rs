@@ -101,6 +101,17 @@ pub struct Pipeline {
     pub span: Span,
 }
 
+/// What a token of a text is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Tokens {
+    /// A character; the vocabulary is those of the text.
+    Chars,
+    /// A byte.
+    Bytes,
+    /// What stands in a line of this file.
+    File(String),
+}
+
 /// One stage of a pipeline.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Stage {
@@ -110,6 +121,45 @@ pub enum Stage {
         prefix: String,
         /// Whether the label file is read.
         labels: bool,
+    },
+    /// Numbers in a text file, divided by commas.
+    Csv {
+        /// The file.
+        path: String,
+        /// Whether the first line has the names; else they are x0, x1, …
+        header: bool,
+    },
+    /// Arrays whose first axis is the rows.
+    Arrays {
+        /// A .npz or .safetensors file, or a folder of .npy.
+        path: String,
+    },
+    /// PNG and JPEG files.
+    Images {
+        /// The folder that has one folder for each label.
+        dir: String,
+        /// Rows of pixels.
+        height: i64,
+        /// Columns of pixels.
+        width: i64,
+    },
+    /// A text in windows.
+    Text {
+        /// The file.
+        path: String,
+        /// What a token is.
+        tokens: Tokens,
+        /// Tokens of a row.
+        window: i64,
+    },
+    /// Pairs of texts, padded to one of some lengths.
+    Pairs {
+        /// A file with two texts a line, divided by a tab.
+        path: String,
+        /// A file with one token a line.
+        vocab: String,
+        /// The lengths, rising.
+        buckets: Vec<i64>,
     },
     /// Column `image` to this height and width.
     Resize {
@@ -127,6 +177,21 @@ pub enum Stage {
     Take(i64),
     /// Without the first rows.
     Skip(i64),
+    /// A part of the rows, by the hash of their numbers.
+    Split(f64),
+    /// The rows that [`Stage::Split`] leaves out.
+    Rest(f64),
+    /// New and old names of columns.
+    Rename(Vec<(String, String)>),
+    /// Column `image` changed by chance, in training.
+    Augment {
+        /// Left and right may be swapped.
+        flip: bool,
+        /// Part of each side that is cut off.
+        crop: f64,
+        /// Largest angle in degrees.
+        rotate: f64,
+    },
     /// Rows of one batch; last.
     Batch(i64),
 }

@@ -30,6 +30,13 @@ pub type EntryFn = unsafe extern "C" fn(cx: *mut EntryCx) -> i32;
 /// the number is beyond `i64`.
 pub type PlanFn = unsafe extern "C" fn(sizes: *const i64, offsets: *mut i64) -> i64;
 
+/// The table of optional parts that an executable has: one pointer for each of [`PARTS`], null for those
+/// that its program doesn't use.
+pub const PARTS_SYMBOL: &str = "mlc_parts";
+
+/// Symbols of the optional parts: decoders of pictures.
+pub const PARTS: [&str; 1] = ["mlc_part_images"];
+
 /// What an entry reads and writes. Every pointer is valid for the call; arrays have one element for
 /// each thing of that kind, in the metadata's order.
 #[repr(C)]

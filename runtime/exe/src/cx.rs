@@ -1,6 +1,9 @@
 //! What every command works with.
 
+use crate::Parts;
 use crate::args::Args;
+use crate::data::source::Readers;
+use crate::data::vocabulary::Vocabulary;
 use crate::error::{Failure, OUTPUT, Result, WEIGHTS, did_you_mean, list};
 use crate::files;
 use crate::instance::{At, Instance};
@@ -19,6 +22,8 @@ pub struct Host<'a> {
     /// Where relative paths written in the `.dl` start: the file's folder for `mlc run`, the working
     /// folder (an empty path) for an executable.
     pub root: &'a Path,
+    /// Optional parts of the runtime.
+    pub parts: Parts,
 }
 
 /// A program, what it says about itself, and who runs it.
@@ -79,6 +84,11 @@ impl<'p> Cx<'p> {
             Some(e) => crate::call::scalars(instance, e, &[], At { seed, ..At::default() }).map(drop),
             None => Ok(()),
         }
+    }
+
+    /// What reads data, texts with this vocabulary.
+    pub fn readers(&self, vocabulary: Option<Vocabulary>) -> Readers<'p> {
+        Readers::new(self.host.root, self.host.parts, vocabulary)
     }
 
     /// The entry that makes initial weights, if there is one.

@@ -51,6 +51,11 @@ impl Dtype {
         TABLE.iter().find(|row| !row.2.is_empty() && row.2 == descr).map(|row| row.0)
     }
 
+    /// The type whose name in safetensors files `is` says yes to.
+    pub fn from_safetensors(is: impl Fn(&str) -> bool) -> Option<Self> {
+        TABLE.iter().find(|row| is(row.3)).map(|row| row.0)
+    }
+
     /// Name in `.dl`.
     pub fn name(self) -> &'static str {
         self.row().1

@@ -68,6 +68,11 @@ impl Failure {
         if self.0.place.is_some() || place.is_empty() { self } else { self.at(place) }
     }
 
+    /// Has it a place?
+    pub fn has_place(&self) -> bool {
+        self.0.place.is_some()
+    }
+
     /// Adds a fact.
     #[must_use]
     pub fn note(mut self, text: impl Into<String>) -> Self {

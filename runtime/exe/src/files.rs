@@ -2,12 +2,35 @@
 
 use crate::error::{Failure, OUTPUT, Result};
 use std::fs::{self, File};
-use std::io::{self, ErrorKind, Write};
+use std::io::{self, ErrorKind, Read, Write};
 use std::path::{Path, PathBuf};
+
+/// Most bytes that are read from what isn't a file: a pipe or a device may never end.
+const PIPE_LIMIT: u64 = 1 << 30;
 
 /// Reads a file; `code` is the kind of failure if that doesn't work.
 pub fn read(path: &Path, code: &'static str) -> Result<Vec<u8>> {
-    fs::read(path).map_err(|e| Failure::data(code, format!("`{}` can't be read: {}", path.display(), reason(&e))))
+    bytes(path).map_err(|e| Failure::data(code, format!("`{}` can't be read: {}", path.display(), reason(&e))))
+}
+
+/// The bytes of a file.
+pub fn bytes(path: &Path) -> io::Result<Vec<u8>> {
+    let file = File::open(path)?;
+    let about = file.metadata()?;
+    if about.is_dir() {
+        return Err(ErrorKind::IsADirectory.into());
+    }
+    let mut bytes = Vec::new();
+    if about.is_file() {
+        let size = usize::try_from(about.len()).map_err(|_| ErrorKind::OutOfMemory)?;
+        bytes.try_reserve_exact(size.saturating_add(1)).map_err(|_| ErrorKind::OutOfMemory)?;
+    }
+    let limit = if about.is_file() { u64::MAX } else { PIPE_LIMIT };
+    file.take(limit).read_to_end(&mut bytes)?;
+    if bytes.len() as u64 == limit {
+        return Err(io::Error::other("it is no file and gives more than 1 GiB"));
+    }
+    Ok(bytes)
 }
 
 /// The system's reason without its number.

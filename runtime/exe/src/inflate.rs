@@ -1,7 +1,8 @@
-//! gzip (RFC 1952) with deflate (RFC 1951). The checksum and the length are checked.
+//! Deflate (RFC 1951), bare and in gzip (RFC 1952) and zlib (RFC 1950). Checksums and lengths are checked.
 
 /// Most bytes that a file may unpack to: gzip's own length field says no more.
 const LIMIT: usize = u32::MAX as usize;
+const TOO_LONG: &str = "it unpacks to more than it says, or to more than 4 GiB";
 /// Longest code, in bits.
 const MAX_BITS: usize = 15;
 /// Order in which the lengths of length codes are sent.
@@ -29,7 +30,7 @@ pub fn gunzip(bytes: &[u8]) -> Result<Vec<u8>> {
     loop {
         let start = out.len();
         let body = header(rest)?;
-        let used = inflate(body, &mut out)?;
+        let used = inflate(body, &mut out, LIMIT)?;
         let trailer: &[u8; 8] = body.get(used..).and_then(<[u8]>::first_chunk).ok_or("it is cut off")?;
         let [c0, c1, c2, c3, n0, n1, n2, n3] = *trailer;
         if u32::from_le_bytes([c0, c1, c2, c3]) != crc32(&out[start..]) {
@@ -71,21 +72,62 @@ fn header(bytes: &[u8]) -> Result<&[u8]> {
     Ok(rest)
 }
 
-/// Appends the unpacked bytes to `out`; returns how many packed ones it read.
-fn inflate(bytes: &[u8], out: &mut Vec<u8>) -> Result<usize> {
+/// Unpacks bare deflate that gives exactly `length` bytes.
+pub fn raw(bytes: &[u8], length: usize) -> Result<Vec<u8>> {
+    let mut out = Vec::new();
+    inflate(bytes, &mut out, length)?;
+    if out.len() == length { Ok(out) } else { Err("its length is wrong") }
+}
+
+/// Unpacks zlib that gives exactly `length` bytes.
+pub fn zlib(bytes: &[u8], length: usize) -> Result<Vec<u8>> {
+    let (&[method, flags], body) = bytes.split_first_chunk::<2>().ok_or("it is cut off")?;
+    let check = u16::from_be_bytes([method, flags]);
+    if method & 15 != 8 || method >> 4 > 7 || flags & 0x20 != 0 || !check.is_multiple_of(31) {
+        return Err("its data is damaged");
+    }
+    let mut out = Vec::new();
+    let used = inflate(body, &mut out, length)?;
+    let sum = body.get(used..).and_then(<[u8]>::first_chunk::<4>).ok_or("it is cut off")?;
+    if out.len() != length {
+        return Err("its length is wrong");
+    }
+    if u32::from_be_bytes(*sum) != adler32(&out) {
+        return Err("its checksum is wrong");
+    }
+    Ok(out)
+}
+
+/// The checksum of zlib.
+pub fn adler32(bytes: &[u8]) -> u32 {
+    let (mut a, mut b) = (1u32, 0u32);
+    // So many sums stay below 2^32.
+    for part in bytes.chunks(5552) {
+        for &byte in part {
+            a += u32::from(byte);
+            b += a;
+        }
+        (a, b) = (a % 65521, b % 65521);
+    }
+    b << 16 | a
+}
+
+/// Appends the unpacked bytes, `most` of them, to `out`; returns how many packed ones it read.
+fn inflate(bytes: &[u8], out: &mut Vec<u8>, most: usize) -> Result<usize> {
+    let most = out.len().saturating_add(most).min(LIMIT);
     let mut bits = Bits { bytes, at: 0, buffer: 0, count: 0 };
     let start = out.len();
     loop {
         let last = bits.take(1)? == 1;
         match bits.take(2)? {
-            0 => stored(&mut bits, out)?,
+            0 => stored(&mut bits, out, most)?,
             1 => {
                 let (literals, distances) = fixed_codes()?;
-                block(&mut bits, out, start, &literals, &distances)?;
+                block(&mut bits, out, (start, most), &literals, &distances)?;
             }
             2 => {
                 let (literals, distances) = sent_codes(&mut bits)?;
-                block(&mut bits, out, start, &literals, &distances)?;
+                block(&mut bits, out, (start, most), &literals, &distances)?;
             }
             _ => return Err("its data is damaged"),
         }
@@ -219,7 +261,7 @@ fn sent_codes(bits: &mut Bits<'_>) -> Result<(Code, Code)> {
     Ok((Code::new(&lengths[..literals])?, Code::new(&lengths[literals..filled])?))
 }
 
-fn stored(bits: &mut Bits<'_>, out: &mut Vec<u8>) -> Result<()> {
+fn stored(bits: &mut Bits<'_>, out: &mut Vec<u8>, most: usize) -> Result<()> {
     bits.drop(bits.count % 8)?;
     let length = bits.take(16)?;
     if bits.take(16)? != length ^ 0xffff {
@@ -229,11 +271,17 @@ fn stored(bits: &mut Bits<'_>, out: &mut Vec<u8>) -> Result<()> {
     let data = bits.bytes.get(start..start + length as usize).ok_or("it is cut off")?;
     out.extend_from_slice(data);
     *bits = Bits { bytes: bits.bytes, at: start + length as usize, buffer: 0, count: 0 };
-    if out.len() > LIMIT { Err("it unpacks to more than 4 GiB") } else { Ok(()) }
+    if out.len() > most { Err(TOO_LONG) } else { Ok(()) }
 }
 
-/// One block of literals and matches; a match may not reach before `start`.
-fn block(bits: &mut Bits<'_>, out: &mut Vec<u8>, start: usize, literals: &Code, distances: &Code) -> Result<()> {
+/// One block of literals and matches; a match may not reach before `start`, nor the output beyond `most`.
+fn block(
+    bits: &mut Bits<'_>,
+    out: &mut Vec<u8>,
+    (start, most): (usize, usize),
+    literals: &Code,
+    distances: &Code,
+) -> Result<()> {
     loop {
         match bits.symbol(literals)? {
             literal @ 0..256 => out.push(literal as u8),
@@ -250,8 +298,8 @@ fn block(bits: &mut Bits<'_>, out: &mut Vec<u8>, start: usize, literals: &Code, 
                 }
             }
         }
-        if out.len() > LIMIT {
-            return Err("it unpacks to more than 4 GiB");
+        if out.len() > most {
+            return Err(TOO_LONG);
         }
     }
 }

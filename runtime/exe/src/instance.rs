@@ -1,5 +1,6 @@
 //! A program with memory: weights, arena, scratch and threads. The one place that calls compiled code.
 
+use crate::data::vocabulary::Vocabulary;
 use crate::error::{Failure, INDEX, INPUT, Result};
 use crate::mem::{Aligned, size_text};
 use crate::meta::{Entry, Kind, Meta, SessionUse};
@@ -8,6 +9,7 @@ use mlc_rt_core::cpu::{self, Level};
 use mlc_rt_core::pool::{self, Pool};
 use std::ffi::c_void;
 use std::ptr;
+use std::rc::Rc;
 
 /// What random draws and schedules of a call depend on.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -49,6 +51,8 @@ pub struct Instance<'p> {
     program: &'p Program,
     /// What the program says about itself.
     pub meta: &'p Meta,
+    /// The vocabulary that texts are read with; it is saved with the weights.
+    pub vocabulary: Option<Rc<Vocabulary>>,
     globals: Vec<Option<Aligned>>,
     pointers: Vec<*mut u8>,
     /// Values of the symbols of each session state, once it is made.
@@ -97,6 +101,7 @@ impl<'p> Instance<'p> {
         Ok(Self {
             program,
             meta,
+            vocabulary: None,
             globals,
             pointers,
             sessions: vec![None; meta.sessions.len()],

@@ -18,6 +18,7 @@ pub mod dim;
 pub mod dtype;
 pub mod error;
 pub mod files;
+pub mod image;
 pub mod inflate;
 pub mod instance;
 pub mod json;
@@ -33,6 +34,28 @@ pub mod train;
 pub mod weights;
 
 pub use cx::Host;
+
+/// Parts of the runtime that a program has only if it uses them. `mlc` links those into an executable
+/// that its pipelines need; `mlc run` has all.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Parts {
+    /// Decoders of pictures.
+    pub images: Option<&'static ImagePart>,
+}
+
+impl Parts {
+    /// All of them.
+    pub const ALL: Self = Self { images: Some(&IMAGES) };
+}
+
+/// Decoders of pictures.
+#[derive(Debug)]
+pub struct ImagePart {
+    /// Decodes PNG and JPEG.
+    pub decode: image::Decode,
+}
+
+static IMAGES: ImagePart = ImagePart { decode: image::decode };
 
 use mlc_rt_core::abi::Program;
 use std::io::Write;

@@ -1,16 +1,22 @@
 //! `main` of an executable.
 
-use crate::{Host, main_with};
-use mlc_rt_core::abi::Program;
-use std::ffi::{CStr, c_char, c_int};
+use crate::{Host, ImagePart, Parts, image, main_with};
+use mlc_rt_core::abi::{PARTS, Program};
+use std::ffi::{CStr, c_char, c_int, c_void};
 use std::io::Write;
 use std::path::Path;
 
 unsafe extern "C" {
     /// The compiled program, which the compiler's object file defines.
     static mlc_program: Program;
+    /// The parts of the runtime that the program uses, in the order of `abi::PARTS`; the others are null.
+    static mlc_parts: [*const c_void; PARTS.len()];
     fn signal(number: c_int, handler: usize) -> usize;
 }
+
+/// Decoders of pictures. Nothing here refers to them, so that the linker drops them if `mlc_parts` doesn't.
+#[unsafe(no_mangle)]
+pub static mlc_part_images: ImagePart = ImagePart { decode: image::decode };
 
 const SIGPIPE: c_int = 13;
 const SIG_IGN: usize = 1;
@@ -40,7 +46,9 @@ pub unsafe extern "C" fn main(argc: c_int, argv: *const *const c_char) -> c_int 
         }
     }
     let (program, args) = all.split_first().map_or(("program", &[][..]), |(first, rest)| (first.as_str(), rest));
-    let host = Host { program, root: Path::new("") };
+    // SAFETY: the table has null or the address of the static above.
+    let parts = Parts { images: unsafe { mlc_parts[0].cast::<ImagePart>().as_ref() } };
+    let host = Host { program, root: Path::new(""), parts };
     // SAFETY: the compiler defines it together with the code and metadata that it points to.
     let status = unsafe { main_with(&mlc_program, &host, args) };
     std::process::exit(status)

@@ -1,5 +1,6 @@
 //! Weights and states in safetensors files.
 
+use crate::data::vocabulary::{self, Vocabulary};
 use crate::error::{Failure, Result, WEIGHTS, did_you_mean};
 use crate::files::{self, Pending};
 use crate::instance::Instance;
@@ -8,6 +9,7 @@ use crate::meta::{Global, Kind};
 use crate::tensor::type_text;
 use mlc_rt_core::safetensors::{SafeTensors, Tensor};
 use std::path::Path;
+use std::rc::Rc;
 
 /// Which globals a file holds.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -41,6 +43,7 @@ pub fn load(instance: &mut Instance<'_>, part: Part, bytes: &[u8], name: &str) -
     let file = SafeTensors::parse(bytes)
         .map_err(|e| Failure::data(WEIGHTS, format!("these aren't usable weights: {}", e.text())).at(name))?;
     let index = Index::new(&file, name)?;
+    let vocabulary = vocabulary_of(&file, name)?;
     let meta = instance.meta;
     let wanted: Vec<usize> =
         (0..meta.globals.len()).filter(|&g| part.holds(meta.globals[g].kind) && instance.global(g).is_some()).collect();
@@ -64,6 +67,9 @@ pub fn load(instance: &mut Instance<'_>, part: Part, bytes: &[u8], name: &str) -
     for (g, source) in &found {
         index.check(&meta.globals[*g], source, name)?;
     }
+    if part == Part::Weights {
+        instance.vocabulary = vocabulary.map(Rc::new);
+    }
     for (g, source) in found {
         let Some(memory) = instance.global_mut(g) else { continue };
         let mut rest = memory;
@@ -75,6 +81,24 @@ pub fn load(instance: &mut Instance<'_>, part: Part, bytes: &[u8], name: &str) -
         }
     }
     Ok(())
+}
+
+/// The vocabulary in a weight file, if it has one.
+pub fn vocabulary(path: &Path) -> Result<Option<Vocabulary>> {
+    let bytes = files::read(path, WEIGHTS)?;
+    let name = path.display().to_string();
+    let wrong = |e: mlc_rt_core::safetensors::Error| {
+        Failure::data(WEIGHTS, format!("these aren't usable weights: {}", e.text())).at(name.as_str())
+    };
+    vocabulary_of(&SafeTensors::parse(&bytes).map_err(wrong)?, &name)
+}
+
+fn vocabulary_of(file: &SafeTensors<'_>, name: &str) -> Result<Option<Vocabulary>> {
+    let damaged = || Failure::data(WEIGHTS, "its vocabulary is damaged").at(name);
+    match file.metadata(vocabulary::KEY) {
+        Some(text) => Vocabulary::from_text(&json::owned(text)).map(Some).ok_or_else(damaged),
+        None => Ok(None),
+    }
 }
 
 /// A file's tensors by name.
@@ -166,7 +190,10 @@ pub fn save(instance: &Instance<'_>, part: Part, to: Pending) -> Result<()> {
         .iter()
         .map(|&(name, g, data)| Item { name, dtype: g.dtype.safetensors(), shape: &g.shape, data })
         .collect();
-    write(&items, &[("source", &meta.source), ("source_hash", &meta.source_hash)], to)
+    let text = instance.vocabulary.as_ref().filter(|_| part == Part::Weights).map(|v| v.to_text());
+    let mut metadata = vec![("source", meta.source.as_str()), ("source_hash", &meta.source_hash)];
+    metadata.extend(text.iter().map(|text| (vocabulary::KEY, text.as_str())));
+    write(&items, &metadata, to)
 }
 
 /// A tensor to be written.

@@ -7,7 +7,7 @@ mod common;
 use common::{EVERY, PIPELINES};
 use mlc_rt_exe::dtype::Dtype;
 use mlc_rt_exe::json::Value;
-use mlc_rt_exe::{Host, main_with, npy};
+use mlc_rt_exe::{Host, Parts, main_with, npy};
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -24,7 +24,7 @@ fn program_under_test() {
     let program = common::program(meta);
     print!("\u{2}");
     let _ = std::io::Write::flush(&mut std::io::stdout());
-    let host = Host { program: "./fake", root: Path::new("") };
+    let host = Host { program: "./fake", root: Path::new(""), parts: Parts::ALL };
     std::process::exit(unsafe { main_with(&program, &host, &args) });
 }
 
@@ -412,8 +412,8 @@ fn pipelines_without_resize_or_labels() {
     f.fails("train", 1, &["a row of column `image` is u8[4, 4, 1]", "add `resize(2)` to the pipeline"]);
     let f = Folder::new().with("FAKE_PIPELINES", &PIPELINES.replace(r#""labels": true"#, r#""labels": false"#));
     f.fails("train", 1, &["the step takes a column `label`, the data has `image`"]);
-    let f = Folder::new().with("FAKE_PIPELINES", &PIPELINES.replace("shuffle", "augment"));
-    f.fails("train", 2, &["`augment` in a data pipeline is not supported yet"]);
+    let f = Folder::new().with("FAKE_PIPELINES", &PIPELINES.replace("shuffle", "mirror"));
+    f.fails("train", 2, &["`mirror` in a data pipeline is not supported yet"]);
     let f = Folder::new().with("FAKE_LIMITS", r#""epochs": null, "steps": null"#);
     f.fails("train", 2, &["neither `epochs` nor `steps`"]);
     f.ok("train --epochs 1 --quiet");

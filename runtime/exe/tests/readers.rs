@@ -2,6 +2,9 @@
 
 #![expect(clippy::unwrap_used, reason = "a test may stop where it likes")]
 
+#[path = "common/random.rs"]
+mod random;
+
 use mlc_rt_core::json::Cursor;
 use mlc_rt_core::safetensors::{Error, SafeTensors};
 use mlc_rt_exe::data::{convert, idx, order, resize};
@@ -11,8 +14,9 @@ use mlc_rt_exe::json::{Value, number};
 use mlc_rt_exe::mem::Aligned;
 use mlc_rt_exe::meta::Stage;
 use mlc_rt_exe::npy;
-use mlc_rt_exe::philox::{Draws, philox};
+use mlc_rt_exe::philox::philox;
 use mlc_rt_exe::tensor::Tensor;
+use random::Random;
 
 fn safetensors(header: &str, data: usize) -> Vec<u8> {
     let mut bytes = (header.len() as u64).to_le_bytes().to_vec();
@@ -235,44 +239,6 @@ fn gzip_known_answers() {
     assert_eq!(images.shape, [1437, 8, 8]);
 }
 
-/// A fixed sequence of random numbers.
-struct Random(Draws, u64);
-
-impl Random {
-    fn new() -> Self {
-        Self(Draws { seed: 7, step: 0, site: 0 }, 0)
-    }
-
-    fn below(&mut self, n: usize) -> usize {
-        self.1 += 1;
-        self.0.below(self.1, n)
-    }
-
-    /// Changes, cuts or repeats some bytes.
-    fn mutate(&mut self, bytes: &[u8]) -> Vec<u8> {
-        let mut bytes = bytes.to_vec();
-        for _ in 0..1 + self.below(4) {
-            let at = self.below(bytes.len());
-            match self.below(6) {
-                0 => bytes.truncate(at + 1),
-                1 => bytes[at] = [0, 0xff, 0x7f, 0x80, b'9', b'"'][self.below(6)],
-                2 => bytes[at] ^= 1 << self.below(8),
-                3 => {
-                    let end = (at + 1 + self.below(9)).min(bytes.len());
-                    let part = bytes[at..end].to_vec();
-                    bytes.splice(at..at, part);
-                }
-                4 => drop(bytes.drain(at..(at + self.below(9)).min(bytes.len()))),
-                _ => bytes[at] = self.below(256) as u8,
-            }
-            if bytes.is_empty() {
-                bytes.push(0);
-            }
-        }
-        bytes
-    }
-}
-
 #[test]
 fn mutated_files_never_panic() {
     let mut random = Random::new();
@@ -311,7 +277,6 @@ fn shuffle_take_skip() {
     let run = |stages: &[Stage], seed, epoch| {
         let mut rows = Vec::new();
         order::order(stages, 20, seed, epoch, &mut rows);
-        assert_eq!(rows.len(), order::count(stages, 20));
         rows
     };
     let shuffled = run(&[Stage::Shuffle { buffer: 5 }], 1, 0);

@@ -8,6 +8,7 @@ use crate::output;
 use crate::session::Session;
 use crate::timings::LINKER;
 use crate::weights;
+use mlc_resolve::program::Program;
 use std::ffi::OsString;
 use std::fmt::Write;
 use std::path::{Path, PathBuf};
@@ -67,11 +68,14 @@ pub fn execute(args: &Args, console: &mut Console) -> Result<(), Failure> {
     let mut session = Session::open(&args.source.file, args.source.options.options()?)?;
     let out = args.out.clone().unwrap_or_else(|| default_name(&session, product));
     output::check_writable(&out)?;
-    let object = object(args, &mut session, console)?;
+    let program = console.resolve(&mut session)?;
+    let object = object(args, &mut session, &program)?;
     match product {
         Product::Object => output::write(&out, &object)?,
         Product::Executable => {
-            session.timings().time(LINKER, || link::link(&[&object], Kind::Executable, &Linker::System, &out))?
+            let parts = session.parts(&program)?;
+            let objects: [&[u8]; 2] = [&object, &parts];
+            session.timings().time(LINKER, || link::link(&objects, Kind::Executable, &Linker::System, &out))?
         }
     }
     report(args, &mut session, &out, object.len())?;
@@ -112,14 +116,13 @@ fn default_name(session: &Session, product: Product) -> PathBuf {
     }
 }
 
-fn object(args: &Args, session: &mut Session, console: &mut Console) -> Result<Vec<u8>, Failure> {
-    let program = console.resolve(session)?;
+fn object(args: &Args, session: &mut Session, program: &Program) -> Result<Vec<u8>, Failure> {
     let weights = match &args.weights {
-        Some(path) => Some(weights::read(path, &program)?),
+        Some(path) => Some(weights::read(path, program)?),
         None => None,
     };
-    let lowered = session.lower(&program);
-    session.object(&program, &lowered, weights.as_deref())
+    let lowered = session.lower(program);
+    session.object(program, &lowered, weights.as_deref())
 }
 
 fn report(args: &Args, session: &mut Session, out: &Path, object: usize) -> Result<(), Failure> {

@@ -3,7 +3,7 @@
 use super::{named, without_folder};
 use mlc_ir::graph::Graph;
 use mlc_ir::index::Combine;
-use mlc_resolve::program::{Action, Every, Pipeline, Stage, Train};
+use mlc_resolve::program::{Action, Every, Pipeline, Stage, Tokens, Train};
 use mlc_syntax::span::Sources;
 use serde_json::{Map, Value, json};
 
@@ -53,12 +53,38 @@ fn pipeline(pipeline: &Pipeline, sources: &Sources) -> Value {
 fn stage(stage: &Stage) -> Value {
     match stage {
         Stage::Idx { prefix, labels } => json!({"stage": "idx", "prefix": prefix, "labels": labels}),
+        Stage::Csv { path, header } => json!({"stage": "csv", "path": path, "header": header}),
+        Stage::Arrays { path } => json!({"stage": "arrays", "path": path}),
+        Stage::Images { dir, height, width } => {
+            json!({"stage": "images", "dir": dir, "height": height, "width": width})
+        }
+        Stage::Text { path, tokens, window } => text(path, tokens, *window),
+        Stage::Pairs { path, vocab, buckets } => {
+            json!({"stage": "pairs", "path": path, "vocab": vocab, "buckets": buckets})
+        }
         Stage::Resize { height, width } => json!({"stage": "resize", "height": height, "width": width}),
         Stage::Shuffle { buffer } => json!({"stage": "shuffle", "buffer": buffer}),
         Stage::Take(rows) => json!({"stage": "take", "n": rows}),
         Stage::Skip(rows) => json!({"stage": "skip", "n": rows}),
+        Stage::Split(part) => json!({"stage": "split", "part": part}),
+        Stage::Rest(part) => json!({"stage": "rest", "part": part}),
+        Stage::Rename(names) => {
+            json!({"stage": "rename", "names": names.iter().map(|(new, old)| json!([new, old])).collect::<Vec<Value>>()})
+        }
+        Stage::Augment { flip, crop, rotate } => {
+            json!({"stage": "augment", "flip": flip, "crop": crop, "rotate": rotate})
+        }
         Stage::Batch(rows) => json!({"stage": "batch", "n": rows}),
     }
+}
+
+fn text(path: &str, tokens: &Tokens, window: i64) -> Value {
+    let (kind, vocab) = match tokens {
+        Tokens::Chars => ("chars", None),
+        Tokens::Bytes => ("bytes", None),
+        Tokens::File(path) => ("list", Some(path)),
+    };
+    json!({"stage": "text", "path": path, "tokens": kind, "vocab": vocab, "window": window})
 }
 
 fn every(every: &Every) -> Value {

@@ -80,14 +80,6 @@ const PLANNED: &[&str] = &[
     "report",
     "save_images",
     "stop",
-    "csv",
-    "arrays",
-    "images",
-    "text",
-    "pairs",
-    "augment",
-    "rest",
-    "rename",
     "print",
 ];
 

@@ -21,7 +21,7 @@ pub(super) const ALL: &[Builtin] = &[
     named("broadcast", &["x", "shape"], "repeated along axes that are 1 or missing in front", broadcast),
     named("transpose", &["x"], "swaps the last two axes", transpose),
     named("concat", &["xs", "axis"], "tensors one after the other along an axis", concat),
-    named("split", &["x", "n", "axis"], "n equal parts along an axis", split),
+    named("split", &["x", "n", "axis"], "n equal parts along an axis; of data a part of the rows: `split(0.9)`", split),
     named("pad", &["x", "pairs", "value"], "x with numbers before and behind each axis", pad),
     named("reverse", &["x", "axis", "over"], "from back to front along axes", reverse),
     named("take_along", &["x", "ids", "axis"], "x[…, ids[…], …]: picks along an axis, row by row", take_along),
@@ -197,6 +197,9 @@ fn concat<'a>(cx: &mut Cx<'a>, args: Args<'a>) -> R<Value<'a>> {
 }
 
 fn split<'a>(cx: &mut Cx<'a>, args: Args<'a>) -> R<Value<'a>> {
+    if let Some((Value::Pipeline(data), _)) = args.get("x") {
+        return crate::pipeline::divide(cx, &data, &args);
+    }
     let (x, span) = args.tensor(cx, "x")?;
     let (value, count_span) = args.need(cx, "n")?;
     let count = cx.as_int(&value, count_span)?;

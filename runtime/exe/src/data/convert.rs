@@ -4,27 +4,36 @@
 use crate::dtype::Dtype;
 use crate::tensor::int_at;
 
-/// May `from` become `to`, and do all elements fit? The error is a phrase.
-pub fn check(from: Dtype, data: &[u8], to: Dtype) -> Result<(), String> {
+/// Why data can't be converted.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Misfit {
+    /// A phrase.
+    pub why: String,
+    /// The first element that doesn't fit, if it is about one.
+    pub element: Option<usize>,
+}
+
+/// May `from` become `to`, and do all elements fit?
+pub fn check(from: Dtype, data: &[u8], to: Dtype) -> Result<(), Misfit> {
     if from == to || (from == Dtype::F64 && to == Dtype::F32) {
         return Ok(());
     }
     let whole = |d| matches!(d, Dtype::U8 | Dtype::I8 | Dtype::I32 | Dtype::I64);
+    let never = || Err(Misfit { why: format!("{} is not converted to {}", from.name(), to.name()), element: None });
     if !whole(from) {
-        return Err(format!("{} is not converted to {}", from.name(), to.name()));
+        return never();
     }
     let (lo, hi) = match to {
         Dtype::F32 | Dtype::F64 | Dtype::I64 => return Ok(()),
         Dtype::U8 => (0, 255),
         Dtype::I8 => (-128, 127),
         Dtype::I32 => (i64::from(i32::MIN), i64::from(i32::MAX)),
-        Dtype::Bool | Dtype::F16 | Dtype::Bf16 => {
-            return Err(format!("{} is not converted to {}", from.name(), to.name()));
-        }
+        Dtype::Bool | Dtype::F16 | Dtype::Bf16 => return never(),
     };
     let count = data.len() / from.bytes();
-    match (0..count).filter_map(|i| int_at(from, data, i)).find(|v| !(lo..=hi).contains(v)) {
-        Some(value) => Err(format!("{value} doesn't fit into {}", to.name())),
+    let bad = (0..count).find_map(|i| int_at(from, data, i).filter(|v| !(lo..=hi).contains(v)).map(|v| (i, v)));
+    match bad {
+        Some((i, value)) => Err(Misfit { why: format!("{value} doesn't fit into {}", to.name()), element: Some(i) }),
         None => Ok(()),
     }
 }

@@ -5,7 +5,6 @@ use crate::error::{DATA, Failure, Result};
 use crate::inflate::gunzip;
 use crate::mem::Aligned;
 use crate::tensor::Tensor;
-use std::fs;
 use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 
@@ -37,7 +36,7 @@ fn open(root: &Path, plain: &Path) -> Result<(PathBuf, Vec<u8>)> {
     let mut packed = plain.as_os_str().to_owned();
     packed.push(".gz");
     for path in [plain.to_owned(), PathBuf::from(packed)] {
-        match fs::read(&path) {
+        match crate::files::bytes(&path) {
             Ok(bytes) => return Ok((path, bytes)),
             Err(e) if e.kind() == ErrorKind::NotFound => {}
             Err(e) => {

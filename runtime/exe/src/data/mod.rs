@@ -3,19 +3,31 @@
 //! A pipeline's rows are read once and kept as they are in the file; a batch is gathered and converted
 //! into buffers that live as long as the data set, so that a training step allocates nothing.
 
+pub mod arrays;
+pub mod augment;
 pub mod convert;
+pub mod csv;
 pub mod idx;
+pub mod images;
 pub mod order;
 pub mod resize;
+pub mod source;
+pub mod table;
+pub mod text;
+pub mod vocabulary;
+pub mod zip;
 
 use crate::dtype::Dtype;
 use crate::error::{DATA, Failure, Result, did_you_mean, list};
-use crate::files;
 use crate::mem::Aligned;
 use crate::meta::{Pipeline, Port, Stage};
-use crate::npy;
-use crate::tensor::{Tensor, bytes_of, type_text};
-use std::path::{Path, PathBuf};
+use crate::tensor::bytes_of;
+use augment::Augment;
+use order::Batch;
+use source::Readers;
+use std::path::PathBuf;
+use std::rc::Rc;
+use table::{Block, Table};
 
 /// One `--data COL=PATH`.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -29,8 +41,8 @@ pub struct Override {
 /// What a pipeline is opened with.
 #[derive(Clone, Copy, Debug)]
 pub struct Open<'a> {
-    /// Where relative paths of the `.dl` start.
-    pub root: &'a Path,
+    /// What reads sources.
+    pub readers: &'a Readers<'a>,
     /// The step's columns.
     pub columns: &'a [Port],
     /// Columns replaced on the command line.
@@ -39,15 +51,36 @@ pub struct Open<'a> {
     pub batch: usize,
 }
 
+/// A column that is asked for.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Wanted {
+    /// Its name in the source.
+    pub name: String,
+    /// The type it will be converted to.
+    pub dtype: Dtype,
+    /// Shape of a row; `None` where any size will do.
+    pub row: Vec<Option<usize>>,
+}
+
+/// Which rows come when, and how they are changed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Epoch {
+    /// Of the training.
+    pub seed: i64,
+    /// Its number.
+    pub number: i64,
+    /// Are images augmented?
+    pub training: bool,
+}
+
 /// One column of all rows.
 #[derive(Debug)]
 struct Column {
-    tensor: Tensor,
+    blocks: Vec<Block>,
     to: Dtype,
-    from_bytes: usize,
-    to_bytes: usize,
-    /// Shape of one row.
-    row: Vec<usize>,
+    /// Bytes of a converted row in each block.
+    bytes: Vec<usize>,
+    augment: Option<Augment>,
 }
 
 /// Rows, and buffers for a batch of them.
@@ -55,6 +88,7 @@ struct Column {
 pub struct Dataset {
     columns: Vec<Column>,
     stages: Vec<Stage>,
+    places: Option<Rc<Vec<(u32, u32)>>>,
     total: usize,
     /// Rows after all stages.
     pub rows: usize,
@@ -62,58 +96,97 @@ pub struct Dataset {
     pub batch: usize,
     buffers: Vec<Aligned>,
     pointers: Vec<*const u8>,
+    epoch: Epoch,
     order: Vec<usize>,
+    batches: Vec<Batch>,
 }
 
 impl Dataset {
     /// Opens a pipeline (or none: then all columns must be replaced) and checks it against the step's columns.
     pub fn open(cx: &Open<'_>, pipeline: Option<&Pipeline>) -> Result<Self> {
         let place = pipeline.map_or("", |p| p.place.as_str());
-        Self::open_at(cx, pipeline).map_err(|failure| failure.or_at(place))
+        Self::open_at(cx, pipeline).map_err(|failure| {
+            if failure.has_place() && !place.is_empty() {
+                return failure.note(format!("read by the pipeline at {place}"));
+            }
+            failure.or_at(place)
+        })
     }
 
     fn open_at(cx: &Open<'_>, pipeline: Option<&Pipeline>) -> Result<Self> {
         check_overrides(cx)?;
         let stages = pipeline.map_or(&[][..], |p| &p.stages);
-        let tensors = read_columns(cx, stages)?;
-        let total = common_rows(&tensors)?;
+        if let Some(Stage::Unknown(name)) = stages.iter().find(|s| matches!(s, Stage::Unknown(_))) {
+            return Err(Failure::usage(format!("`{name}` in a data pipeline is not supported yet")));
+        }
+        let table = read_columns(cx, stages)?;
+        let total = common_rows(&table)?;
         let batch = stages.iter().rev().find_map(|s| if let Stage::Batch(n) = s { Some(*n) } else { None });
         let batch = batch.unwrap_or(cx.batch).max(1);
-        let columns: Result<Vec<Column>> =
-            cx.columns.iter().zip(tensors).map(|(port, (_, tensor))| column(port, tensor, stages)).collect();
-        let columns = columns?;
-        let rows = order::count(stages, total);
-        if rows == 0 {
+        let pairs = cx.columns.iter().zip(table.columns);
+        let columns = pairs.map(|(port, (_, blocks))| column(port, blocks, stages)).collect::<Result<Vec<Column>>>()?;
+        let mut new = Self {
+            columns,
+            stages: stages.to_vec(),
+            places: table.places,
+            total,
+            rows: 0,
+            batch,
+            buffers: Vec::new(),
+            pointers: Vec::new(),
+            epoch: Epoch { seed: 0, number: 0, training: false },
+            order: Vec::new(),
+            batches: Vec::new(),
+        };
+        new.begin(new.epoch);
+        new.rows = new.order.len();
+        if new.rows == 0 {
             return Err(Failure::data(DATA, "the data has no rows").note(format!("{total} were read")));
         }
-        let mut buffers = Vec::new();
-        let batch_rows = batch.min(rows);
-        for column in &columns {
-            let bytes = column.to_bytes.checked_mul(batch_rows);
-            buffers.push(Aligned::new(bytes.ok_or_else(|| Failure::plain("a batch is beyond any memory"))?)?);
+        let most = new.batch.min(new.rows);
+        for column in &new.columns {
+            let bytes = column.bytes.iter().max().and_then(|b| b.checked_mul(most));
+            new.buffers.push(Aligned::new(bytes.ok_or_else(|| Failure::plain("a batch is beyond any memory"))?)?);
         }
-        let pointers = buffers.iter().map(|b| b.pointer().cast_const()).collect();
-        let stages = stages.to_vec();
-        Ok(Self { columns, stages, total, rows, batch, buffers, pointers, order: Vec::new() })
+        new.pointers = new.buffers.iter().map(|b| b.pointer().cast_const()).collect();
+        Ok(new)
     }
 
     /// Puts the rows in the order of an epoch.
-    pub fn begin(&mut self, seed: i64, epoch: i64) {
-        order::order(&self.stages, self.total, seed, epoch, &mut self.order);
+    pub fn begin(&mut self, epoch: Epoch) {
+        self.epoch = epoch;
+        order::order(&self.stages, self.total, epoch.seed, epoch.number, &mut self.order);
+        let buckets = self.columns.first().map_or(1, |c| c.blocks.len());
+        let places = self.places.clone();
+        self.batches = order::batches(&mut self.order, self.batch, buckets, |row| place(places.as_deref(), row).0);
     }
 
-    /// Gathers batch `n` of the epoch; returns how many rows it has (fewer than `batch` at the end, 0 after it).
-    pub fn load(&mut self, n: usize) -> usize {
-        let start = n.saturating_mul(self.batch).min(self.order.len());
-        let end = start.saturating_add(self.batch).min(self.order.len());
-        for (column, buffer) in self.columns.iter().zip(&mut self.buffers) {
-            let all = &column.tensor.data;
-            for (slot, &row) in buffer.chunks_exact_mut(column.to_bytes.max(1)).zip(&self.order[start..end]) {
-                let from = &all[row * column.from_bytes..][..column.from_bytes];
-                convert::convert(column.tensor.dtype, from, column.to, slot);
+    /// The batches of the epoch; short ones come last.
+    pub fn batches(&self) -> &[Batch] {
+        &self.batches
+    }
+
+    /// Gathers batch `n` of the epoch; it has no rows after the last one.
+    pub fn load(&mut self, n: usize) -> Batch {
+        let Some(&batch) = self.batches.get(n) else { return Batch { start: 0, rows: 0, bucket: 0 } };
+        let rows = &self.order[batch.start..][..batch.rows];
+        let places = self.places.as_deref();
+        for (column, buffer) in self.columns.iter_mut().zip(&mut self.buffers) {
+            let size = column.bytes[batch.bucket];
+            if size == 0 {
+                continue;
+            }
+            for (slot, &row) in buffer.chunks_exact_mut(size).zip(rows) {
+                let (bucket, at) = place(places, row);
+                let block = &column.blocks[bucket];
+                let bytes = match &mut column.augment {
+                    Some(augment) if self.epoch.training => augment.run(block.bytes(at), self.epoch, row),
+                    _ => block.bytes(at),
+                };
+                convert::convert(block.dtype, bytes, column.to, slot);
             }
         }
-        end - start
+        batch
     }
 
     /// The batch, for compiled code: one pointer for each column.
@@ -121,27 +194,32 @@ impl Dataset {
         &self.pointers
     }
 
-    /// Types of the columns of a batch with so many rows.
-    pub fn types(&self, rows: usize) -> Vec<(Dtype, Vec<usize>)> {
-        let shape = |c: &Column| [&[rows][..], &c.row].concat();
+    /// Types of the columns of a batch.
+    pub fn types(&self, batch: Batch) -> Vec<(Dtype, Vec<usize>)> {
+        let shape = |c: &Column| [&[batch.rows][..], &c.blocks[batch.bucket].row].concat();
         self.columns.iter().map(|c| (c.to, shape(c))).collect()
     }
 
     /// Row of the file (from 0) that is row `row` of batch `n`.
     pub fn file_row(&self, n: usize, row: usize) -> Option<usize> {
-        self.order.get(n.checked_mul(self.batch)?.checked_add(row)?).copied()
+        self.order.get(self.batches.get(n)?.start.checked_add(row)?).copied()
     }
 
-    /// Columns (and the row in the batch) whose element `element` is `value` now.
-    pub fn holders(&self, element: i64, value: i64) -> Vec<(usize, usize)> {
-        let Ok(element) = usize::try_from(element) else { return Vec::new() };
+    /// Columns (and the row in batch `n`) whose element `element` is `value` now.
+    pub fn holders(&self, n: usize, element: i64, value: i64) -> Vec<(usize, usize)> {
+        let (Ok(element), Some(batch)) = (usize::try_from(element), self.batches.get(n)) else { return Vec::new() };
         let holds = |(i, c): (usize, &Column)| {
             let found = crate::tensor::int_at(c.to, &self.buffers[i], element)? == value;
-            let elements = c.to_bytes / c.to.bytes();
+            let elements = c.bytes[batch.bucket] / c.to.bytes();
             (found && elements > 0).then(|| (i, element / elements))
         };
-        self.columns.iter().enumerate().filter_map(holds).collect()
+        self.columns.iter().enumerate().filter_map(holds).filter(|(_, row)| *row < batch.rows).collect()
     }
+}
+
+/// Block of a row and its number there.
+fn place(places: Option<&Vec<(u32, u32)>>, row: usize) -> (usize, usize) {
+    places.and_then(|p| p.get(row)).map_or((0, row), |&(bucket, at)| (bucket as usize, at as usize))
 }
 
 fn check_overrides(cx: &Open<'_>) -> Result<()> {
@@ -159,56 +237,81 @@ fn check_overrides(cx: &Open<'_>) -> Result<()> {
     Ok(())
 }
 
-/// The step's columns in its order, each with its name.
-fn read_columns(cx: &Open<'_>, stages: &[Stage]) -> Result<Vec<(String, Tensor)>> {
-    if let Some(Stage::Unknown(name)) = stages.iter().find(|s| matches!(s, Stage::Unknown(_))) {
-        return Err(Failure::usage(format!("`{name}` in a data pipeline is not supported yet")));
+/// The step's columns in its order, under its names. The source is asked for those alone that aren't replaced.
+fn read_columns(cx: &Open<'_>, stages: &[Stage]) -> Result<Table> {
+    let replaced = |port: &Port| cx.overrides.iter().find(|o| o.column == port.name);
+    let wanted: Vec<Wanted> = cx
+        .columns
+        .iter()
+        .filter(|port| replaced(port).is_none())
+        .map(|port| wanted(port, stages))
+        .collect::<Result<_>>()?;
+    let source = match (&wanted[..], stages.first()) {
+        ([], _) => Table::default(),
+        (_, Some(source)) => cx.readers.read(source, &wanted)?,
+        ([first, ..], None) => {
+            return Err(Failure::data(DATA, format!("there is no data for column `{}`", first.name))
+                .help(format!("give it with `--data {}=FILE.npy`", first.name)));
+        }
+    };
+    if source.places.is_some() && !cx.overrides.is_empty() {
+        return Err(Failure::usage("--data: rows of `pairs` have several lengths, so columns can't be replaced alone")
+            .help("replace all of them"));
     }
-    let replaced = |name: &str| cx.overrides.iter().find(|o| o.column == name);
+    let mut read = source.columns.into_iter();
     let mut columns = Vec::new();
     for port in cx.columns {
-        let tensor = match (replaced(&port.name), stages.first()) {
-            (Some(given), _) => read_npy(&given.path)?,
-            (None, Some(Stage::Idx { prefix, labels })) => match (port.name.as_str(), labels) {
-                ("image", _) => idx::images(cx.root, prefix)?,
-                ("label", true) => idx::labels(cx.root, prefix)?,
-                _ => return Err(missing_column(&port.name, if *labels { &["image", "label"] } else { &["image"] })),
-            },
-            (None, _) => {
-                return Err(Failure::data(DATA, format!("there is no data for column `{}`", port.name))
-                    .help(format!("give it with `--data {}=FILE.npy`", port.name)));
+        let blocks = match replaced(port) {
+            Some(given) => {
+                let tensor = arrays::read_npy(&given.path)?;
+                let single = tensor.shape.is_empty();
+                let path = given.path.display();
+                let wrong =
+                    || Failure::data(DATA, format!("`{path}` is a single number; its first axis would be the rows"));
+                if single { Err(wrong()) } else { Ok(vec![Block::of(tensor)?]) }?
             }
+            None => read.next().ok_or_else(|| Failure::internal("a source gives fewer columns than were asked for"))?.1,
         };
-        columns.push((port.name.clone(), tensor));
+        columns.push((port.name.clone(), blocks));
     }
-    Ok(columns)
+    Ok(Table { columns, places: source.places })
 }
 
-fn missing_column(name: &str, known: &[&str]) -> Failure {
-    Failure::data(DATA, format!("the step takes a column `{name}`, the data has {}", list(known.iter().copied())))
-        .help_opt(did_you_mean(name, known.iter().copied()))
-}
-
-/// Reads an `.npy` file as a column.
-fn read_npy(path: &Path) -> Result<Tensor> {
-    let bytes = files::read(path, DATA)?;
-    let tensor = npy::parse(&bytes).map_err(|e| Failure::data(DATA, format!("`{}` {e}", path.display())))?;
-    if tensor.shape.is_empty() {
-        return Err(Failure::data(
-            DATA,
-            format!("`{}` is a single number; its first axis would be the rows", path.display()),
-        ));
+/// What a column is called before each stage, from the source on; `None` if a `rename` took it away.
+fn names_of(port: &Port, stages: &[Stage]) -> Option<Vec<String>> {
+    let mut name = port.name.clone();
+    let mut names = vec![name.clone(); stages.len()];
+    for (stage, before) in stages.iter().zip(&mut names).rev() {
+        if let Stage::Rename(list) = stage {
+            match list.iter().find(|(new, _)| *new == name) {
+                Some((_, old)) => name.clone_from(old),
+                None if list.iter().any(|(_, old)| *old == name) => return None,
+                None => {}
+            }
+        }
+        before.clone_from(&name);
     }
-    Ok(tensor)
+    Some(names)
 }
 
-fn common_rows(columns: &[(String, Tensor)]) -> Result<usize> {
-    let rows = |t: &Tensor| t.shape.first().copied().unwrap_or(0);
-    let Some((first, tensor)) = columns.first() else {
+fn wanted(port: &Port, stages: &[Stage]) -> Result<Wanted> {
+    let gone = || Failure::data(DATA, format!("the data has no column `{}`, it has another name", port.name));
+    let name = match names_of(port, stages).ok_or_else(gone)?.first() {
+        Some(name) => name.clone(),
+        None => port.name.clone(),
+    };
+    let size = |d: &crate::dim::Dim| d.number().and_then(|n| usize::try_from(n).ok());
+    let row = port.shape.get(1..).unwrap_or_default().iter().map(size).collect();
+    Ok(Wanted { name, dtype: port.dtype, row })
+}
+
+fn common_rows(table: &Table) -> Result<usize> {
+    let rows = |blocks: &[Block]| blocks.iter().map(|b| b.rows).sum::<usize>();
+    let Some((first, blocks)) = table.columns.first() else {
         return Err(Failure::data(DATA, "the step has no columns"));
     };
-    let total = rows(tensor);
-    match columns.iter().find(|(_, t)| rows(t) != total) {
+    let total = rows(blocks);
+    match table.columns.iter().find(|(_, b)| rows(b) != total) {
         None => Ok(total),
         Some((name, other)) => {
             Err(Failure::data(DATA, format!("column `{first}` has {total} rows, column `{name}` has {}", rows(other))))
@@ -217,39 +320,58 @@ fn common_rows(columns: &[(String, Tensor)]) -> Result<usize> {
 }
 
 /// Applies stages that change rows, and checks the result against the declaration.
-fn column(port: &Port, mut tensor: Tensor, stages: &[Stage]) -> Result<Column> {
-    for stage in stages {
-        if let (Stage::Resize { height, width }, "image") = (stage, port.name.as_str()) {
-            tensor = resize::resize(tensor, *height, *width)?;
+fn column(port: &Port, mut blocks: Vec<Block>, stages: &[Stage]) -> Result<Column> {
+    let names = names_of(port, stages).unwrap_or_default();
+    let mut augment = None;
+    for (stage, name) in stages.iter().zip(&names).filter(|(_, name)| *name == "image") {
+        match stage {
+            Stage::Resize { height, width } => {
+                let resized = |block: Block| Block::of(resize::resize(block.into_tensor()?, *height, *width)?);
+                blocks = blocks.into_iter().map(resized).collect::<Result<_>>()?;
+            }
+            Stage::Augment { flip, crop, rotate } => {
+                let Some(first) = blocks.first() else { continue };
+                augment = Some(Augment::new(first, *flip, *crop, *rotate).ok_or_else(|| {
+                    Failure::data(
+                        DATA,
+                        format!("`augment` takes images [H, W, C] of u8 or f32, `{name}` is {}", first.type_text()),
+                    )
+                })?);
+            }
+            _ => {}
         }
     }
-    let row = tensor.shape.get(1..).unwrap_or_default().to_vec();
-    let declared = port.shape.get(1..).unwrap_or_default();
-    let fits = port.shape.len() == tensor.shape.len()
-        && declared.iter().zip(&row).all(|(d, &n)| d.number().is_none_or(|d| i64::try_from(n) == Ok(d)));
-    if !fits {
-        return Err(wrong_rows(port, &tensor, &row));
+    let mut bytes = Vec::new();
+    for block in &blocks {
+        check(port, block)?;
+        bytes.push(bytes_of(port.dtype, &block.row).ok_or_else(|| Failure::plain("a row is beyond any memory"))?);
     }
-    convert::check(tensor.dtype, &tensor.data, port.dtype).map_err(|why| {
-        Failure::data(
-            DATA,
-            format!("column `{}` is {}, the step takes {}: {why}", port.name, tensor.dtype.name(), port.text()),
-        )
-    })?;
-    let beyond = || Failure::plain("a row is beyond any memory");
-    Ok(Column {
-        from_bytes: bytes_of(tensor.dtype, &row).ok_or_else(beyond)?,
-        to_bytes: bytes_of(port.dtype, &row).ok_or_else(beyond)?,
-        to: port.dtype,
-        row,
-        tensor,
+    Ok(Column { blocks, to: port.dtype, bytes, augment })
+}
+
+/// Does a row fit the declaration, and all elements the dtype?
+fn check(port: &Port, block: &Block) -> Result<()> {
+    let declared = port.shape.get(1..).unwrap_or_default();
+    let fits = port.shape.len() == block.row.len() + 1
+        && declared.iter().zip(&block.row).all(|(d, &n)| d.number().is_none_or(|d| i64::try_from(n) == Ok(d)));
+    if !fits {
+        return Err(wrong_rows(port, block));
+    }
+    convert::check(block.dtype, block.all(), port.dtype).map_err(|misfit| {
+        let (name, from, why) = (&port.name, block.dtype.name(), misfit.why);
+        let failure = Failure::data(DATA, format!("column `{name}` is {from}, the step takes {}: {why}", port.text()));
+        match misfit.element.and_then(|e| e.checked_div(block.row.iter().product::<usize>())) {
+            Some(row) => failure.note(format!("it stands in row {row} of the data (rows count from 0)")),
+            None => failure,
+        }
     })
 }
 
-fn wrong_rows(port: &Port, tensor: &Tensor, row: &[usize]) -> Failure {
+fn wrong_rows(port: &Port, block: &Block) -> Failure {
+    let row = &block.row;
     let failure = Failure::data(
         DATA,
-        format!("a row of column `{}` is {}, the step takes {}", port.name, type_text(tensor.dtype, row), port.text()),
+        format!("a row of column `{}` is {}, the step takes {}", port.name, block.type_text(), port.text()),
     );
     let sides: Vec<Option<i64>> = port.shape.iter().map(crate::dim::Dim::number).collect();
     match (port.name.as_str(), &sides[..]) {

@@ -45,6 +45,13 @@
 //!                        {"stage": "resize", "height": 28, "width": 28}, {"stage": "shuffle", "buffer": 2000},
 //!                        {"stage": "take", "n": 100}, {"stage": "skip", "n": 10}, {"stage": "batch", "n": 32}],
 //!             "place": "cnn.dl:29:14"}
+//! other sources: {"stage": "csv", "path": "iris.csv", "header": true}, {"stage": "arrays", "path": "x.npz"},
+//!   {"stage": "images", "dir": "pets", "height": 224, "width": 224},
+//!   {"stage": "text", "path": "a.txt", "tokens": "chars|bytes|list", "vocab": "v.txt" or null, "window": 256},
+//!   {"stage": "pairs", "path": "a.tsv", "vocab": "v.txt", "buckets": [16, 32]}
+//! other stages: {"stage": "split", "part": 0.9}, {"stage": "rest", "part": 0.9},
+//!   {"stage": "rename", "names": [["x", "image"]]},    <new, old>
+//!   {"stage": "augment", "flip": true, "crop": 0.1, "rotate": 10.0}
 //! ```
 
 mod read;
@@ -370,9 +377,74 @@ pub struct Pipeline {
     pub place: String,
 }
 
-/// A stage of a pipeline.
+/// What a token of a text is.
 #[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Tokens {
+    /// A character of the text.
+    Chars,
+    /// A byte.
+    Bytes,
+    /// What stands in a line of this file.
+    List(String),
+}
+
+/// A stage of a pipeline.
+#[derive(Clone, Debug, PartialEq)]
 pub enum Stage {
+    /// Numbers in a text file, divided by commas.
+    Csv {
+        /// The file.
+        path: String,
+        /// Does its first line have the names?
+        header: bool,
+    },
+    /// Arrays whose first axis is the rows.
+    Arrays {
+        /// A .npz or .safetensors file, or a folder of .npy.
+        path: String,
+    },
+    /// PNG and JPEG files, a folder for each label.
+    Images {
+        /// The folder of folders.
+        dir: String,
+        /// Rows of pixels.
+        height: usize,
+        /// Columns of pixels.
+        width: usize,
+    },
+    /// A text in windows.
+    Text {
+        /// The file.
+        path: String,
+        /// What a token is.
+        tokens: Tokens,
+        /// Tokens of a row.
+        window: usize,
+    },
+    /// Pairs of texts, padded to one of some lengths.
+    Pairs {
+        /// The file: two texts a line, divided by a tab.
+        path: String,
+        /// A file with a token a line.
+        vocab: String,
+        /// The lengths, rising.
+        buckets: Vec<usize>,
+    },
+    /// A part of the rows.
+    Split(f64),
+    /// What a split with the same part leaves out.
+    Rest(f64),
+    /// New and old names of columns.
+    Rename(Vec<(String, String)>),
+    /// Images changed by chance, in training.
+    Augment {
+        /// May left and right be swapped?
+        flip: bool,
+        /// Part of each side that is cut off.
+        crop: f64,
+        /// Largest angle in degrees.
+        rotate: f64,
+    },
     /// Images and labels in the format of MNIST.
     Idx {
         /// Of the two file names.

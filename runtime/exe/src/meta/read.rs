@@ -2,13 +2,14 @@
 
 use super::{
     Action, Combine, Entry, Every, Fault, Function, Global, Kind, Meta, Period, Pipeline, Port, SessionState,
-    SessionUse, Solve, Stage, Train,
+    SessionUse, Solve, Stage, Tokens, Train,
 };
 use crate::dim::Dim;
 use crate::dtype::Dtype;
 use crate::error::{Failure, Result};
 use crate::json::Value;
 use mlc_rt_core::abi::{ABI_VERSION, Program};
+use std::ops::RangeInclusive;
 
 impl Meta {
     /// Reads the metadata of a program and checks all numbers in it.
@@ -94,6 +95,14 @@ impl<'a> Reader<'a> {
 
     fn size(&self) -> Result<usize> {
         usize::try_from(self.int()?).map_err(|_| self.wrong())
+    }
+
+    fn float(&self, range: RangeInclusive<f64>) -> Result<f64> {
+        let value = match self.value {
+            Value::Float(value) => Some(*value),
+            other => other.as_int().map(|value| value as f64),
+        };
+        value.filter(|value| range.contains(value)).ok_or_else(|| self.wrong())
     }
 
     fn index(&self, below: usize) -> Result<usize> {
@@ -303,10 +312,22 @@ fn stage(r: &Reader<'_>) -> Result<Stage> {
         let field = r.field(key)?;
         field.size().ok().filter(|&n| n >= 1).ok_or_else(|| field.wrong())
     };
+    let text = |key| r.field(key)?.text();
+    let flag = |key| r.optional(key).is_none_or(|l| *l.value != Value::Bool(false));
     Ok(match r.field("stage")?.text()?.as_str() {
-        "idx" => Stage::Idx {
-            prefix: r.field("prefix")?.text()?,
-            labels: r.optional("labels").is_none_or(|l| *l.value != Value::Bool(false)),
+        "idx" => Stage::Idx { prefix: text("prefix")?, labels: flag("labels") },
+        "csv" => Stage::Csv { path: text("path")?, header: flag("header") },
+        "arrays" => Stage::Arrays { path: text("path")? },
+        "images" => Stage::Images { dir: text("dir")?, height: positive("height")?, width: positive("width")? },
+        "text" => Stage::Text { path: text("path")?, tokens: tokens(r)?, window: positive("window")? },
+        "pairs" => Stage::Pairs { path: text("path")?, vocab: text("vocab")?, buckets: buckets(r)? },
+        "split" => Stage::Split(r.field("part")?.float(0.0..=1.0)?),
+        "rest" => Stage::Rest(r.field("part")?.float(0.0..=1.0)?),
+        "rename" => Stage::Rename(r.list("names", pair)?),
+        "augment" => Stage::Augment {
+            flip: flag("flip"),
+            crop: r.field("crop")?.float(0.0..=0.9)?,
+            rotate: r.field("rotate")?.float(0.0..=180.0)?,
         },
         "resize" => Stage::Resize { height: positive("height")?, width: positive("width")? },
         "shuffle" => Stage::Shuffle { buffer: positive("buffer")? },
@@ -315,6 +336,32 @@ fn stage(r: &Reader<'_>) -> Result<Stage> {
         "batch" => Stage::Batch(positive("n")?),
         other => Stage::Unknown(other.to_owned()),
     })
+}
+
+fn tokens(r: &Reader<'_>) -> Result<Tokens> {
+    let kind = r.field("tokens")?;
+    match kind.text()?.as_str() {
+        "chars" => Ok(Tokens::Chars),
+        "bytes" => Ok(Tokens::Bytes),
+        "list" => Ok(Tokens::List(r.field("vocab")?.text()?)),
+        _ => Err(kind.wrong()),
+    }
+}
+
+fn buckets(r: &Reader<'_>) -> Result<Vec<usize>> {
+    let sizes: Vec<usize> = r.list("buckets", Reader::size)?;
+    let rising = sizes.windows(2).all(|pair| pair[0] < pair[1]);
+    if rising && sizes.first().is_some_and(|&size| size >= 1) { Ok(sizes) } else { Err(r.wrong()) }
+}
+
+fn pair(r: &Reader<'_>) -> Result<(String, String)> {
+    match r.value.as_array() {
+        Some([new, old]) => match (new.as_str(), old.as_str()) {
+            (Some(new), Some(old)) => Ok((new.to_owned(), old.to_owned())),
+            _ => Err(r.wrong()),
+        },
+        _ => Err(r.wrong()),
+    }
 }
 
 fn every(r: &Reader<'_>, entries: &[Entry]) -> Result<Every> {

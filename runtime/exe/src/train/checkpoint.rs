@@ -1,6 +1,7 @@
 //! Folders of a training: `last.safetensors`, `best.safetensors`, and `step-N/` with weights,
 //! optimizer and position. A `step-N` is made under another name and renamed, so it is complete or absent.
 
+use crate::data::vocabulary::Vocabulary;
 use crate::error::{Failure, OUTPUT, Result, WEIGHTS};
 use crate::files::{self, Pending, reason, sync_folder};
 use crate::instance::Instance;
@@ -141,6 +142,11 @@ pub fn newest(folder: &Path, train: &Train) -> Result<(PathBuf, Position)> {
             .note("it is damaged, or the block has changed since")
     })?;
     Ok((newest, position))
+}
+
+/// The vocabulary of a checkpoint's weights.
+pub fn vocabulary(folder: &Path) -> Result<Option<Vocabulary>> {
+    weights::vocabulary(&folder.join(WEIGHTS_FILE))
 }
 
 /// Fills weights and optimizer from a checkpoint.

@@ -3,10 +3,12 @@
 use crate::args::Args;
 use crate::call::Scalars;
 use crate::cx::Cx;
-use crate::data::{Dataset, Open, Override};
+use crate::data::order::Batch;
+use crate::data::source::Readers;
+use crate::data::{Dataset, Epoch, Open, Override};
 use crate::error::{DATA, Failure, Result, list};
 use crate::instance::{At, CallError, Instance};
-use crate::meta::Train;
+use crate::meta::{Meta, Train};
 use crate::sizes;
 use std::path::PathBuf;
 
@@ -17,9 +19,12 @@ const BATCH: usize = 32;
 #[derive(Debug)]
 pub struct Feed {
     set: Dataset,
-    /// Rows and sizes of a whole batch, and of the last one if it is short.
-    sizes: Vec<(usize, Vec<i64>)>,
+    /// Sizes of the program for batches of these rows and shapes.
+    sizes: Vec<(Batch, Vec<i64>)>,
     names: Vec<String>,
+    /// What is called, and where the data is bound, for messages.
+    what: String,
+    place: String,
 }
 
 /// Those `--data` that concern `pipeline`: plain ones concern `plain`, `valid.image=…` the one that it names.
@@ -45,28 +50,40 @@ pub fn overrides(args: &Args, train: &Train, pipeline: &str) -> Result<Vec<Overr
 
 impl Feed {
     /// Opens the block's pipeline called `name`.
-    pub fn open(cx: &Cx<'_>, train: &Train, name: &str, overrides: &[Override]) -> Result<Self> {
+    pub fn open(cx: &Cx<'_>, train: &Train, name: &str, overrides: &[Override], readers: &Readers<'_>) -> Result<Self> {
         let pipeline = train.pipeline(name);
         if pipeline.is_none() && overrides.is_empty() {
             return Err(Failure::data(DATA, format!("train block `{}` has no `{name}`", train.name))
                 .help("bind it in the block, or give every column with `--data COL=FILE.npy`"));
         }
         let batch = train.batch.and_then(|b| usize::try_from(b).ok()).filter(|&b| b >= 1).unwrap_or(BATCH);
-        let open = Open { root: cx.host.root, columns: &train.columns, overrides, batch };
+        let open = Open { readers, columns: &train.columns, overrides, batch };
         let set = Dataset::open(&open, pipeline)?;
-        let whole = set.batch.min(set.rows);
-        let rest = if set.rows > set.batch { set.rows % set.batch } else { 0 };
-        let place = pipeline.map_or("", |p| p.place.as_str());
-        let mut solved = Vec::new();
-        for rows in [whole, rest].into_iter().filter(|&rows| rows > 0) {
-            let types = set.types(rows);
-            let types: Vec<_> = types.iter().map(|(dtype, shape)| (*dtype, &shape[..])).collect();
-            let what = format!("the step of `{}`", train.name);
-            let entry = &cx.meta.entries[train.step];
-            let sizes = sizes::solve(&cx.meta, entry, &types, &what).map_err(|f| f.or_at(place))?;
-            solved.push((rows, sizes));
+        let mut feed = Self {
+            set,
+            sizes: Vec::new(),
+            names: train.columns.iter().map(|c| c.name.clone()).collect(),
+            what: format!("the step of `{}`", train.name),
+            place: pipeline.map_or(String::new(), |p| p.place.clone()),
+        };
+        // What doesn't fit is told before the first step.
+        for batch in feed.set.batches().to_vec() {
+            feed.solve(&cx.meta, train.step, batch)?;
         }
-        Ok(Self { set, sizes: solved, names: train.columns.iter().map(|c| c.name.clone()).collect() })
+        Ok(feed)
+    }
+
+    /// The sizes of entry `e` for a batch.
+    fn solve(&mut self, meta: &Meta, e: usize, batch: Batch) -> Result<usize> {
+        let same = |(b, _): &(Batch, Vec<i64>)| b.rows == batch.rows && b.bucket == batch.bucket;
+        if let Some(known) = self.sizes.iter().position(same) {
+            return Ok(known);
+        }
+        let types = self.set.types(batch);
+        let types: Vec<_> = types.iter().map(|(dtype, shape)| (*dtype, &shape[..])).collect();
+        let sizes = sizes::solve(meta, &meta.entries[e], &types, &self.what).map_err(|f| f.or_at(&self.place))?;
+        self.sizes.push((batch, sizes));
+        Ok(self.sizes.len() - 1)
     }
 
     /// Rows of an epoch.
@@ -74,14 +91,14 @@ impl Feed {
         self.set.rows
     }
 
-    /// Whole batches of an epoch.
+    /// Whole batches of the epoch.
     pub fn batches(&self) -> usize {
-        self.set.rows / self.set.batch
+        self.set.batches().iter().filter(|b| b.rows == self.set.batch).count()
     }
 
-    /// Batches of an epoch, a short one at the end included.
+    /// Batches of the epoch, short ones at the end included.
     pub fn all_batches(&self) -> usize {
-        self.set.rows.div_ceil(self.set.batch)
+        self.set.batches().len()
     }
 
     /// Training needs at least one whole batch.
@@ -105,17 +122,16 @@ impl Feed {
     }
 
     /// Puts the rows in the order of an epoch.
-    pub fn begin(&mut self, seed: i64, epoch: i64) {
-        self.set.begin(seed, epoch);
+    pub fn begin(&mut self, epoch: Epoch) {
+        self.set.begin(epoch);
     }
 
     /// Calls entry `e` on batch `n`.
     pub fn run(&mut self, instance: &mut Instance<'_>, e: usize, n: usize, at: At, results: &Scalars) -> Result<()> {
-        let rows = self.set.load(n);
-        let Some((_, sizes)) = self.sizes.iter().find(|(r, _)| *r == rows) else {
-            return Err(Failure::internal("a batch of unexpected size"));
-        };
-        // SAFETY: `open` checked the columns' types against the entry's arguments for these sizes (step
+        let batch = self.set.load(n);
+        let solved = self.solve(instance.meta, e, batch)?;
+        let sizes = &self.sizes[solved].1;
+        // SAFETY: `solve` checked the columns' types against the entry's arguments for these sizes (step
         // and eval take the same), and the results are the entry's scalars.
         let called = unsafe { instance.call(e, sizes, self.set.pointers(), results.pointers(), at) };
         called.map_err(|error| self.locate(error, n))
@@ -125,7 +141,7 @@ impl Feed {
     fn locate(&self, error: CallError, n: usize) -> Failure {
         let Some((element, value)) = error.bad_index else { return error.failure };
         let mut failure = error.failure;
-        for (column, row) in self.set.holders(element, value) {
+        for (column, row) in self.set.holders(n, element, value) {
             if let (Some(name), Some(file_row)) = (self.names.get(column), self.set.file_row(n, row)) {
                 failure =
                     failure.note(format!("`{name}` is {value} in row {file_row} of the data (rows count from 0)"));

@@ -1,6 +1,7 @@
 //! Metrics over many batches: what compiled code reports for each is combined, then finished once.
 
 use crate::call::{self, Scalars};
+use crate::data::Epoch;
 use crate::error::Result;
 use crate::instance::{At, Instance};
 use crate::json::Value;
@@ -68,7 +69,7 @@ pub fn evaluate(instance: &mut Instance<'_>, train: &Train, feed: &mut Feed, at:
     let results = Scalars::new(&instance.meta.entries[train.eval].results)?;
     let mut sums = Accumulator::new(train);
     feed.reserve(instance, train.eval)?;
-    feed.begin(at.seed, 0);
+    feed.begin(Epoch { seed: at.seed, number: 0, training: false });
     for n in 0..feed.all_batches() {
         let step = i64::try_from(n).unwrap_or(i64::MAX);
         feed.run(instance, train.eval, n, At { step, ..at }, &results)?;

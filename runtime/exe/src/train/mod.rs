@@ -14,6 +14,7 @@ pub mod progress;
 use crate::args::Args;
 use crate::call::Scalars;
 use crate::cx::{Cx, print};
+use crate::data::Epoch;
 use crate::error::Result;
 use crate::instance::{At, Instance};
 use crate::json::Value;
@@ -57,13 +58,15 @@ pub fn train(cx: &Cx<'_>, args: &Args) -> Result<()> {
 impl<'a> Session<'a> {
     /// Opens everything that can be wrong before the first step.
     fn open(cx: &'a Cx<'_>, args: &Args, train: &'a Train) -> Result<Self> {
-        let data = Feed::open(cx, train, "data", &feed::overrides(args, train, "data")?)?;
+        let resume = args.path("--resume")?.map(|dir| checkpoint::newest(&dir, train)).transpose()?;
+        let vocabulary = resume.as_ref().map(|(folder, _)| checkpoint::vocabulary(folder)).transpose()?.flatten();
+        let readers = cx.readers(vocabulary);
+        let data = Feed::open(cx, train, "data", &feed::overrides(args, train, "data")?, &readers)?;
         data.require_whole_batch(train)?;
         let mut feeds = Vec::new();
         for name in every::pipelines(train) {
-            feeds.push((name.to_owned(), Feed::open(cx, train, name, &feed::overrides(args, train, name)?)?));
+            feeds.push((name.to_owned(), Feed::open(cx, train, name, &feed::overrides(args, train, name)?, &readers)?));
         }
-        let resume = args.path("--resume")?.map(|dir| checkpoint::newest(&dir, train)).transpose()?;
         let saved_seed = resume.as_ref().map(|(_, position)| position.seed);
         let plan = Plan::new(cx, args, train, data.batches(), saved_seed)?;
         let progress = Progress::open(args, &plan, data.batches(), resume.is_some())?;
@@ -86,6 +89,7 @@ impl<'a> Session<'a> {
             }
             None => Position::new(train, plan.seed),
         };
+        instance.vocabulary = readers.vocabulary();
         let sums = Scalars::new(&cx.meta.entries[train.step].results)?;
         Ok(Self { instance, train, plan, position, data, feeds, sums, progress, saves: Vec::new() })
     }
@@ -107,7 +111,7 @@ impl<'a> Session<'a> {
     /// Trains to the end.
     fn run(&mut self) -> Result<()> {
         while !self.is_over() {
-            self.data.begin(self.plan.seed, self.position.epoch);
+            self.data.begin(Epoch { seed: self.plan.seed, number: self.position.epoch, training: true });
             self.epoch()?;
         }
         Ok(())
