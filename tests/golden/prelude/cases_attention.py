@@ -2,7 +2,7 @@
 
 import torch
 import torch.nn.functional as F
-from make import Case
+from make import Case, opened
 
 # (iota(6) * 5) % 7 < 4, as [2, 3]: true, false, true / true, false, false... and a row without any key
 MASK = (torch.arange(8) * 5 % 7 < 4).reshape(2, 4) & (torch.arange(2) == 0)[:, None]
@@ -83,13 +83,30 @@ CASES = [
     ),
     Case(
         "BahdanauAttention",
-        {"context": "a", "weights": "b", "masked_context": "c", "masked_weights": "d"},
+        {name: name for name in ["context", "weights", "masked_context", "masked_weights"]},
         bahdanau_case,
         {"query": [2, 3], "keys": [2, 4, 5]},
         {
             "plain": ("BahdanauAttention(6)", {"wq": [3, 6], "wk": [5, 6], "v": [6]}),
             "masked": ("BahdanauAttention(6)", {"wq": [3, 6], "wk": [5, 6], "v": [6]}),
         },
-        lets=[MASK_DL, "a, b = plain(query, keys)", "c, d = masked(query, keys, mask)"],
+        lets=[MASK_DL, "context, weights = plain(query, keys)", "masked_context, masked_weights = masked(query, keys, mask)"],
+    ),
+]
+
+BY_NAME = {case.name: case for case in CASES}
+CASES += [
+    opened(
+        BY_NAME["MultiHeadAttention"],
+        {"x": "[B, T, 5]", "keys": "[B, S, 6]"},
+        ["mask = (iota(B)[:, new] * 20 + iota(S)[new, :] * 5) % 7 < 4 and iota(B)[:, new] == 0"],
+    ),
+    opened(
+        BY_NAME["BahdanauAttention"],
+        {"query": "[B, 3]", "keys": "[B, S, 5]"},
+        [
+            "mask = (iota(B)[:, new] * 20 + iota(S)[new, :] * 5) % 7 < 4 and iota(B)[:, new] == 0",
+            *BY_NAME["BahdanauAttention"].lets[1:],
+        ],
     ),
 ]

@@ -1,9 +1,11 @@
 """Convolutions. Weights are [kernel, input / groups, output] here, [output, input / groups, kernel] in PyTorch."""
 
+import dataclasses
+
 import torch
 import torch.nn.functional as F
 from cases_pooling import around, first, last
-from make import Case
+from make import Case, opened
 
 CONV = {1: F.conv1d, 2: F.conv2d, 3: F.conv3d}
 
@@ -108,4 +110,27 @@ CASES = [
             "y_wide": same(w, "wide", [1, 1], [1, 1], 3),
         },
     ),
+]
+
+BY_NAME = {case.name: case for case in CASES}
+
+
+def only(case, names):
+    """The case with these layers alone."""
+    members = {name: case.members[name] for name in names}
+    results = [f"y_{name}" for name in names]
+
+    def reference(w):
+        others = {f"{name}.{part}": torch.zeros(shape, dtype=torch.float64) for name, (_, shapes) in case.members.items() if name not in names for part, shape in shapes.items()}
+        return {name: y for name, y in case.reference(others | w).items() if name in results}
+
+    return dataclasses.replace(case, members=members, results={name: case.results[name] for name in results}, reference=reference)
+
+
+# "same" with a stride needs sizes known when compiling
+CASES += [
+    opened(only(BY_NAME["Conv1d"], ["plain", "strided", "dilated", "grouped", "same", "causal"]), {"x": "[B, T, 4]"}),
+    opened(only(BY_NAME["Conv2d"], ["plain", "strided", "dilated", "grouped", "same"]), {"x": "[B, H, W, 4]"}),
+    opened(BY_NAME["Conv3d"], {"x": "[B, L, H, W, 2]"}),
+    opened(BY_NAME["DepthwiseConv2d"], {"x": "[B, H, W, 3]"}),
 ]

@@ -5,7 +5,7 @@ import math
 import numpy as np
 import torch
 import torch.nn.functional as F
-from make import Case
+from make import Case, opened
 
 # Both sides of every kink, 0 itself, and the far ends.
 POINTS = np.array([-40.0, -3.5, -2.0, -1.0, -0.25, 0.0, 0.25, 1.0, 2.0, 3.5, 40.0])
@@ -115,4 +115,13 @@ CASES = [
         {"x": POINTS + 0.125},
         honest=False,
     ),
+]
+
+BY_NAME = {case.name: case for case in CASES}
+CASES += [
+    opened(BY_NAME["gelu"], {"x": "[N]"}),
+    opened(BY_NAME["softmax"], {"x": "[R, C]"}, ["z = x"], ["last", "first", "named"]),
+    opened(BY_NAME["log_softmax"], {"x": "[R, C]"}),
+    opened(BY_NAME["logsumexp"], {"x": "[R, C]"}),
+    opened(BY_NAME["l2_normalize"], {"x": "[R, C]"}),
 ]

@@ -3,7 +3,7 @@
 import numpy as np
 import torch
 import torch.nn.functional as F
-from make import Case
+from make import Case, opened
 
 
 def feed_forward(w, activation):
@@ -110,3 +110,8 @@ CASES = [
         after=lambda w: running(w, 0.75),
     ),
 ]
+
+BY_NAME = {case.name: case for case in CASES}
+CASES += [opened(BY_NAME[name], {"x": "[B, T, 4]"}) for name in ["Linear", "FeedForward"]]
+CASES += [opened(BY_NAME[name], {"x": "[B, T, 5]"}) for name in ["LayerNorm", "RMSNorm", "BatchNorm"]]
+CASES += [opened(BY_NAME["GroupNorm"], {"x": "[B, H, W, 6]"})]

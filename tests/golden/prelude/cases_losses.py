@@ -3,7 +3,7 @@
 import numpy as np
 import torch
 import torch.nn.functional as F
-from make import Case, values
+from make import Case, opened, values
 
 # (iota(6) * 7) % 5 - 1: -1, 1, 3, 0, 2, -1
 TARGET = torch.tensor([-1, 1, 3, 0, 2, -1])
@@ -132,4 +132,17 @@ CASES = [
         lets=["target = (iota(8) * 3) % 4"],
         flat=("k1", "k2", "k3", "k4"),
     ),
+]
+
+BY_NAME = {case.name: case for case in CASES}
+CASES += [
+    opened(
+        BY_NAME["cross_entropy"],
+        {"x": "[N, 5]"},
+        ["target = (iota(N) * 7) % 5 - 1"],
+        ["default", *MODES, "ignore", "smooth", "smooth_rows"],
+    ),
+    opened(BY_NAME["huber"], {"a": "[N, C]", "b": "[N, C]"}),
+    opened(BY_NAME["kl_div"], {"a": "[N, 5]", "b": "[N, 5]"}),
+    opened(BY_NAME["top_k_accuracy"], {"x": "[N, C]"}, ["target = (iota(N) * 3) % 4"]),
 ]

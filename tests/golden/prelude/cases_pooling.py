@@ -2,7 +2,7 @@
 
 import torch
 import torch.nn.functional as F
-from make import Case
+from make import Case, opened
 
 MAX = {1: F.max_pool1d, 2: F.max_pool2d, 3: F.max_pool3d}
 AVG = {1: F.avg_pool1d, 2: F.avg_pool2d, 3: F.avg_pool3d}
@@ -90,4 +90,13 @@ CASES = [
         lambda w: {"y": w["x"].flatten(1)},
         {"x": [2, 3, 4]},
     ),
+]
+
+BY_NAME = {case.name: case for case in CASES}
+OPEN = {"x": "[B, H, W, C]", "series": "[N, T, C]", "volume": "[M, D, E, F, G]"}
+VALID = ["plain", "overlap", "one", "one_same", "three"]  # "same" with a stride needs sizes known when compiling
+CASES += [opened(BY_NAME[name], OPEN, only=VALID) for name in ["max_pool", "avg_pool"]]
+CASES += [
+    opened(BY_NAME["global_avg_pool"], {"x": "[B, H, W, C]"}, only=["image"]),
+    opened(BY_NAME["flatten"], {"x": "[B, T, C]"}),
 ]

@@ -3,7 +3,7 @@
 import numpy as np
 import torch
 import torch.nn.functional as F
-from make import Case
+from make import Case, opened
 
 
 def reduced(name, reference):
@@ -45,3 +45,6 @@ CASES = [
         flat=("y",),
     ),
 ]
+
+BY_NAME = {case.name: case for case in CASES}
+CASES += [opened(BY_NAME[name], {"x": "[N, P, C]"}, ["z = x"]) for name in ["var", "std", "norm"]]

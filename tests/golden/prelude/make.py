@@ -10,7 +10,9 @@ The tables are `cases_*.py`: one `Case` for each entry of the prelude. A case be
     NAME.dl       a program: inputs and weights are parameters of `Case`, `forward` gives the
                   results, the step minimizes the sum of the results along a fixed direction
     NAME.golden   f64, safetensors: `weight.PATH` (multiples of 1/32, so exact in f32 too),
-                  `value.RESULT`, and `gradient.PATH` of that sum; for states `after.PATH`, their
+                  `value.RESULT`, and `gradient.PATH` of that sum; `input.NAME` for what is an
+                  argument of `forward` instead of a parameter (NAME_open: sizes known only at
+                  run time); for states `after.PATH`, their
                   values after one training step
 
 `cases_optimizers.py` makes one training, `optimizers.dl`, and the weights after it,
@@ -59,8 +61,27 @@ class Case:
     # Paths of states, and their values after one training step.
     states: tuple = ()
     after: Callable[[dict], dict] = lambda w: {}
+    # Inputs that are arguments of `forward`, with sizes known only at run time: `[B, H, W, 3]`.
+    open: dict = dataclasses.field(default_factory=dict)
+    # Declarations that the program needs besides.
+    extra: str = ""
     # Whether the gradient is what finite differences say.
     honest: bool = True
+
+
+def opened(case, types, lets=None, only=None):
+    """The case once more, as NAME_open, with sizes known only at run time; `only` so many results."""
+    results = {name: text for name, text in case.results.items() if only is None or name in only}
+    pick = lambda reference: reference and (lambda w: {name: y for name, y in reference(w).items() if name in results})
+    return dataclasses.replace(
+        case,
+        name=f"{case.name}_open",
+        results=results,
+        reference=pick(case.reference),
+        training=pick(case.training),
+        open=types,
+        lets=case.lets if lets is None else lets,
+    )
 
 
 def values(case, path, shape):
@@ -93,12 +114,13 @@ def golden(case):
     results = case.reference(w)
     assert list(results) == list(case.results), case.name
     smooth = [name for name in results if name not in case.flat]
-    out = {f"weight.{path}": value.astype(np.float64) for path, value in made.items()}
+    kind = lambda path: "input" if path in case.open else "weight"
+    out = {f"{kind(path)}.{path}": value.astype(np.float64) for path, value in made.items()}
     out |= {f"value.{name}": y.detach().double().numpy() for name, y in results.items()}
     if smooth:
         trained = case.training(w) if case.training else results
         sum(projected(y) for name, y in trained.items() if name not in case.flat).backward()
-        out |= {f"gradient.{path}": x.grad.numpy() for path, x in w.items() if path not in case.states}
+        out |= {f"gradient.{path}": x.grad.numpy() for path, x in w.items() if path not in (*case.states, *case.open)}
         out |= {f"after.{path}": x.detach().numpy() for path, x in case.after(w).items()}
     shapes = {name: list(y.shape) for name, y in results.items()}
     return {name: np.array(array, order="C") for name, array in out.items()}, shapes
@@ -111,23 +133,44 @@ def typed(shape):
 
 def program(case, shapes):
     """The text of the program."""
-    inputs = [f"    param {name}: {typed(value.shape)} = normal()" for name, value in weights_of(case).items() if name in case.inputs]
+    made = weights_of(case)
+    inputs = [f"    param {name}: {typed(made[name].shape)} = normal()" for name in case.inputs if name not in case.open]
     members = [f"    {name} = {made}" for name, (made, _) in case.members.items()]
     names = list(case.results)
-    result = ", ".join(f"{name}: {typed(shapes[name])}" for name in names)
-    body = [f"        {line}" for line in case.lets] + [f"        {name} = {text}" for name, text in case.results.items()]
-    lines = [f"# {case.name}: made by make.py", "model Case {", *members, *inputs, "", "    @export"]
-    lines += [f"    fn forward() -> ({result}) {{", *body, f"        return {', '.join(names)}", "    }", "}"]
-    smooth = [name for name in names if name not in case.flat]
-    if smooth:
-        taken = ", ".join(name if name in smooth else "_" for name in names)
-        loss = " + ".join(f"project({name})" for name in smooth)
-        lines += ["", "fn project(y: f32[*S]) -> f32 { return sum(y * reshape(cos(cast(1 + iota(prod(S)), f32)), [*S])) }"]
-        lines += ["", "train check {", "    net = Case()", "    opt = sgd(lr: 1.0)", "    step() {"]
-        lines += [f"        {taken} = net()", f"        minimize {loss} over net with opt", "    }", "}"]
+    of = (lambda shape: typed("_" * len(shape))) if case.open else typed
+    result = ", ".join(f"{name}: {of(shapes[name])}" for name in names)
+    given = ", ".join(f"{name}: f32{sizes}" for name, sizes in case.open.items())
+    body = [f"        {line}" for line in case.lets] + [f"        {name} = {text}" for name, text in case.results.items() if name != text]
+    lines = [f"# {case.name}: made by make.py", *(["", *case.extra.strip().split("\n"), ""] if case.extra else []), "model Case {", *members, *inputs, ""]
+    lines += ["    @export", f"    fn forward({given}) -> ({result}) {{", *body]
+    lines += [f"        return {', '.join(names)}", "    }", "}"]
+    if any(name not in case.flat for name in names):
+        lines += step(case, given) if set(made) > set(case.open) else []
         if case.honest:
-            lines += ["", 'test "gradients" { check_grad(Case()) }']
+            args = ["Case()", *(f"{name}: normal({list(made[name].shape)})" for name in case.open)]
+            lines += ["", f'test "gradients" {{ check_grad({", ".join(args)}) }}']
     return "\n".join(lines) + "\n"
+
+
+def step(case, given):
+    """The training block: the smooth results along a fixed direction."""
+    names = list(case.results)
+    smooth = [name for name in names if name not in case.flat]
+    taken = ", ".join(name if name in smooth else "_" for name in names)
+    loss = " + ".join(f"project({name})" for name in smooth)
+    return [
+        "",
+        "fn project(y: f32[*S]) -> f32 { return sum(y * reshape(cos(cast(1 + iota(prod(S)), f32)), [*S])) }",
+        "",
+        "train check {",
+        "    net = Case()",
+        "    opt = sgd(lr: 1.0)",
+        f"    step({given}) {{",
+        f"        {taken} = net({', '.join(case.open)})",
+        f"        minimize {loss} over net with opt",
+        "    }",
+        "}",
+    ]
 
 
 def main():

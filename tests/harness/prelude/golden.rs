@@ -5,6 +5,7 @@ use crate::files;
 use crate::running::{DOUBLE, Float, Running, SINGLE, tested, told};
 use libtest_mimic::{Failed, Trial};
 use mlc_tests::arrays::{self, Array, difference};
+use mlc_tests::npy;
 use std::collections::BTreeMap;
 use std::path::Path;
 
@@ -45,7 +46,16 @@ fn compare(running: &Running, golden: &Path, float: Float) -> Result<(), Failed>
     if !weights.is_empty() {
         write_weights(running, &weights)?;
     }
-    let given: &[&str] = if weights.is_empty() { &[] } else { &["--weights", "w.safetensors"] };
+    let mut given: Vec<String> = Vec::new();
+    if !weights.is_empty() {
+        given.extend(["--weights".to_string(), "w.safetensors".to_string()]);
+    }
+    for (name, input) in part(&golden, "input.") {
+        write_input(&running.file(&format!("{name}.npy")), &input, float);
+        given.extend(["--in".to_string(), format!("{name}={name}.npy")]);
+    }
+    let given: Vec<&str> = given.iter().map(String::as_str).collect();
+    let given = &given[..];
     let mut wrong = compare_values(running, given, &part(&golden, "value."), float);
     let gradients = part(&golden, "gradient.");
     if !gradients.is_empty() {
@@ -71,6 +81,19 @@ fn write_weights(running: &Running, golden: &BTreeMap<String, Array>) -> Result<
     }
     arrays::write(&running.file("w.safetensors"), &weights);
     Ok(())
+}
+
+fn write_input(path: &Path, input: &Array, float: Float) {
+    match float {
+        Float::F64 => {
+            let bytes: Vec<u8> = input.data.iter().flat_map(|x| x.to_le_bytes()).collect();
+            npy::write(path, "<f8", &input.shape, &bytes);
+        }
+        Float::F32 => {
+            let data: Vec<f32> = input.data.iter().map(|&x| x as f32).collect();
+            npy::write_f32(path, &input.shape, &data);
+        }
+    }
 }
 
 fn tolerance(dtype: &str, float: Float) -> f64 {
