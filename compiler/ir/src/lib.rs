@@ -20,6 +20,7 @@ pub mod rewrite;
 pub mod scalar;
 pub mod tensor;
 pub mod ty;
+pub mod typical;
 pub mod verify;
 
 /// A broken invariant: names the part of the compiler that found it. The command line turns the

@@ -26,11 +26,14 @@ pub(super) fn vjp(
     let seeded: Vec<bool> = adjoints.iter().map(Option::is_some).collect();
     let linear = Linear::new(graph, &body, &seeded, wanted);
     let outputs: Vec<Value> = linear.adjoints.iter().flatten().copied().collect();
-    let keep = match op.remat {
-        Remat::Keep => Keep::Values,
-        Remat::Recompute => Keep::Nothing,
+    let operands = node.args.len();
+    let keep = Keep {
+        nothing: op.remat == Remat::Recompute,
+        free: &vec![true; operands],
+        fixed: &vec![false; operands],
+        kept: 0..linear.results().len(),
     };
-    let residuals = linear.residuals(&outputs, &keep, &vec![true; node.args.len()], &vec![false; node.args.len()]);
+    let residuals = linear.residuals(graph, &outputs, &keep);
     let kept = widen(graph, b, id, op, &linear, &residuals);
 
     let operands: Vec<Value> = (0..node.args.len()).map(|at| linear.param(at)).collect();

@@ -1,10 +1,12 @@
 //! The gradient of a whole region, split into what runs forward and what runs backward.
 
+use super::keep::{Price, cheapest, is_repeatable};
 use super::{active, backprop};
 use crate::builder::Builder;
 use crate::graph::{Def, Graph, Region, Value};
-use crate::ops::{Class, Op};
 use crate::rewrite::{needed, part};
+use crate::typical::Typical;
+use std::ops::Range;
 
 /// A region with the adjoint nodes of its results appended.
 pub(super) struct Linear {
@@ -19,12 +21,16 @@ pub(super) struct Linear {
     pub adjoints: Vec<Option<Value>>,
 }
 
-/// How values of the forward part reach the backward part.
-pub(super) enum Keep {
-    /// Kept, unless they are cheap to make again.
-    Values,
-    /// All made again from the parameters.
-    Nothing,
+/// What the backward part has of the forward part at which cost.
+pub(super) struct Keep<'a> {
+    /// Whether all is made again from the parameters.
+    pub nothing: bool,
+    /// Parameters that are there anyway.
+    pub free: &'a [bool],
+    /// Parameters that are always the same, so that what is made of them alone is not kept.
+    pub fixed: &'a [bool],
+    /// Results that are kept anyway.
+    pub kept: Range<usize>,
 }
 
 impl Linear {
@@ -58,13 +64,39 @@ impl Linear {
         self.b.region()
     }
 
-    /// The forward values that the backward part needs for `outputs`, apart from parameters, in
-    /// order; `free` says which parameters are there at no cost, `fixed` which are always the same,
-    /// so that what is made of them alone is not kept.
-    pub fn residuals(&self, outputs: &[Value], keep: &Keep, free: &[bool], fixed: &[bool]) -> Vec<Value> {
+    /// The forward values that are to be kept for `outputs` of the backward part, apart from free
+    /// parameters, in order.
+    pub fn residuals(&self, graph: &Graph, outputs: &[Value], keep: &Keep<'_>) -> Vec<Value> {
         let region = self.region();
-        let varies: Vec<bool> = varying(region, self.forward, &chosen(&self.params, fixed));
-        let mut residuals = vec![false; region.values.len()];
+        let varies: Vec<bool> = varying(region, self.forward, &chosen(&self.params, keep.fixed));
+        let mut kept = vec![false; region.values.len()];
+        for result in keep.kept.clone() {
+            kept[self.results[result].index()] = true;
+        }
+        let price = |value: Value| match region.values[value.index()].def {
+            // Behind the forward parameters come the seeds.
+            Def::Param(at) if keep.free.get(at as usize).is_none_or(|free| *free) => Price::Nothing,
+            Def::Param(_) => Price::Bytes,
+            Def::Node(id, _) => {
+                let node = &region.nodes[id.index()];
+                if keep.nothing || !varies[value.index()] {
+                    Price::Again
+                } else if kept[value.index()] {
+                    Price::Kept
+                } else if is_repeatable(&node.op) {
+                    Price::Again
+                } else {
+                    Price::Bytes
+                }
+            }
+        };
+        cheapest(region, &Typical::of(graph), &self.read_forward(outputs), price)
+    }
+
+    /// The forward values that nodes of the backward part read.
+    fn read_forward(&self, outputs: &[Value]) -> Vec<Value> {
+        let region = self.region();
+        let mut read = Vec::new();
         let mut seen = vec![false; region.values.len()];
         let mut open: Vec<Value> = outputs.to_vec();
         while let Some(value) = open.pop() {
@@ -72,23 +104,11 @@ impl Linear {
                 continue;
             }
             match region.values[value.index()].def {
-                Def::Param(_) if self.seeds.contains(&Some(value)) => {}
-                Def::Param(at) => residuals[value.index()] |= !free[at as usize],
-                Def::Node(id, _) => {
-                    let node = &region.nodes[id.index()];
-                    let again = id.index() >= self.forward
-                        || matches!(keep, Keep::Nothing)
-                        || is_cheap(&node.op)
-                        || !varies[value.index()];
-                    if again {
-                        open.extend(node.args.iter().copied());
-                    } else {
-                        residuals[value.index()] = true;
-                    }
-                }
+                Def::Node(id, _) if id.index() >= self.forward => open.extend(&region.nodes[id.index()].args),
+                Def::Node(..) | Def::Param(_) => read.push(value),
             }
         }
-        (0..region.values.len()).filter(|at| residuals[*at]).map(|at| Value(at as u32)).collect()
+        read
     }
 
     /// The forward part with more results.
@@ -145,16 +165,6 @@ fn varying(region: &Region, forward: usize, fixed: &[Value]) -> Vec<bool> {
         }
     }
     varies
-}
-
-/// Whether a node is made again rather than kept: no arithmetic, or a draw, which is a pure function.
-fn is_cheap(op: &Op) -> bool {
-    match op.info().class {
-        Class::Source | Class::View | Class::Alias | Class::Random => true,
-        Class::Elementwise => matches!(op, Op::Compare(_) | Op::Cast(_) | Op::StopGradient(_)),
-        Class::Reduce | Class::Contraction | Class::Window | Class::Gather | Class::Scatter => false,
-        Class::Loop | Class::Call => false,
-    }
 }
 
 /// Which values depend on floats of `starts`; for whole regions.

@@ -27,7 +27,7 @@ pub(super) fn vjp(
     let body = graph.region(body_id).clone();
     let roles = Roles::new(op, &body, adjoints, wanted);
     let mut linear = Linear::new(graph, &body, &roles.seeded, &roles.wanted);
-    let plan = Plan::new(op, &mut linear, &roles);
+    let plan = Plan::new(graph, op, &mut linear, &roles);
     let rows = widen(graph, b, id, op, &mut linear, &plan);
     let results = backward(graph, b, id, op, &linear, &plan, &rows, adjoints);
     plan.adjoints(op, wanted.len(), &results)
@@ -104,7 +104,7 @@ struct Plan {
 }
 
 impl Plan {
-    fn new(op: &Loop, linear: &mut Linear, roles: &Roles) -> Plan {
+    fn new(graph: &Graph, op: &Loop, linear: &mut Linear, roles: &Roles) -> Plan {
         let found = |linear: &Linear, range: std::ops::Range<usize>| -> Vec<(usize, Value)> {
             range.filter_map(|param| linear.adjoints[param].map(|adjoint| (param, adjoint))).collect()
         };
@@ -118,7 +118,8 @@ impl Plan {
         let all = 0..op.invariant_params().end;
         let free: Vec<bool> = all.clone().map(|param| !op.carry_params().contains(&param)).collect();
         let fixed: Vec<bool> = all.map(|param| param == 0 || op.invariant_params().contains(&param)).collect();
-        let residuals = linear.residuals(&outputs, &Keep::Values, &free, &fixed);
+        let keep = Keep { nothing: false, free: &free, fixed: &fixed, kept: op.stack_results() };
+        let residuals = linear.residuals(graph, &outputs, &keep);
         let reads = |range: std::ops::Range<usize>| -> Vec<usize> {
             let candidates: Vec<Value> = range.clone().map(|param| linear.param(param)).collect();
             let used = linear.read(&residuals, &outputs, &candidates);

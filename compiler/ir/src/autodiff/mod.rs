@@ -12,6 +12,7 @@
 mod call;
 mod cut;
 mod cx;
+mod keep;
 mod linear;
 mod loops;
 

@@ -1,6 +1,6 @@
 //! Puts the bodies of calls in their place and drops `stop_gradient`: both are for autodiff, which
 //! is done. Nodes of a recomputing call get an epoch of their own, so that they are never merged
-//! with the values they recompute; a scheduler should place them as late as it can.
+//! with the values they recompute; they stand where the call stood, behind the adjoint it takes.
 
 use crate::builder::Builder;
 use crate::graph::{Epoch, Graph, Region, Value};

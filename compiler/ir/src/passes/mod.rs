@@ -8,14 +8,15 @@ mod fission;
 mod inline;
 mod loops;
 mod regions;
+mod schedule;
 pub mod simplify;
-mod typical;
 
 pub use dce::dce;
 pub use fission::fission;
 pub use inline::inline;
 pub use loops::loops;
 pub use regions::compact;
+pub use schedule::schedule;
 
 use crate::graph::Graph;
 use crate::verify;
@@ -38,6 +39,7 @@ pub const PIPELINE: &[Pass] = &[
     Pass { name: "fission", run: fission },
     Pass { name: "tidy", run: tidied },
     Pass { name: "cleanup", run: dce },
+    Pass { name: "schedule", run: schedule },
 ];
 
 /// What fission leaves, said shorter.

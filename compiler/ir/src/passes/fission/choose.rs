@@ -1,11 +1,11 @@
 //! What leaves a loop, and when.
 
-use super::super::typical::Typical;
 use super::body::{Body, Varies};
 use super::sums::{Linearity, linearity, peeled};
 use crate::graph::{Epoch, Node, NodeId, Value};
 use crate::ops::{Class, Op};
 use crate::scalar::{BinaryOp, UnaryOp};
+use crate::typical::Typical;
 
 /// What leaves the loop.
 pub(super) struct Choice {

@@ -18,7 +18,6 @@ mod lift;
 mod sums;
 
 use super::regions::bottom_up;
-use super::typical::Typical;
 use crate::graph::{Def, Graph, Node, NodeId, Value};
 use crate::ops::broadcast::Broadcast;
 use crate::ops::compare::Compare;
@@ -29,6 +28,7 @@ use crate::region_ops::Loop;
 use crate::rewrite::{Cursor, part};
 use crate::scalar::{CompareOp, Literal};
 use crate::ty::DType;
+use crate::typical::Typical;
 use body::{Body, Varies};
 use choose::{Choice, choose};
 use lift::Operand;

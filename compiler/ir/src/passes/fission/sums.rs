@@ -4,7 +4,6 @@
 //! products of two varying operands is one contraction with one more summed letter. The rest stays
 //! a sum of the loop.
 
-use super::super::typical::Typical;
 use super::body::{Body, Varies};
 use crate::graph::{Node, NodeId, Value};
 use crate::ops::Op;
@@ -12,6 +11,7 @@ use crate::ops::conv::ConvRole;
 use crate::ops::reduce::ReduceKind;
 use crate::region_ops::stacked;
 use crate::scalar::{BinaryOp, UnaryOp};
+use crate::typical::Typical;
 
 /// How the result of a node depends on its operands that vary.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
