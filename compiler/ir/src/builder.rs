@@ -8,17 +8,15 @@ use crate::ops::{InferError, Op, Types};
 use crate::region_ops::{Call, Loop};
 use crate::scalar::{BinaryOp, CompareOp, Literal, UnaryOp};
 use crate::ty::{DType, Type};
+use rustc_hash::{FxHashMap, FxHasher};
 use smallvec::SmallVec;
-use std::collections::HashMap;
-
-/// What makes two nodes equal.
-type Key = (Op, SmallVec<[Value; 3]>, SmallVec<[RegionId; 1]>, Epoch);
+use std::hash::{Hash, Hasher};
 
 /// A region under construction.
 #[derive(Debug)]
 pub struct Builder {
     region: Region,
-    known: HashMap<Key, NodeId>,
+    known: Known,
     /// Given to the nodes added from now on.
     pub span: SpanId,
     /// Given to the nodes added from now on.
@@ -27,12 +25,38 @@ pub struct Builder {
     pub epoch: Epoch,
 }
 
+/// The nodes of a region by what makes them equal: op, operands, regions, epoch.
+#[derive(Debug, Default)]
+struct Known(FxHashMap<u64, SmallVec<[NodeId; 1]>>);
+
+impl Known {
+    fn hash(op: &Op, args: &[Value], regions: &[RegionId], epoch: Epoch) -> u64 {
+        let mut hasher = FxHasher::default();
+        (op, args, regions, epoch).hash(&mut hasher);
+        hasher.finish()
+    }
+
+    fn of_node(node: &Node) -> u64 {
+        Known::hash(&node.op, &node.args, &node.regions, node.epoch)
+    }
+
+    fn put(&mut self, hash: u64, id: NodeId) {
+        self.0.entry(hash).or_default().push(id);
+    }
+
+    fn remove(&mut self, node: &Node, id: NodeId) {
+        if let Some(list) = self.0.get_mut(&Known::of_node(node)) {
+            list.retain(|other| *other != id);
+        }
+    }
+}
+
 impl Builder {
     /// An empty region.
     pub fn new(name: &str) -> Builder {
         Builder {
             region: Region { name: name.to_string(), ..Region::default() },
-            known: HashMap::new(),
+            known: Known::default(),
             span: SpanId(0),
             made_by: "",
             epoch: Epoch::default(),
@@ -41,10 +65,9 @@ impl Builder {
 
     /// Goes on with a finished region: its nodes stay, equal ones are still merged.
     pub fn resume(region: Region) -> Builder {
-        let mut known = HashMap::new();
+        let mut known = Known::default();
         for (at, node) in region.nodes.iter().enumerate() {
-            let key = (node.op.clone(), node.args.clone(), node.regions.clone(), node.epoch);
-            known.entry(key).or_insert(NodeId(at as u32));
+            known.put(Known::of_node(node), NodeId(at as u32));
         }
         Builder { region, known, span: SpanId(0), made_by: "", epoch: Epoch::default() }
     }
@@ -94,16 +117,21 @@ impl Builder {
 
     /// Adds a node with given result types: for region ops, whose types come from their bodies.
     pub fn add_typed(&mut self, op: Op, args: &[Value], regions: &[RegionId], types: Types) -> SmallVec<[Value; 2]> {
-        let key = (op, SmallVec::from_slice(args), SmallVec::from_slice(regions), self.epoch);
-        if let Some(node) = self.known.get(&key) {
-            return self.region.nodes[node.index()].results.clone();
+        let hash = Known::hash(&op, args, regions, self.epoch);
+        let equal = |id: &&NodeId| {
+            let node = &self.region.nodes[id.index()];
+            let same = (node.args.as_slice(), node.regions.as_slice(), node.epoch) == (args, regions, self.epoch);
+            same && node.op == op
+        };
+        if let Some(id) = self.known.0.get(&hash).and_then(|list| list.iter().find(equal)) {
+            return self.region.nodes[id.index()].results.clone();
         }
         let id = NodeId(self.region.nodes.len() as u32);
         let results: SmallVec<[Value; 2]> =
             types.into_iter().enumerate().map(|(i, ty)| self.value(ty, Def::Node(id, i as u32))).collect();
-        let (op, args, regions, epoch) = key.clone();
-        self.known.insert(key, id);
-        let (span, made_by) = (self.span, self.made_by);
+        self.known.put(hash, id);
+        let (args, regions) = (SmallVec::from_slice(args), SmallVec::from_slice(regions));
+        let (span, made_by, epoch) = (self.span, self.made_by, self.epoch);
         self.region.nodes.push(Node { op, args, results: results.clone(), regions, span, made_by, epoch });
         results
     }
@@ -140,7 +168,7 @@ impl Builder {
     /// Gives a region op another body with more results, put in at `at`; returns the new ones. The
     /// node keeps its place and its other results.
     pub fn widen(&mut self, id: NodeId, op: impl Into<Op>, regions: &[RegionId], at: usize, new: Types) -> Vec<Value> {
-        self.known.retain(|_, node| *node != id);
+        self.known.remove(&self.region.nodes[id.index()], id);
         let values: Vec<Value> = new.into_iter().map(|ty| self.value(ty, Def::Node(id, 0))).collect();
         let node = &mut self.region.nodes[id.index()];
         (node.op, node.regions) = (op.into(), SmallVec::from_slice(regions));
@@ -148,8 +176,7 @@ impl Builder {
         for (place, value) in node.results.iter().enumerate() {
             self.region.values[value.index()].def = Def::Node(id, place as u32);
         }
-        let key = (node.op.clone(), node.args.clone(), node.regions.clone(), node.epoch);
-        self.known.insert(key, id);
+        self.known.put(Known::of_node(node), id);
         values
     }
 

@@ -6,6 +6,7 @@
 
 pub mod autodiff;
 pub mod builder;
+pub mod cost;
 pub mod dim;
 pub mod flow;
 pub mod graph;
@@ -20,7 +21,7 @@ pub mod rewrite;
 pub mod scalar;
 pub mod tensor;
 pub mod ty;
-pub mod typical;
+
 pub mod verify;
 
 /// A broken invariant: names the part of the compiler that found it. The command line turns the

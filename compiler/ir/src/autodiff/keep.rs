@@ -3,16 +3,16 @@
 //!
 //! A minimum cut between what the forward pass alone can give (contractions, reductions, windows,
 //! loops, what changes from iteration to iteration) and what the backward pass reads; elementwise
-//! ops, views, conversions and draws are made again. Of equal cuts it takes the one nearest to the
-//! backward pass, which repeats least.
+//! ops, views, conversions and draws are made again. An op of many steps must spare more than half
+//! its own bytes for that. Of equal cuts it takes the one nearest to the backward pass, which repeats
+//! least.
 
+use crate::cost::{Typical, is_dear};
 use crate::graph::{Region, Value};
-use crate::ops::{Class, Op};
-use crate::typical::Typical;
 
 /// What a forward value costs to have in the backward pass.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Price {
+pub(crate) enum Price {
     /// It is there.
     Nothing,
     /// It is kept for other reasons.
@@ -23,17 +23,8 @@ pub(super) enum Price {
     Again,
 }
 
-/// Whether a node is rather done again than its results kept.
-pub(super) fn is_repeatable(op: &Op) -> bool {
-    match op.info().class {
-        Class::Source | Class::View | Class::Alias | Class::Random | Class::Elementwise => true,
-        Class::Reduce | Class::Contraction | Class::Window | Class::Gather | Class::Scatter => false,
-        Class::Loop | Class::Call => false,
-    }
-}
-
 /// The values to keep, in order, so that all of `read` can be had.
-pub(super) fn cheapest(
+pub(crate) fn cheapest(
     region: &Region,
     typical: &Typical,
     read: &[Value],
@@ -64,6 +55,10 @@ pub(super) fn cheapest(
         if price(*value) != Price::Again {
             network.edge(0, enter(n), i64::MAX);
         } else if let Some(node) = region.producer(*value) {
+            if is_dear(&node.op) {
+                // Cut if the value is made again.
+                network.edge(0, enter(n), bytes / 2);
+            }
             for operand in node.args.iter().filter_map(|arg| number[arg.index()]) {
                 network.edge(leave(operand), enter(n), i64::MAX);
             }

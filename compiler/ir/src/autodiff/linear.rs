@@ -1,11 +1,11 @@
 //! The gradient of a whole region, split into what runs forward and what runs backward.
 
-use super::keep::{Price, cheapest, is_repeatable};
+use super::keep::{Price, cheapest};
 use super::{active, backprop};
 use crate::builder::Builder;
+use crate::cost::{Typical, is_repeatable};
 use crate::graph::{Def, Graph, Region, Value};
 use crate::rewrite::{needed, part};
-use crate::typical::Typical;
 use std::ops::Range;
 
 /// A region with the adjoint nodes of its results appended.

@@ -12,7 +12,7 @@
 mod call;
 mod cut;
 mod cx;
-mod keep;
+pub(crate) mod keep;
 mod linear;
 mod loops;
 

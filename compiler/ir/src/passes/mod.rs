@@ -8,6 +8,7 @@ mod fission;
 mod inline;
 mod loops;
 mod regions;
+mod remat;
 mod schedule;
 pub mod simplify;
 
@@ -16,6 +17,7 @@ pub use fission::fission;
 pub use inline::inline;
 pub use loops::loops;
 pub use regions::compact;
+pub use remat::remat;
 pub use schedule::schedule;
 
 use crate::graph::Graph;
@@ -39,6 +41,7 @@ pub const PIPELINE: &[Pass] = &[
     Pass { name: "fission", run: fission },
     Pass { name: "tidy", run: tidied },
     Pass { name: "cleanup", run: dce },
+    Pass { name: "remat", run: remat },
     Pass { name: "schedule", run: schedule },
 ];
 

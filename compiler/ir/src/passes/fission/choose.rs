@@ -2,10 +2,9 @@
 
 use super::body::{Body, Varies};
 use super::sums::{Linearity, linearity, peeled};
+use crate::cost::{Typical, is_dear};
 use crate::graph::{Epoch, Node, NodeId, Value};
 use crate::ops::{Class, Op};
-use crate::scalar::{BinaryOp, UnaryOp};
-use crate::typical::Typical;
 
 /// What leaves the loop.
 pub(super) struct Choice {
@@ -279,15 +278,4 @@ fn hoisted(body: &Body<'_>, typical: &Typical) -> Vec<Value> {
         }
     }
     hoisted
-}
-
-/// Elementwise ops of many steps.
-fn is_dear(op: &Op) -> bool {
-    match op {
-        Op::Unary(op) => {
-            matches!(op.op, UnaryOp::Exp | UnaryOp::Log | UnaryOp::Sin | UnaryOp::Cos | UnaryOp::Tanh | UnaryOp::Erf)
-        }
-        Op::Binary(op) => matches!(op.op, BinaryOp::Pow),
-        _ => false,
-    }
 }

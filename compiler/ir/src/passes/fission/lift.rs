@@ -6,7 +6,7 @@
 //! | contraction | one more letter: common, free, or summed ([`summed`]) |
 //! | convolution, window | the rows are merged into the batch axis |
 //! | gather, scatter | one more common or index axis |
-//! | random draws, loops, calls | refused |
+//! | random draws, windows at run-time places, loops, calls | refused |
 
 use crate::builder::Builder;
 use crate::dim::Dim;
@@ -20,6 +20,7 @@ use crate::ops::conv::ConvRole;
 use crate::ops::cum_sum::CumSum;
 use crate::ops::gather::Gather;
 use crate::ops::pad::Pad;
+use crate::ops::recur::Recur;
 use crate::ops::reduce::{Reduce, ReduceKind};
 use crate::ops::reshape::Reshape;
 use crate::ops::reverse::Reverse;
@@ -102,7 +103,9 @@ impl Lift<'_> {
             Op::Concat(op) => self.each(Concat { axis: op.axis + 1 }),
             Op::Reduce(op) => self.each(Reduce { kind: op.kind, axes: behind(&op.axes) }),
             Op::ArgReduce(op) => self.each(ArgReduce { extreme: op.extreme, axis: op.axis + 1 }),
+            Op::ArgSort(op) => self.each(op.clone()),
             Op::CumSum(op) => self.each(CumSum { axis: op.axis + 1, from: op.from }),
+            Op::Recur(op) => self.each(Recur { axis: op.axis + 1, from: op.from }),
             Op::Contract(op) => self.contraction(op, true),
             Op::Conv(conv) => {
                 // The batch axis is the first one of images; kernels have none.

@@ -18,6 +18,7 @@ mod lift;
 mod sums;
 
 use super::regions::bottom_up;
+use crate::cost::Typical;
 use crate::graph::{Def, Graph, Node, NodeId, Value};
 use crate::ops::broadcast::Broadcast;
 use crate::ops::compare::Compare;
@@ -28,7 +29,6 @@ use crate::region_ops::Loop;
 use crate::rewrite::{Cursor, part};
 use crate::scalar::{CompareOp, Literal};
 use crate::ty::DType;
-use crate::typical::Typical;
 use body::{Body, Varies};
 use choose::{Choice, choose};
 use lift::Operand;

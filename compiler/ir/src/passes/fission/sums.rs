@@ -5,13 +5,13 @@
 //! a sum of the loop.
 
 use super::body::{Body, Varies};
+use crate::cost::Typical;
 use crate::graph::{Node, NodeId, Value};
 use crate::ops::Op;
 use crate::ops::conv::ConvRole;
 use crate::ops::reduce::ReduceKind;
 use crate::region_ops::stacked;
 use crate::scalar::{BinaryOp, UnaryOp};
-use crate::typical::Typical;
 
 /// How the result of a node depends on its operands that vary.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -14,9 +14,9 @@ mod orders;
 mod units;
 
 use super::regions::bottom_up;
+use crate::cost::Typical;
 use crate::graph::{Graph, Region};
 use crate::rewrite::Cursor;
-use crate::typical::Typical;
 use units::Units;
 
 /// The pass.

@@ -2,11 +2,11 @@
 //! fusion will most likely compute on the way to it.
 
 use super::peak;
+use crate::cost::Typical;
 use crate::flow::producer;
 use crate::graph::{Graph, Node, Region, Value};
 use crate::ops::{Class, Op};
 use crate::region_ops::Call;
-use crate::typical::Typical;
 
 /// More operands than this are not read by one kernel.
 const OPERANDS: usize = 64;

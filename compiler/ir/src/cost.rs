@@ -1,7 +1,9 @@
-//! Sizes as numbers, for costs alone: representative values of the symbols.
+//! What passes weigh: sizes at representative values of the symbols, and which ops cost what.
 
 use crate::dim::Dim;
 use crate::graph::Graph;
+use crate::ops::{Class, Op};
+use crate::scalar::{BinaryOp, UnaryOp};
 use crate::ty::Type;
 
 /// What a symbol is taken for where no entry says.
@@ -40,5 +42,25 @@ impl Typical {
     /// Bytes of a tensor.
     pub fn bytes(&self, ty: &Type) -> i64 {
         self.elements(ty).saturating_mul(ty.dtype.bytes())
+    }
+}
+
+/// Whether a node is rather done again than its results kept.
+pub fn is_repeatable(op: &Op) -> bool {
+    match op.info().class {
+        Class::Source | Class::View | Class::Alias | Class::Random | Class::Elementwise => true,
+        Class::Reduce | Class::Contraction | Class::Window | Class::Gather | Class::Scatter => false,
+        Class::Loop | Class::Call => false,
+    }
+}
+
+/// Elementwise ops of many steps.
+pub fn is_dear(op: &Op) -> bool {
+    match op {
+        Op::Unary(op) => {
+            matches!(op.op, UnaryOp::Exp | UnaryOp::Log | UnaryOp::Sin | UnaryOp::Cos | UnaryOp::Tanh | UnaryOp::Erf)
+        }
+        Op::Binary(op) => matches!(op.op, BinaryOp::Pow),
+        _ => false,
     }
 }
