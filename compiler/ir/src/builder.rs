@@ -6,6 +6,7 @@ use crate::ops::broadcast::Broadcast;
 use crate::ops::constant::Constant;
 use crate::ops::{InferError, Op, Types};
 use crate::region_ops::{Call, Loop};
+use crate::rewrite::part;
 use crate::scalar::{BinaryOp, CompareOp, Literal, UnaryOp};
 use crate::ty::{DType, Type};
 use rustc_hash::{FxHashMap, FxHasher};
@@ -17,6 +18,8 @@ use std::hash::{Hash, Hasher};
 pub struct Builder {
     region: Region,
     known: Known,
+    /// Nodes as they were before [`Builder::widen`] changed them.
+    widened: Vec<(NodeId, Node)>,
     /// Given to the nodes added from now on.
     pub span: SpanId,
     /// Given to the nodes added from now on.
@@ -51,12 +54,30 @@ impl Known {
     }
 }
 
+/// The region without the flat bodies that were cut out of it, if there are any.
+fn sealed(region: Region) -> Region {
+    if region.values.iter().all(|value| value.def != Def::Hole) {
+        return region;
+    }
+    part(&region, &region.name, &region.params, &region.results)
+}
+
+/// A state of a region that can be gone back to.
+#[derive(Clone, Debug)]
+pub struct Checkpoint {
+    nodes: usize,
+    values: usize,
+    params: usize,
+    widened: usize,
+}
+
 impl Builder {
     /// An empty region.
     pub fn new(name: &str) -> Builder {
         Builder {
             region: Region { name: name.to_string(), ..Region::default() },
             known: Known::default(),
+            widened: Vec::new(),
             span: SpanId(0),
             made_by: "",
             epoch: Epoch::default(),
@@ -69,7 +90,7 @@ impl Builder {
         for (at, node) in region.nodes.iter().enumerate() {
             known.put(Known::of_node(node), NodeId(at as u32));
         }
-        Builder { region, known, span: SpanId(0), made_by: "", epoch: Epoch::default() }
+        Builder { region, known, widened: Vec::new(), span: SpanId(0), made_by: "", epoch: Epoch::default() }
     }
 
     /// The region so far.
@@ -168,6 +189,7 @@ impl Builder {
     /// Gives a region op another body with more results, put in at `at`; returns the new ones. The
     /// node keeps its place and its other results.
     pub fn widen(&mut self, id: NodeId, op: impl Into<Op>, regions: &[RegionId], at: usize, new: Types) -> Vec<Value> {
+        self.widened.push((id, self.region.nodes[id.index()].clone()));
         self.known.remove(&self.region.nodes[id.index()], id);
         let values: Vec<Value> = new.into_iter().map(|ty| self.value(ty, Def::Node(id, 0))).collect();
         let node = &mut self.region.nodes[id.index()];
@@ -180,10 +202,53 @@ impl Builder {
         values
     }
 
-    /// Ends the region.
+    /// Ends the region. Flat bodies that were cut out are dropped.
     pub fn finish(mut self, results: Vec<Value>) -> Region {
         self.region.results = results;
-        self.region
+        sealed(self.region)
+    }
+
+    /// The region as it would be if it ended here.
+    pub fn finished(&self, results: Vec<Value>) -> Region {
+        sealed(Region { results, ..self.region.clone() })
+    }
+
+    /// The place behind the last node.
+    pub fn mark(&self) -> usize {
+        self.region.nodes.len()
+    }
+
+    /// A value that only the body of a loop under construction knows.
+    pub fn hole(&mut self, ty: Type) -> Value {
+        self.value(ty, Def::Hole)
+    }
+
+    /// Where the region stands now.
+    pub fn checkpoint(&self) -> Checkpoint {
+        Checkpoint {
+            nodes: self.region.nodes.len(),
+            values: self.region.values.len(),
+            params: self.region.params.len(),
+            widened: self.widened.len(),
+        }
+    }
+
+    /// Takes back everything since a checkpoint.
+    pub fn rewind(&mut self, to: &Checkpoint) {
+        for (id, before) in self.widened.split_off(to.widened).into_iter().rev() {
+            for (place, value) in before.results.iter().enumerate() {
+                self.region.values[value.index()].def = Def::Node(id, place as u32);
+            }
+            self.known.remove(&self.region.nodes[id.index()], id);
+            self.known.put(Known::of_node(&before), id);
+            self.region.nodes[id.index()] = before;
+        }
+        for (at, node) in self.region.nodes.iter().enumerate().skip(to.nodes) {
+            self.known.remove(node, NodeId(at as u32));
+        }
+        self.region.nodes.truncate(to.nodes);
+        self.region.values.truncate(to.values);
+        self.region.params.truncate(to.params);
     }
 
     fn value(&mut self, ty: Type, def: Def) -> Value {

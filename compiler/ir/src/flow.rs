@@ -61,7 +61,7 @@ impl<'a> Flow<'a> {
 /// The node that makes a value.
 pub fn producer(region: &Region, value: Value) -> Option<NodeId> {
     match region.values[value.index()].def {
-        Def::Param(_) => None,
+        Def::Param(_) | Def::Hole => None,
         Def::Node(id, _) => Some(id),
     }
 }

@@ -129,6 +129,8 @@ pub enum Def {
     Param(u32),
     /// The n-th result of a node.
     Node(NodeId, u32),
+    /// Stands for what only the body of a loop knows while that is built; no finished region has one.
+    Hole,
 }
 
 /// One operation.
@@ -274,7 +276,7 @@ impl Region {
     /// The node that makes a value, unless it is a parameter.
     pub fn producer(&self, value: Value) -> Option<&Node> {
         match self.values[value.index()].def {
-            Def::Param(_) => None,
+            Def::Param(_) | Def::Hole => None,
             Def::Node(node, _) => Some(&self.nodes[node.index()]),
         }
     }

@@ -13,6 +13,7 @@ pub mod graph;
 pub mod index;
 pub mod index_eval;
 pub mod interp;
+pub mod nested;
 pub mod ops;
 pub mod passes;
 pub mod print;

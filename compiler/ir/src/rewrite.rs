@@ -104,7 +104,7 @@ pub fn part(region: &Region, name: &str, params: &[Value], results: &[Value]) ->
 
 impl Cursor<'_> {
     /// Copies a node, but leaves results that something stands for already.
-    fn copy_missing(&mut self, node: &Node) {
+    pub(crate) fn copy_missing(&mut self, node: &Node) {
         let args = self.args(node);
         let copies = self.b.copy(node, &args, self.types(node));
         for (old, new) in node.results.iter().zip(copies) {

@@ -106,6 +106,8 @@ impl RegionCheck<'_> {
         }
         let results = self.region.results.iter().all(|value| defined.get(value.index()) == Some(&true));
         require(results, || self.broken(None, "a result is not defined"))?;
+        let finished = self.region.values.iter().all(|value| value.def != Def::Hole);
+        require(finished, || self.broken(None, "it has a hole, as only a region under construction may"))?;
         for value in &self.region.values {
             self.sizes(&value.ty).map_err(|text| self.broken(None, &text))?;
         }

@@ -326,7 +326,7 @@ impl Group {
     pub fn place(&self, region: &Region) -> Option<NodeId> {
         let node = |root: &Value| match region.values[root.index()].def {
             Def::Node(node, _) => Some(node),
-            Def::Param(_) => None,
+            Def::Param(_) | Def::Hole => None,
         };
         self.roots.iter().filter_map(node).max()
     }

@@ -81,7 +81,7 @@ fn last(values: &[Value]) -> &Value {
 fn producer(region: &Region, value: Value) -> Option<NodeId> {
     match region.values[value.index()].def {
         Def::Node(node, _) => Some(node),
-        Def::Param(_) => None,
+        Def::Param(_) | Def::Hole => None,
     }
 }
 

@@ -59,6 +59,11 @@ impl<'a> Cx<'a> {
                 Err(error) => Err(self.number_error(error, x, y, place)),
             };
         }
+        let of_indices = a.as_index().is_some() || b.as_index().is_some();
+        if of_indices && whole(&a) && whole(&b) && !matches!(op, BinaryOp::Div | BinaryOp::Pow) {
+            let (a, b) = self.common(a, b, place)?;
+            return self.arithmetic(op, &a, &b, place).map(Value::index);
+        }
         let (a, b) = self.common(a, b, place)?;
         if a.dtype == DType::Bool {
             let title = format!("`{}` does not take bool", place.symbol);
@@ -282,6 +287,14 @@ impl<'a> Cx<'a> {
     /// A function of one element.
     pub fn unary_tensor(&mut self, op: UnaryOp, x: &Tensor, span: Span) -> R<Tensor> {
         self.emit(span, Unary { op }, &[x], x.axes.clone())
+    }
+}
+
+/// Whether a value is the index of a loop, or an integer that has no dtype.
+fn whole(value: &Value<'_>) -> bool {
+    match value {
+        Value::Number(number) => number.dtype.is_none() && number.is_integer(),
+        value => value.as_index().is_some(),
     }
 }
 

@@ -4,6 +4,7 @@ use crate::builtins::{Arity, Builtin};
 use crate::cx::{Cx, Frame, FrameKind};
 use crate::matching::Matched;
 use crate::scope::Origin;
+use crate::stacks::Placed;
 use crate::value::{Callee, Function, InstanceId, Owner, R, Size, Value};
 use mlc_ir::ty::DType;
 use mlc_syntax::ast;
@@ -74,7 +75,15 @@ impl<'a> Cx<'a> {
     ) -> R<Value<'a>> {
         match callee {
             Value::Function(function) => self.call_function(function, args, site, expected),
-            Value::Instance(id) => self.call_instance(id, args, site),
+            Value::Instance(id) => self.call_instance(id, Owner::Instance(id), args, site),
+            Value::Row(placed) => self.call_instance(placed.id, Owner::Row(placed), args, site),
+            Value::Stack(_) => {
+                let name = &site.name;
+                let error = Diagnostic::error(Code::E0122, site.callee, format!("`{name}` is a stack of layers"))
+                    .label("this calls all of them at once")
+                    .help(format!("call one after the other: `for block in {name} {{ x = block(x) }}`"));
+                Err(self.tell(error))
+            }
             Value::Poison => Err(self.report.silent()),
             other => {
                 let title = format!("`{}` is {} and cannot be called", site.name, self.show_value(&other));
@@ -103,11 +112,17 @@ impl<'a> Cx<'a> {
     }
 
     /// Calls `forward` of an instance.
-    fn call_instance(&mut self, id: InstanceId, args: Vec<ArgIn<'a>>, site: &CallSite) -> R<Value<'a>> {
+    fn call_instance(
+        &mut self,
+        id: InstanceId,
+        owner: Owner<'a>,
+        args: Vec<ArgIn<'a>>,
+        site: &CallSite,
+    ) -> R<Value<'a>> {
         let instance = self.instance(id);
         let (layer, file) = (instance.layer, instance.file);
         match crate::instances::fn_of(layer, "forward") {
-            Some(decl) => self.call_fn(decl, file, &Owner::Instance(id), args, site, None),
+            Some(decl) => self.call_fn(decl, file, &owner, args, site, None),
             None => Err(self.no_forward(id, site)),
         }
     }
@@ -168,7 +183,7 @@ impl<'a> Cx<'a> {
 
     fn refuse_recursion(&mut self, decl: &'a ast::Fn, owner: &Owner<'a>, site: &CallSite) -> R<()> {
         let instance = match owner {
-            Owner::Instance(id) => Some(*id),
+            Owner::Instance(id) | Owner::Row(Placed { id, .. }) => Some(*id),
             Owner::File | Owner::Block(_) => None,
         };
         let same = |frame: &Frame<'a>| match frame.kind {
@@ -194,6 +209,10 @@ impl<'a> Cx<'a> {
             Owner::File => {}
             Owner::Instance(id) => {
                 (frame.instance, frame.session) = (Some(*id), self.session_names(*id, Some(decl)));
+            }
+            Owner::Row(placed) => {
+                (frame.instance, frame.session) = (Some(placed.id), self.session_names(placed.id, Some(decl)));
+                frame.rows = self.joined_rows(&placed.rows);
             }
             Owner::Block(block) => frame.block = block.clone(),
         }
@@ -242,11 +261,29 @@ impl<'a> Cx<'a> {
         }
         self.bind_params(&decl.params, given, site)?;
         self.requires(&decl.requires, Some(site.span))?;
-        let value = self.fn_body(decl)?;
+        let value = self.outlined_body(decl)?;
         match expected {
             Some(expected) => self.fit_expected(value, expected, decl.span),
             None => Ok(value),
         }
+    }
+
+    /// The body, as a call of its own where it is a checkpoint or has a gradient of its own.
+    fn outlined_body(&mut self, decl: &'a ast::Fn) -> R<Value<'a>> {
+        let frame = self.top();
+        let own = match frame.instance {
+            None => self.own_gradient(decl, frame.file),
+            Some(_) => None,
+        };
+        if let Some(grad) = own {
+            return self.body_with_gradient(decl, grad);
+        }
+        if !is_checkpoint(decl) || !self.keeps_checkpoints() {
+            return self.fn_body(decl);
+        }
+        let began = self.begin_call();
+        let value = self.fn_body(decl)?;
+        Ok(self.checkpointed(&began, value, &decl.name.text, decl.name.span))
     }
 
     /// Runs the body of a `fn` whose parameters are bound.
@@ -328,4 +365,9 @@ impl<'a> Cx<'a> {
         args[over] = ArgIn { name: Some(("axis".into(), expr.span)), value: ArgValue::Value(number, expr.span) };
         Ok(args)
     }
+}
+
+/// Whether a function's values are computed again for the gradient.
+fn is_checkpoint(decl: &ast::Fn) -> bool {
+    decl.attrs.iter().any(|attr| &*attr.name.text == "checkpoint")
 }

@@ -72,6 +72,8 @@ pub(crate) enum FrameKind<'a> {
     Test,
     /// `update` of an optimizer, or a function it calls.
     Update,
+    /// The body of a `grad`.
+    Grad,
     /// Arguments of an optimizer.
     OptimizerArgs,
 }
@@ -84,6 +86,10 @@ pub(crate) struct Frame<'a> {
     pub file: FileId,
     pub instance: Option<InstanceId>,
     pub locals: BTreeMap<Arc<str>, Value<'a>>,
+    /// Where locals got their value last.
+    pub places: BTreeMap<Arc<str>, Span>,
+    /// Rows that were chosen of stacks.
+    pub rows: Rc<Vec<crate::stacks::Row>>,
     /// Names of the block around (train block, optimizer).
     pub block: Rc<Bindings<'a>>,
     pub classes: BTreeMap<Class, DType>,
@@ -97,6 +103,26 @@ pub(crate) struct Frame<'a> {
     pub ordinals: BTreeMap<String, u32>,
     /// The update of a parameter that this runs.
     pub updating: Option<Rc<crate::optimizer::Updating<'a>>>,
+}
+
+/// What changes in a frame while its code runs.
+#[derive(Clone, Debug)]
+pub(crate) struct FrameState<'a> {
+    locals: BTreeMap<Arc<str>, Value<'a>>,
+    ordinals: BTreeMap<String, u32>,
+    classes: BTreeMap<Class, DType>,
+}
+
+impl<'a> Frame<'a> {
+    /// What its code has come to so far.
+    pub fn state(&self) -> FrameState<'a> {
+        FrameState { locals: self.locals.clone(), ordinals: self.ordinals.clone(), classes: self.classes.clone() }
+    }
+
+    /// Goes back to an earlier state.
+    pub fn go_back(&mut self, to: FrameState<'a>) {
+        (self.locals, self.ordinals, self.classes) = (to.locals, to.ordinals, to.classes);
+    }
 }
 
 /// Values from the command line that replace constants and constructor arguments.
@@ -220,6 +246,8 @@ impl<'a> Cx<'a> {
             file,
             instance: None,
             locals: BTreeMap::new(),
+            places: BTreeMap::new(),
+            rows: self.frames.last().map(|frame| frame.rows.clone()).unwrap_or_default(),
             block: Rc::new(Bindings::default()),
             classes: BTreeMap::new(),
             session: Rc::default(),
@@ -381,6 +409,11 @@ impl<'a> Cx<'a> {
                 Some(format!("({})", parts?.join(", ")))
             }
             Value::Instance(id) => Some(self.show_instance(&self.instances[id.0 as usize])),
+            Value::Row(placed) => Some(self.show_instance(&self.instances[placed.id.0 as usize])),
+            Value::Range(range) => {
+                let high = range.low.add(&range.length).ok()?;
+                Some(format!("{}..{}", self.show_dim(&range.low), self.show_dim(&high)))
+            }
             Value::Function(function) => match &function.callee {
                 crate::value::Callee::Fn { decl, .. } => Some(decl.name.text.to_string()),
                 crate::value::Callee::Builtin(builtin) => Some(builtin.name.to_string()),
@@ -390,6 +423,8 @@ impl<'a> Cx<'a> {
             Value::Lazy(lazy) => Some(self.show_axes(&lazy.axes)),
             Value::List(_)
             | Value::Pack(_)
+            | Value::Stack(_)
+            | Value::Zip(_)
             | Value::Optimizer(_)
             | Value::Pipeline(_)
             | Value::Nothing

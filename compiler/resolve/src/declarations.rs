@@ -86,7 +86,7 @@ impl<'a> Cx<'a> {
     fn refuse_unsupported(&mut self, module: &'a ast::Module) {
         for item in &module.items {
             let _: Result<(), _> = match item {
-                ast::Item::Grad(grad) => self.unsupported(grad.span, "a custom `grad`"),
+                ast::Item::Grad(grad) => self.check_grad_item(grad, module),
                 ast::Item::Extern(decl) => self.unsupported(decl.span, "`extern fn`"),
                 ast::Item::Fn(decl) => self.check_attrs(decl, "a function of a `model`"),
                 ast::Item::Layer(layer) => {
@@ -137,7 +137,7 @@ impl<'a> Cx<'a> {
 
     fn attr_error(&mut self, attr: &'a ast::Attr) -> Result<(), crate::report::Reported> {
         if &*attr.name.text == "checkpoint" {
-            return self.unsupported(attr.name.span, "`@checkpoint`");
+            return Ok(());
         }
         let error = Diagnostic::error(Code::E0121, attr.name.span, format!("unknown attribute `@{}`", attr.name.text))
             .help("the attributes are `@export` and `@checkpoint`");

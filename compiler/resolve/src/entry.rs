@@ -86,6 +86,12 @@ pub(crate) struct Entry<'a> {
     pub test_params: Vec<TestParam>,
     pub checks: Vec<SizeCheck>,
     pub faults: Vec<(Value, Fault)>,
+    /// Loops around what is being evaluated, outermost first.
+    pub loops: Vec<crate::nest::Pass>,
+    /// Run-time integers whose range is known.
+    pub indices: Vec<crate::nest::KnownIndex>,
+    /// How many run-time `if`s are around what is being evaluated.
+    pub conditional: u32,
     /// What `f32` reads as: f64 in gradient checks and for f64 parameters in optimizers.
     pub real: DType,
     pub step: Option<crate::train::StepState<'a>>,
@@ -114,6 +120,9 @@ impl<'a> Entry<'a> {
             test_params: Vec::new(),
             checks: Vec::new(),
             faults: Vec::new(),
+            loops: Vec::new(),
+            indices: Vec::new(),
+            conditional: 0,
             real: DType::F32,
             step: None,
             probabilities: BTreeMap::new(),

@@ -5,9 +5,12 @@ use crate::calls::{CallSite, args_of};
 use crate::cx::Cx;
 use crate::habits;
 use crate::number::{self, Number};
+use crate::report::Reported;
 use crate::scope;
 use crate::sizes::compare_op;
-use crate::value::{R, Value};
+use crate::stacks::Placed;
+use crate::value::{InstanceId, R, Range, Value};
+use mlc_ir::dim::Dim;
 use mlc_ir::scalar::{BinaryOp, UnaryOp};
 use mlc_ir::ty::DType;
 use mlc_syntax::ast::{self, ExprKind};
@@ -35,7 +38,7 @@ impl<'a> Cx<'a> {
             ExprKind::Bool(value) => Ok(Value::Bool(*value)),
             ExprKind::Tuple(parts) => self.tuple(parts),
             ExprKind::List(parts) => self.list(parts),
-            ExprKind::Stack { .. } => self.unsupported(span, "a stack `[…; n]`"),
+            ExprKind::Stack { value, count } => self.stack(value, count, span),
             ExprKind::Comprehension { value, names, iterable } => self.comprehension(value, names, iterable),
             ExprKind::Splice(_) => self.fail(Code::E0122, span, "`*` splices sizes inside a list: `[*K, I]`"),
             ExprKind::Call { callee, args, .. } => self.call(callee, args, span),
@@ -45,7 +48,7 @@ impl<'a> Cx<'a> {
             ExprKind::Binary { op, op_span, left, right } => self.binary(*op, *op_span, left, right),
             ExprKind::Range { start, end } => self.range(start, end, span),
             ExprKind::If { condition, then, otherwise } => self.choice(condition, then, otherwise, span),
-            ExprKind::Scan(_) => self.unsupported(span, "`scan`"),
+            ExprKind::Scan(scan) => self.scan(scan, span),
             ExprKind::Error => Err(self.report.silent()),
         }
     }
@@ -113,7 +116,23 @@ impl<'a> Cx<'a> {
         match value {
             Value::List(parts) | Value::Tuple(parts) => Ok(parts.to_vec()),
             Value::Pack(sizes) => Ok(sizes.iter().cloned().map(Value::size).collect()),
-            Value::Tensor(_) | Value::Lazy(_) => self.unsupported(span, "a loop over a tensor"),
+            Value::Range(range) => self.range_items(&range, span),
+            Value::Stack(placed) => Ok(self.stack_rows(&placed)),
+            Value::Zip(parts) => {
+                let mut columns = Vec::new();
+                for part in parts.iter() {
+                    columns.push(self.items(part.clone(), span)?);
+                }
+                let length = columns.first().map_or(0, Vec::len);
+                let row = |at: usize| columns.iter().map(|column: &Vec<Value<'a>>| column[at].clone()).collect();
+                Ok((0..length).map(|at| Value::Tuple(Rc::new(row(at)))).collect())
+            }
+            Value::Tensor(_) | Value::Lazy(_) => {
+                let error = Diagnostic::error(Code::E0122, span, "a loop does not run over a tensor")
+                    .label(self.show_value(&value))
+                    .help("walk along an axis with `ys = scan for x_t in x along T { …; yield y }`");
+                Err(self.tell(error))
+            }
             Value::Poison => Err(self.report.silent()),
             Value::Number(_) => {
                 let error =
@@ -170,19 +189,16 @@ impl<'a> Cx<'a> {
         match value {
             Value::Instance(id) => match self.member(id, &name.text, name.span)? {
                 Some(value) => Ok(value),
-                None => {
-                    let layer = self.instance(id).layer.name.text.clone();
-                    let near = scope::nearest(&name.text, self.member_names(id)).map(str::to_string);
-                    let mut error =
-                        Diagnostic::error(Code::E0101, name.span, format!("`{layer}` has no member `{}`", name.text));
-                    if let Some(near) = near {
-                        error = error.help(format!("did you mean `{near}`?"));
-                    } else if matches!(&*name.text, "fit" | "compile" | "eval" | "train" | "parameters" | "backward") {
-                        error = error.help(habits::instead_of_method(&name.text));
-                    }
-                    Err(self.tell(error))
-                }
+                None => Err(self.no_member(id, name)),
             },
+            Value::Row(placed) => {
+                let found = self.with_rows(&placed.rows, |cx| cx.member(placed.id, &name.text, name.span))?;
+                match found {
+                    Some(value) => Ok(self.through_rows(value, &placed.rows)),
+                    None => Err(self.no_member(placed.id, name)),
+                }
+            }
+            Value::Stack(placed) => self.stack_field(&placed, name, &owner),
             Value::Tensor(_) | Value::Lazy(_) | Value::Number(_) => {
                 let error = Diagnostic::error(
                     Code::E0120,
@@ -196,6 +212,34 @@ impl<'a> Cx<'a> {
                 let title = format!("`{owner}` is {} and has no `.{}`", other.describe(), name.text);
                 self.fail(Code::E0120, name.span, title)
             }
+        }
+    }
+
+    fn no_member(&mut self, id: InstanceId, name: &'a ast::Name) -> Reported {
+        let layer = self.instance(id).layer.name.text.clone();
+        let near = scope::nearest(&name.text, self.member_names(id)).map(str::to_string);
+        let mut error = Diagnostic::error(Code::E0101, name.span, format!("`{layer}` has no member `{}`", name.text));
+        if let Some(near) = near {
+            error = error.help(format!("did you mean `{near}`?"));
+        } else if matches!(&*name.text, "fit" | "compile" | "eval" | "train" | "parameters" | "backward") {
+            error = error.help(habits::instead_of_method(&name.text));
+        }
+        self.tell(error)
+    }
+
+    /// A member of all layers of a stack: its weights as one tensor with a leading axis, its parts as stacks.
+    fn stack_field(&mut self, placed: &Placed, name: &'a ast::Name, owner: &str) -> R<Value<'a>> {
+        let found = self.with_rows(&placed.rows, |cx| cx.member(placed.id, &name.text, name.span))?;
+        match found {
+            Some(Value::Function(_)) => {
+                let title = format!("`{owner}` is a stack of layers, and `{}` is called on one of them", name.text);
+                let error = Diagnostic::error(Code::E0122, name.span, title)
+                    .help(format!("walk through it: `for block in {owner} {{ x = block.{}(x) }}`", name.text));
+                Err(self.tell(error))
+            }
+            Some(Value::Instance(id)) => Ok(Value::Stack(Placed { id, rows: placed.rows.clone() })),
+            Some(value) => Ok(value),
+            None => Err(self.no_member(placed.id, name)),
         }
     }
 
@@ -259,17 +303,41 @@ impl<'a> Cx<'a> {
     }
 
     fn range(&mut self, start: &'a ast::Expr, end: &'a ast::Expr, span: Span) -> R<Value<'a>> {
-        let (low, high) = (self.static_int(start)?, self.static_int(end)?);
-        if high.saturating_sub(low) > MOST_PARTS {
-            let error = Diagnostic::error(
-                Code::E0009,
-                span,
-                format!("a loop of {} passes is not supported yet", high.saturating_sub(low)),
-            )
-            .note(format!("loops are unrolled, at most {MOST_PARTS} times"));
+        let (low, high) = (self.range_end(start), self.range_end(end));
+        let (low, high) = (low?, high?);
+        let length = match high.sub(&low) {
+            Ok(length) if length.as_const().is_some_and(|length| length < 0) => Dim::zero(),
+            Ok(length) => length,
+            Err(_) => return self.fail(Code::E0114, span, "this range is too large"),
+        };
+        Ok(Value::Range(Rc::new(Range { low, length })))
+    }
+
+    fn range_end(&mut self, expr: &'a ast::Expr) -> R<Dim> {
+        let value = self.expr(expr)?;
+        if let Value::Tensor(_) | Value::Lazy(_) = &value {
+            let text = self.sources.text(expr.span).to_string();
+            let title = format!("the end of a range is known when compiling, and this is {}", self.show_value(&value));
+            let error = Diagnostic::error(Code::E0110, expr.span, title)
+                .help(format!("give a bound and stop earlier: `for n in 0..256 while n < {text}`"));
             return Err(self.tell(error));
         }
-        Ok(Value::List(Rc::new((low..high).map(Value::int).collect())))
+        Ok(self.as_size(value, expr.span)?.dim)
+    }
+
+    /// The numbers of a range, as a list.
+    fn range_items(&mut self, range: &Range, span: Span) -> R<Vec<Value<'a>>> {
+        let (Some(low), Some(length)) = (range.low.as_const(), range.length.as_const()) else {
+            let shown = self.show_dim(&range.length);
+            let title = format!("this range has `{shown}` numbers, and a list is known when compiling");
+            return self.fail(Code::E0110, span, title);
+        };
+        if length > MOST_PARTS {
+            let error = Diagnostic::error(Code::E0003, span, format!("a list of {length} numbers is too long"))
+                .note(format!("lists have at most {MOST_PARTS} parts, and so many passes of a loop are unrolled"));
+            return Err(self.tell(error));
+        }
+        Ok((low..low + length).map(Value::int).collect())
     }
 
     /// An integer that is known when compiling.
@@ -298,26 +366,6 @@ impl<'a> Cx<'a> {
             other => {
                 let title = format!("an integer is needed here, and this is {}", self.show_value(other));
                 self.fail(Code::E0122, span, title)
-            }
-        }
-    }
-
-    /// `if c then a else b`: one branch when `c` is static; both, and a choice, on a run-time scalar.
-    fn choice(
-        &mut self,
-        condition: &'a ast::Expr,
-        then: &'a ast::Expr,
-        otherwise: &'a ast::Expr,
-        span: Span,
-    ) -> R<Value<'a>> {
-        let value = self.expr(condition)?;
-        match self.truth(value, condition.span)? {
-            Truth::Known(true) => self.expr(then),
-            Truth::Known(false) => self.expr(otherwise),
-            Truth::Runtime(c) => {
-                let (a, b) = (self.expr(then)?, self.expr(otherwise)?);
-                let place = Operation { symbol: "if", span, left: then.span, right: otherwise.span };
-                self.select_values(Value::Tensor(c), a, b, place, condition.span).map(Value::Tensor)
             }
         }
     }

@@ -48,6 +48,11 @@ impl<'a> Cx<'a> {
         let value = self.expr(base)?;
         match value {
             Value::List(parts) | Value::Tuple(parts) => self.index_list(&parts, indices, span),
+            Value::Stack(placed) => self.index_stack(&placed, indices, span),
+            Value::Range(_) | Value::Zip(_) => {
+                let parts = self.items(value, base.span)?;
+                self.index_list(&parts, indices, span)
+            }
             Value::Pack(sizes) => {
                 let parts: Vec<Value<'a>> = sizes.iter().cloned().map(Value::size).collect();
                 self.index_list(&parts, indices, span)
@@ -301,7 +306,8 @@ impl<'a> Cx<'a> {
     fn slice_end(&mut self, expr: Option<&'a ast::Expr>, default: Dim, size: &Dim) -> R<End> {
         let Some(expr) = expr else { return Ok(End::Known(default)) };
         match self.expr(expr)? {
-            Value::Tensor(end) => {
+            value @ (Value::Tensor(_) | Value::Lazy(_)) => {
+                let end = self.tensor(value, expr.span)?;
                 if end.rank() > 0 || end.dtype.is_float() || end.dtype == DType::Bool {
                     let title = format!("an end of a slice is one integer, and this is {}", self.show(&end));
                     return self.fail(Code::E0122, expr.span, title);

@@ -3,12 +3,19 @@
 use crate::calls::{CallSite, Expected, args_of};
 use crate::cx::{Cx, FrameKind};
 use crate::entry::{Entry, Mode};
-use crate::value::{InstanceId, R, Tensor, Value};
+use crate::nest::Pass;
+use crate::value::{InstanceId, R, Size, Tensor, Value, shape_of};
+use mlc_ir::dim::Dim;
 use mlc_ir::graph::{GlobalId, GlobalKind, Output};
+use mlc_ir::nested::{LoopCut, cut_loop, made_of};
+use mlc_ir::ops::broadcast::Broadcast;
+use mlc_ir::region_ops::Trip;
+use mlc_ir::scalar::Literal;
+use mlc_ir::ty::DType;
 use mlc_syntax::ast::{self, ExprKind};
 use mlc_syntax::codes::Code;
 use mlc_syntax::diag::Diagnostic;
-use mlc_syntax::span::FileId;
+use mlc_syntax::span::{FileId, Span};
 
 /// How a global gets its first value.
 #[derive(Clone, Debug)]
@@ -17,6 +24,8 @@ pub(crate) enum Initial<'a> {
     Param { instance: InstanceId, tensor: &'a ast::Tensor },
     /// As the optimizer's `state` says.
     Optimizer { file: FileId, tensor: &'a ast::Tensor },
+    /// 0: what the compiler counts itself.
+    Zero { span: Span },
 }
 
 impl<'a> Cx<'a> {
@@ -43,10 +52,14 @@ impl<'a> Cx<'a> {
         let global = self.graph.globals[at].clone();
         let expected = Expected {
             dtype: global.ty.dtype,
-            axes: global.ty.shape.iter().map(|dim| crate::value::Size::plain(dim.clone())).collect(),
+            axes: global.ty.shape.iter().map(|dim| Size::plain(dim.clone())).collect(),
         };
         match self.initial[at].clone() {
-            Initial::Param { instance, tensor } => self.param_value(instance, tensor, &expected, &global.path),
+            Initial::Param { instance, tensor } => self.stacked_value(instance, tensor, &expected, &global.path),
+            Initial::Zero { span } => {
+                let zero = self.literal(span, Literal::zero(global.ty.dtype))?;
+                self.broadcast_scalar(zero, expected.axes, span)
+            }
             Initial::Optimizer { file, tensor } => {
                 let mut frame = self.new_frame(FrameKind::Bindings, file);
                 frame.path = global.path.to_string();
@@ -55,7 +68,55 @@ impl<'a> Cx<'a> {
         }
     }
 
-    /// The first value of a `param`.
+    /// The first value of a `param` with the axes of the stacks that it belongs to: each row is made
+    /// by its initialiser alone, in a loop over the rows.
+    pub fn stacked_value(
+        &mut self,
+        id: InstanceId,
+        tensor: &'a ast::Tensor,
+        expected: &Expected,
+        path: &str,
+    ) -> R<Tensor> {
+        let leading = self.stacks_over(id).len();
+        if leading == 0 {
+            return self.param_value(id, tensor, expected, path);
+        }
+        let (stacks, own) = expected.axes.split_at(leading);
+        let row = Expected { dtype: expected.dtype, axes: own.to_vec() };
+        let Ok(count) = Dim::product(&shape_of(stacks)) else {
+            return self.fail(Code::E0114, tensor.span, "this stack is too large");
+        };
+        let mark = self.entry.builder.mark();
+        let position = self.hole(DType::I64, Vec::new());
+        self.entry.loops.push(Pass::Looped(position.value));
+        let value = self.param_value(id, tensor, &row, path);
+        self.entry.loops.pop();
+        let value = value?;
+        let region = self.entry.builder.region();
+        if !made_of(region, mark, &[position.value])[value.value.index()] {
+            let op = Broadcast { shape: shape_of(&expected.axes), axes: (leading..expected.axes.len()).collect() };
+            return self.emit(tensor.span, op, &[&value], expected.axes.clone());
+        }
+        let cut = LoopCut {
+            name: "rows".to_string(),
+            mark,
+            trip: Trip::Exact(count.clone()),
+            count: None,
+            position: position.value,
+            carries: Vec::new(),
+            stacks: vec![value.value],
+            stop: None,
+            whole: false,
+            remat: false,
+        };
+        self.entry.builder.span = self.place(tensor.span);
+        let results = cut_loop(&mut self.graph, &mut self.entry.builder, &cut);
+        let axes = std::iter::once(Size::plain(count)).chain(row.axes).collect();
+        let flat = Tensor { value: results.stacks[0], dtype: value.dtype, axes };
+        self.reshape(&flat, expected.axes.clone(), tensor.span)
+    }
+
+    /// The first value of a `param`, of one row where it belongs to a stack.
     pub fn param_value(
         &mut self,
         id: InstanceId,

@@ -5,8 +5,9 @@ use crate::cx::{Class, Cx, FrameKind};
 use crate::entry::Entry;
 use crate::scope;
 use crate::sizes::Solved;
+use crate::stacks::Placed;
 use crate::types::{Element, Form};
-use crate::value::{InstanceId, R, ScopeId, Value};
+use crate::value::{InstanceId, R, ScopeId, Size, Value};
 use mlc_ir::ty::DType;
 use mlc_syntax::ast;
 use mlc_syntax::codes::Code;
@@ -52,10 +53,27 @@ pub(crate) struct Instance<'a> {
     /// Names that only `state` types mention; each entry solves them anew.
     pub session: BTreeSet<Arc<str>>,
     pub place: Place,
+    /// For a stack: how many layers it has.
+    pub stack: Option<Size>,
     /// Whether all bindings have been made: from then on names mean params before arguments.
     pub complete: bool,
     /// Where it was made.
     pub made: Span,
+}
+
+/// Open sizes and classes of an instance, as far as they are solved.
+pub(crate) type Openness = (BTreeMap<Arc<str>, Option<Solved>>, BTreeMap<Class, Option<DType>>);
+
+impl Instance<'_> {
+    /// What is solved so far.
+    pub fn openness(&self) -> Openness {
+        (self.open.clone(), self.classes.clone())
+    }
+
+    /// Goes back to what was solved earlier.
+    pub fn reopen(&mut self, to: Openness) {
+        (self.open, self.classes) = to;
+    }
 }
 
 /// The `param` or `state` of that name.
@@ -102,6 +120,7 @@ impl<'a> Cx<'a> {
             classes: BTreeMap::new(),
             session: BTreeSet::new(),
             place: Place::Loose,
+            stack: None,
             complete: false,
             made: self.user_span(site.span),
         });
@@ -117,7 +136,12 @@ impl<'a> Cx<'a> {
         let name = &layer.name.text;
         match self.top().kind {
             FrameKind::File | FrameKind::Bindings | FrameKind::Test => {}
-            FrameKind::Fn(_) | FrameKind::Step | FrameKind::Every | FrameKind::Update | FrameKind::OptimizerArgs => {
+            FrameKind::Fn(_)
+            | FrameKind::Step
+            | FrameKind::Every
+            | FrameKind::Update
+            | FrameKind::Grad
+            | FrameKind::OptimizerArgs => {
                 let error = Diagnostic::error(Code::E0122, site.callee, format!("`{name}` is made in a function"))
                     .note("a layer holds weights, and these outlive a call")
                     .help(format!("bind it in the layer or train block: `fc = {name}(…)`, and call `fc(x)` here"));
@@ -216,7 +240,7 @@ impl<'a> Cx<'a> {
     /// Makes the instances in a value members of `owner`.
     pub fn own(&mut self, value: &Value<'a>, owner: InstanceId, path: &str) {
         match value {
-            Value::Instance(id) if self.instance(*id).place == Place::Loose => {
+            Value::Instance(id) | Value::Stack(Placed { id, .. }) if self.instance(*id).place == Place::Loose => {
                 self.instances[id.0 as usize].place = Place::In(owner, path.to_string());
             }
             Value::List(parts) | Value::Tuple(parts) => {

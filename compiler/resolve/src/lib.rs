@@ -8,6 +8,7 @@
 //! - names and types: `scope`, `imports`, `lookup`, `habits`, `names`, `types`, `matching`, `statics`, `sizes`, `axes`, `consts`
 //! - code: `calls`, `arguments`, `params`, `exprs`, `stmts`, `number`, `literals`, `arith`,
 //!   `broadcasting`, `matmul`, `index`, `forms`, `faults`, `updates`, `einsum`, `draws`, `builtins`, `lints`
+//! - control flow: `nest`, `molds`, `assigned`, `speculate`, `scans`, `loops`, `branches`, `stacks`, `outline`
 //! - weights and states: `instances`, `weights`, `states`, `sessions`, `init`, `initialisers`
 //! - what a program declares: `declarations`, `entry`, `export`, `train`, `minimize`, `optimizer`,
 //!   `metrics`, `pipeline`, `every`, `tests`
@@ -18,7 +19,9 @@ pub mod program;
 
 mod arguments;
 mod arith;
+mod assigned;
 mod axes;
+mod branches;
 mod broadcasting;
 mod builtins;
 mod calls;
@@ -42,19 +45,26 @@ mod instances;
 mod lints;
 mod literals;
 mod lookup;
+mod loops;
 mod matching;
 mod matmul;
 mod metrics;
 mod minimize;
+mod molds;
 mod names;
+mod nest;
 mod number;
 mod optimizer;
+mod outline;
 mod params;
 mod pipeline;
 mod report;
+mod scans;
 mod scope;
 mod sessions;
 mod sizes;
+mod speculate;
+mod stacks;
 mod states;
 mod statics;
 mod stmts;

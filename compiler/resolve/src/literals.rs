@@ -109,13 +109,14 @@ impl<'a> Cx<'a> {
                 if !dtype.is_float() {
                     return self.fail(Code::E0104, span, format!("a random float cannot become {dtype}"));
                 }
-                let [seed, step, offset] = self.draw_key(*seed, span)?;
-                let op = Random { distribution: *distribution, shape: shape_of(&axes), site: *site };
+                let [seed, step, offset] = self.draw_key(*seed, site, span)?;
+                let op = Random { distribution: *distribution, shape: shape_of(&axes), site: site.hash };
                 let word = self.emit(span, op, &[&seed, &step, &offset], axes)?;
                 let word = self.cast(&word, dtype, span)?;
                 let scale = self.draw_scale(*distribution, first, second, span)?;
                 self.scale_draw(word, &scale, first, span)
             }
+            LazyKind::Index(index) => self.cast(index, dtype, span),
             LazyKind::Linspace { first, last } => self.linspace(axes, first, last, dtype, span),
         }
     }

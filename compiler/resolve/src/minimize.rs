@@ -22,6 +22,12 @@ impl<'a> Cx<'a> {
             let error = Diagnostic::error(Code::E0121, span, "`minimize` belongs in the `step` of a train block");
             return Err(self.tell(error));
         }
+        if !self.entry.loops.is_empty() {
+            let error = Diagnostic::error(Code::E0121, span, "`minimize` stands in a loop")
+                .note("a parameter gets one update in a step")
+                .help("add the losses in the loop, and minimize their sum behind it");
+            return Err(self.tell(error));
+        }
         let value = self.expr(loss);
         let parts = self.expr(over).and_then(|value| self.parts(&value, over));
         let optimizer = self.expr(with);
@@ -90,7 +96,7 @@ impl<'a> Cx<'a> {
 
     fn collect_parts(&mut self, value: &Value<'a>, over: &'a ast::Expr, into: &mut Vec<ParamKey>) -> R<()> {
         match value {
-            Value::Instance(_) => {
+            Value::Instance(_) | Value::Stack(_) => {
                 self.params_in(value, None, into);
                 Ok(())
             }

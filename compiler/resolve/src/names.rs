@@ -79,6 +79,29 @@ pub(crate) fn mentioned(block: &ast::Block) -> BTreeSet<Arc<str>> {
     names.known
 }
 
+/// Whether a block reads a name before it gives it a value of its own.
+pub(crate) fn reads_before_assigning(block: &ast::Block, name: &Arc<str>) -> bool {
+    for stmt in &block.stmts {
+        let mut names = Names::default();
+        names.stmt(stmt);
+        let updates = |targets: &[ast::Expr]| {
+            targets.iter().any(|target| matches!(&target.kind, ExprKind::Name(text) if text == name))
+        };
+        let (assigns, adds) = match &stmt.kind {
+            StmtKind::Assign { targets, op, .. } => (updates(targets), op.is_some()),
+            StmtKind::Annotated { name: other, .. } => (other.text == *name, false),
+            _ => (false, false),
+        };
+        if names.read.iter().any(|(read, _)| read == name) || (assigns && adds) {
+            return true;
+        }
+        if assigns {
+            return false;
+        }
+    }
+    false
+}
+
 /// What the functions of a layer see.
 fn of_layer(layer: &ast::Layer) -> Names {
     of_members(&layer.params, &layer.members)

@@ -175,7 +175,11 @@ impl<'a> Cx<'a> {
             axes: weight.axes.clone(),
         };
         frame.updating = Some(Rc::new(updating));
-        let args = [weight.clone(), gradient.clone(), count.clone(), norm];
+        let count = match self.entry.conditional {
+            0 => count.clone(),
+            _ => self.counted_update(binding, param, span)?,
+        };
+        let args = [weight.clone(), gradient.clone(), count, norm];
         let (result, locals) = self.within(frame, |cx| {
             let result = cx.run_update(update, &args, span);
             (result, cx.top().locals.clone())
@@ -194,6 +198,38 @@ impl<'a> Cx<'a> {
         }
         self.entry.tensors.insert(key.clone(), new);
         Ok(())
+    }
+
+    /// The number of this update of a parameter whose updates depend on a run-time condition: kept as a
+    /// state of the optimizer.
+    fn counted_update(&mut self, binding: &str, param: GlobalId, written: Span) -> R<Tensor> {
+        let at = param.index();
+        let path = format!("{binding}.updates.{}", self.graph.globals[at].path);
+        let ty = Type::scalar(DType::I32);
+        let known = self.graph.globals.iter().position(|global| *global.path == *path);
+        let global = match known {
+            Some(at) => GlobalId(at as u32),
+            None => {
+                let place = self.graph.globals[at].span;
+                self.graph.globals.push(Global {
+                    path: path.into(),
+                    kind: GlobalKind::OptimizerState,
+                    ty: ty.clone(),
+                    span: place,
+                });
+                self.file_paths.push(format!("{binding}.updates.{}", self.file_paths[at]));
+                self.initial.push(Initial::Zero { span: written });
+                GlobalId(self.graph.globals.len() as u32 - 1)
+            }
+        };
+        let value = self.entry.global(global, ty);
+        let before = Tensor { value, dtype: DType::I32, axes: Vec::new() };
+        let one = self.literal(written, mlc_ir::scalar::Literal::from_i64(DType::I32, 1))?;
+        let count = self.binary_tensor(BinaryOp::Add, &before, &one, written)?;
+        if let Some(step) = &mut self.entry.step {
+            step.new.push((global, count.value));
+        }
+        Ok(count)
     }
 
     fn update_fn(&mut self, decl: &'a ast::Optimizer) -> R<&'a ast::Fn> {

@@ -17,6 +17,13 @@ pub(crate) struct Reporter {
     seen: BTreeSet<(Code, Option<Span>)>,
 }
 
+/// What has been told up to some moment.
+#[derive(Clone, Debug)]
+pub(crate) struct Told {
+    found: usize,
+    seen: BTreeSet<(Code, Option<Span>)>,
+}
+
 /// More than that many errors help nobody.
 const MOST: usize = 100;
 
@@ -28,6 +35,17 @@ impl Reporter {
             self.found.push(diagnostic);
         }
         Reported(())
+    }
+
+    /// What has been told so far.
+    pub fn mark(&self) -> Told {
+        Told { found: self.found.len(), seen: self.seen.clone() }
+    }
+
+    /// Takes back what was told since: it was about an attempt that came to nothing.
+    pub fn rewind(&mut self, to: Told) {
+        self.found.truncate(to.found);
+        self.seen = to.seen;
     }
 
     /// Adds one that has no place.

@@ -107,8 +107,9 @@ impl<'a> Cx<'a> {
             cx.param_type(id, decl, decl.span)
         });
         if let Ok((dtype, axes)) = typed {
+            let all: Vec<Size> = self.stack_axes(id).into_iter().chain(axes).collect();
             let target = &mut self.graph.globals[global.index()];
-            (target.kind, target.ty) = (GlobalKind::Session, Type::new(dtype, shape_of(&axes)));
+            (target.kind, target.ty) = (GlobalKind::Session, Type::new(dtype, shape_of(&all)));
         }
     }
 
@@ -141,7 +142,7 @@ impl<'a> Cx<'a> {
         let entry = Entry::new(Mode::Init, &format!("session.{}", target.path));
         let (first, entry) = self.with_entry(entry, |cx| {
             cx.canonical_sizes(id, &names);
-            cx.param_value(id, decl, &expected, &target.path)
+            cx.stacked_value(id, decl, &expected, &target.path)
         });
         let init = self.add_entry(entry, vec![(Output::Global(global), first.ok()?.value)], 1);
         let symbols: Vec<Sym> = names.iter().map(|name| self.graph.symbol(name)).collect();

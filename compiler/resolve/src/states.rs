@@ -69,15 +69,17 @@ impl<'a> Cx<'a> {
 
     /// The value of a state when the entry begins.
     pub fn read_state(&mut self, id: InstanceId, decl: &'a ast::Tensor, span: Span) -> R<Tensor> {
-        let (dtype, axes) = self.param_type(id, decl, span)?;
-        let ty = Type::new(dtype, shape_of(&axes));
+        let (dtype, own) = self.param_type(id, decl, span)?;
         let scope = self.instance(id).scope;
-        let named = name_axes(axes.clone(), &decl.ty, scope);
+        let stacks = self.stack_axes(id);
+        let axes: Vec<Size> = stacks.iter().chain(&own).cloned().collect();
+        let ty = Type::new(dtype, shape_of(&axes));
+        let named: Vec<Size> = stacks.into_iter().chain(name_axes(own, &decl.ty, scope)).collect();
         let key = (id, decl.name.text.clone());
         let tensor = match self.starts_fresh(&ty) {
             true => {
                 let path = self.tensor_path(id, &decl.name.text).1;
-                let first = self.param_value(id, decl, &Expected { dtype, axes }, &path)?;
+                let first = self.stacked_value(id, decl, &Expected { dtype, axes }, &path)?;
                 self.entry.states.insert(key.clone(), Held { global: None, first: None });
                 Tensor { axes: named, ..first }
             }
@@ -128,6 +130,12 @@ impl<'a> Cx<'a> {
             return Err(self.tell(error));
         }
         let key = (id, decl.name.text.clone());
+        if !self.stacks_over(id).is_empty() {
+            let whole = self.read_whole(id, &decl.name.text, span)?;
+            let whole = self.with_row(id, &whole, &tensor, span)?;
+            self.entry.tensors.insert(key, whole);
+            return Ok(());
+        }
         if !self.entry.states.contains_key(&key) {
             let ty = Type::new(dtype, shape_of(&axes));
             let global = if self.starts_fresh(&ty) { None } else { Some(self.layer_state_global(id, decl, &ty)) };

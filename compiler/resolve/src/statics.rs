@@ -28,7 +28,7 @@ impl<'a> Cx<'a> {
                 _ => Err(self.wrong_kind(ty, &value, span, name)),
             },
             Form::Fn => match &value {
-                Value::Function(_) | Value::Instance(_) => Ok(value),
+                Value::Function(_) | Value::Instance(_) | Value::Row(_) => Ok(value),
                 Value::Str(text) => self.prelude_fn(text, span),
                 _ => Err(self.wrong_kind(ty, &value, span, name)),
             },
@@ -80,6 +80,7 @@ impl<'a> Cx<'a> {
     ) -> R<Value<'a>> {
         let parts = match value {
             Value::Tuple(parts) => parts.to_vec(),
+            Value::Range(_) if variadic => self.items(value, span)?,
             Value::List(parts) if variadic => parts.to_vec(),
             Value::Pack(sizes) if variadic => sizes.iter().cloned().map(Value::size).collect(),
             single if variadic => vec![single],

@@ -2,7 +2,7 @@
 
 use crate::arith::Operation;
 use crate::cx::{Cx, FrameKind};
-use crate::exprs::Truth;
+use crate::loops::For;
 use crate::matching::Matched;
 use crate::report::Reported;
 use crate::updates::Part;
@@ -69,7 +69,7 @@ impl<'a> Cx<'a> {
                 self.assert_stmt(condition, message.as_ref(), stmt.span).map(|()| None)
             }
             StmtKind::For { attrs, names, iterables, condition, body } => {
-                self.for_stmt(attrs, names, iterables, condition.as_ref(), body)
+                self.for_stmt(For { attrs, names, iterables, condition: condition.as_ref(), body })
             }
             StmtKind::If { condition, then, otherwise } => self.if_stmt(condition, then, otherwise.as_ref()),
             StmtKind::Annotated { name, ty, value } => self.annotated(name, ty, value).map(|()| None),
@@ -84,7 +84,7 @@ impl<'a> Cx<'a> {
             _ => span,
         };
         match self.top().kind {
-            FrameKind::Fn(_) | FrameKind::Update => {}
+            FrameKind::Fn(_) | FrameKind::Update | FrameKind::Grad => {}
             FrameKind::Step
             | FrameKind::Every
             | FrameKind::Test
@@ -98,78 +98,6 @@ impl<'a> Cx<'a> {
         }
         let value = self.exprs_value(values)?;
         Ok(Some((value, value_span)))
-    }
-
-    fn if_stmt(
-        &mut self,
-        condition: &'a ast::Expr,
-        then: &'a ast::Block,
-        otherwise: Option<&'a ast::Block>,
-    ) -> R<Returned<'a>> {
-        let value = self.expr(condition)?;
-        match (self.truth(value, condition.span)?, otherwise) {
-            (Truth::Known(true), _) => self.block(then),
-            (Truth::Known(false), Some(otherwise)) => self.block(otherwise),
-            (Truth::Known(false), None) => Ok(None),
-            (Truth::Runtime(_), _) => {
-                let error = Diagnostic::error(
-                    Code::E0009,
-                    condition.span,
-                    "an `if` statement on a run-time value is not supported yet",
-                )
-                .help("write `x = if c then a else b`, or `where(c, a, b)`");
-                Err(self.tell(error))
-            }
-        }
-    }
-
-    fn for_stmt(
-        &mut self,
-        attrs: &'a [ast::Attr],
-        names: &'a [ast::Name],
-        iterables: &'a [ast::Expr],
-        condition: Option<&'a ast::Expr>,
-        body: &'a ast::Block,
-    ) -> R<Returned<'a>> {
-        for attr in attrs {
-            self.unsupported::<()>(attr.name.span, &format!("`@{}` on a loop", attr.name.text))?;
-        }
-        if let Some(condition) = condition {
-            return self.unsupported(condition.span, "`while`");
-        }
-        let passes = self.passes(names, iterables)?;
-        for pass in passes {
-            let before: Vec<Arc<str>> = self.top().locals.keys().cloned().collect();
-            for (name, value) in names.iter().zip(pass) {
-                self.check_assignable(name)?;
-                self.refuse_state_name(name)?;
-                self.set_local(&name.text, value);
-            }
-            let returned = self.block(body)?;
-            if let Some((_, span)) = returned {
-                return self.fail(Code::E0121, span, "there is no `return` from a loop");
-            }
-            self.frame().locals.retain(|name, _| before.contains(name));
-        }
-        Ok(None)
-    }
-
-    /// The values of the loop names, pass by pass.
-    fn passes(&mut self, names: &'a [ast::Name], iterables: &'a [ast::Expr]) -> R<Vec<Vec<Value<'a>>>> {
-        let mut columns = Vec::new();
-        for iterable in iterables {
-            let value = self.expr(iterable)?;
-            columns.push(self.items(value, iterable.span)?);
-        }
-        let span = iterables.first().map_or(names[0].span, |iterable| iterable.span);
-        let [column] = columns.as_slice() else {
-            let length = columns.first().map_or(0, Vec::len);
-            if columns.iter().any(|column| column.len() != length) || columns.len() != names.len() {
-                return self.fail(Code::E0119, span, "the lists of a loop have one length, and one name each");
-            }
-            return Ok((0..length).map(|at| columns.iter().map(|column| column[at].clone()).collect()).collect());
-        };
-        column.iter().map(|item| self.unpack(item.clone(), names, span)).collect()
     }
 
     fn annotated(&mut self, name: &'a ast::Name, ty: &'a ast::Type, value: &'a ast::Expr) -> R<()> {
@@ -188,6 +116,7 @@ impl<'a> Cx<'a> {
         match value {
             Ok(value) => {
                 self.set_local(name, value);
+                self.frame().places.insert(name.clone(), span);
                 Ok(())
             }
             Err(reported) => {
@@ -302,7 +231,7 @@ impl<'a> Cx<'a> {
     }
 
     /// The name of a loop is its own; a state's name would hide the state.
-    fn refuse_state_name(&mut self, name: &ast::Name) -> R<()> {
+    pub fn refuse_state_name(&mut self, name: &ast::Name) -> R<()> {
         match self.state_named(&name.text) {
             Some((_, decl)) => Err(self.refuse_assignment(name, "a `state` of the layer", Some(decl.name.span))),
             None => Ok(()),
@@ -366,6 +295,7 @@ impl<'a> Cx<'a> {
             | FrameKind::Fn(_)
             | FrameKind::Step
             | FrameKind::Update
+            | FrameKind::Grad
             | FrameKind::File
             | FrameKind::Bindings
             | FrameKind::OptimizerArgs => match self.expr(expr)? {

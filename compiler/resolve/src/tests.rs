@@ -162,15 +162,13 @@ impl<'a> Cx<'a> {
             };
             let axes = param.ty.shape.iter().map(|dim| crate::value::Size::plain(dim.clone())).collect();
             let expected = Expected { dtype: param.ty.dtype, axes };
-            results.push(self.param_value(param.instance, decl, &expected, &param.path)?.value);
+            results.push(self.stacked_value(param.instance, decl, &expected, &param.path)?.value);
         }
         results.extend(call.tensors().map(|(_, tensor, _)| tensor.value));
         let next = keyed_entry();
         let entry = std::mem::replace(&mut self.entry, next);
-        let region = entry.builder.region().clone();
+        let mut region = entry.builder.finished(results);
         self.entry = entry;
-        let mut region = region;
-        region.results = results;
         region.name = "check_grad.values".to_string();
         Ok(self.graph.add_region(region))
     }

@@ -22,7 +22,7 @@ use std::sync::Arc;
 pub(crate) type ParamKey = (InstanceId, Arc<str>);
 
 /// What a step has said so far.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub(crate) struct StepState<'a> {
     /// Losses with the names they are reported under, in order.
     pub losses: Vec<(String, Tensor)>,
@@ -249,6 +249,7 @@ impl<'a> Cx<'a> {
             let error = Diagnostic::error(Code::E0121, name.span, "`metric` belongs in the `step` of a train block");
             return Err(self.tell(error));
         }
+        self.refuse_in_branch("a `metric`", name.span)?;
         let found = self.expr(value)?;
         let tensor = self.tensor(found, value.span)?;
         if !tensor.axes.is_empty() || tensor.dtype == DType::Bool {
@@ -298,7 +299,9 @@ struct StepEntry {
 
 fn collect_loose<'a>(cx: &Cx<'a>, value: &Value<'a>, name: &str, into: &mut Vec<(InstanceId, String)>) {
     match value {
-        Value::Instance(id) if cx.instance(*id).place == Place::Loose && !into.iter().any(|(other, _)| other == id) => {
+        Value::Instance(id) | Value::Stack(crate::stacks::Placed { id, .. })
+            if cx.instance(*id).place == Place::Loose && !into.iter().any(|(other, _)| other == id) =>
+        {
             into.push((*id, name.to_string()));
         }
         Value::List(parts) | Value::Tuple(parts) => {

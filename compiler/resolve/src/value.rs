@@ -4,6 +4,7 @@
 use crate::builtins::Builtin;
 use crate::number::Number;
 use crate::report::Reported;
+use crate::stacks::Placed;
 use mlc_ir::dim::Dim;
 use mlc_ir::ty::{DType, Shape, Type};
 use mlc_syntax::ast;
@@ -126,11 +127,14 @@ pub(crate) enum LazyKind<'a> {
     /// A draw, scaled: `offset + scale * word`.
     Draw {
         distribution: mlc_ir::scalar::Distribution,
-        site: u64,
+        site: crate::draws::Site,
         seed: Option<i64>,
         first: Box<Value<'a>>,
         second: Box<Value<'a>>,
     },
+    /// The index of a run-time loop, or integer arithmetic with it: an i32 scalar that becomes a float where
+    /// it meets one, as the index of the unrolled loop would.
+    Index(Tensor),
     /// `n` numbers from the first to the last.
     Linspace { first: Number, last: Number },
 }
@@ -140,7 +144,7 @@ impl LazyKind<'_> {
     pub fn is_integer(&self) -> bool {
         match self {
             LazyKind::Full(number) => number.is_integer(),
-            LazyKind::Iota => true,
+            LazyKind::Iota | LazyKind::Index(_) => true,
             LazyKind::Draw { .. } | LazyKind::Linspace { .. } => false,
         }
     }
@@ -164,6 +168,8 @@ pub(crate) enum Callee<'a> {
 pub(crate) enum Owner<'a> {
     File,
     Instance(InstanceId),
+    /// An instance seen through rows of stacks.
+    Row(Placed),
     Block(Rc<Bindings<'a>>),
 }
 
@@ -191,6 +197,13 @@ pub(crate) struct OptimizerValue<'a> {
     pub span: Span,
 }
 
+/// `low`, `low + 1`, … so many numbers.
+#[derive(Clone, Debug)]
+pub(crate) struct Range {
+    pub low: Dim,
+    pub length: Dim,
+}
+
 /// Anything a name can stand for.
 #[derive(Clone, Debug)]
 pub(crate) enum Value<'a> {
@@ -206,6 +219,14 @@ pub(crate) enum Value<'a> {
     Pack(Rc<Vec<Size>>),
     Function(Function<'a>),
     Instance(InstanceId),
+    /// `[Block(D); n]`
+    Stack(Placed),
+    /// A row of a stack, or a part of it.
+    Row(Placed),
+    /// `a..b`
+    Range(Rc<Range>),
+    /// Ranges and stacks of one length side by side.
+    Zip(Rc<Vec<Value<'a>>>),
     Optimizer(Rc<OptimizerValue<'a>>),
     Pipeline(Rc<crate::program::Pipeline>),
     /// What a function without a result gives.
@@ -225,10 +246,27 @@ impl<'a> Value<'a> {
         Value::Number(Number::size(size))
     }
 
+    /// The index of a run-time loop, from its i32 scalar.
+    pub fn index(tensor: Tensor) -> Value<'a> {
+        Value::Lazy(Rc::new(Lazy { axes: Vec::new(), kind: LazyKind::Index(tensor) }))
+    }
+
+    /// The i32 scalar behind the index of a run-time loop.
+    pub fn as_index(&self) -> Option<&Tensor> {
+        match self {
+            Value::Lazy(lazy) => match &lazy.kind {
+                LazyKind::Index(tensor) => Some(tensor),
+                _ => None,
+            },
+            _ => None,
+        }
+    }
+
     /// In a message: `a tuple`, `a layer`.
     pub fn describe(&self) -> &'static str {
         match self {
             Value::Tensor(tensor) if tensor.axes.is_empty() => "a run-time scalar",
+            Value::Lazy(lazy) if lazy.axes.is_empty() => "a run-time scalar",
             Value::Tensor(_) | Value::Lazy(_) => "a tensor",
             Value::Number(number) if number.is_integer() => "an integer",
             Value::Number(_) => "a number",
@@ -243,7 +281,10 @@ impl<'a> Value<'a> {
                 Callee::Optimizer { .. } => "an optimizer that has not been made yet",
                 Callee::Fn { .. } | Callee::Builtin(_) => "a function",
             },
-            Value::Instance(_) => "a layer",
+            Value::Instance(_) | Value::Row(_) => "a layer",
+            Value::Stack(_) => "a stack of layers",
+            Value::Range(_) => "a range",
+            Value::Zip(_) => "a list",
             Value::Optimizer(_) => "an optimizer",
             Value::Pipeline(_) => "a data pipeline",
             Value::Nothing => "nothing",

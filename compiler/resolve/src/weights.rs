@@ -78,8 +78,15 @@ impl<'a> Cx<'a> {
         self.fail(Code::E0106, span, title)
     }
 
-    /// The current value of a `param` or `state`.
+    /// The current value of a `param` or `state`, as the code of its instance sees it: of a stack, the row
+    /// that is meant.
     pub fn read_param(&mut self, id: InstanceId, name: &Arc<str>, span: Span) -> R<Tensor> {
+        let whole = self.read_whole(id, name, span)?;
+        self.rows_of(id, &whole, span)
+    }
+
+    /// The current value of a `param` or `state` with the axes of the stacks that it belongs to.
+    pub fn read_whole(&mut self, id: InstanceId, name: &Arc<str>, span: Span) -> R<Tensor> {
         self.require_region(span)?;
         let key = (id, name.clone());
         if let Some(tensor) = self.entry.tensors.get(&key) {
@@ -93,6 +100,9 @@ impl<'a> Cx<'a> {
         }
         let (dtype, axes) = self.param_type(id, decl, span)?;
         let scope = self.instance(id).scope;
+        let own = name_axes(axes, &decl.ty, scope);
+        let axes: Vec<Size> = self.stack_axes(id).into_iter().chain(own).collect();
+        self.check_extent(decl.span, &shape_of(&axes))?;
         let ty = Type::new(dtype, shape_of(&axes));
         let value = match self.entry.mode {
             Mode::Test => self.test_param(id, name, ty),
@@ -101,7 +111,6 @@ impl<'a> Cx<'a> {
                 self.entry.global(global, ty)
             }
         };
-        let axes = name_axes(axes, &decl.ty, scope);
         let tensor = Tensor { value, dtype, axes };
         self.entry.tensors.insert(key, tensor.clone());
         Ok(tensor)
@@ -194,7 +203,7 @@ impl<'a> Cx<'a> {
     /// All params of the instances in a value; with an owner, of those that belong to it.
     pub fn params_in(&self, value: &Value<'a>, owner: Option<InstanceId>, into: &mut Vec<(InstanceId, Arc<str>)>) {
         match value {
-            Value::Instance(id) => {
+            Value::Instance(id) | Value::Stack(crate::stacks::Placed { id, .. }) => {
                 let mine = match (&self.instance(*id).place, owner) {
                     (Place::In(parent, _), Some(owner)) => *parent == owner,
                     (_, None) => true,

@@ -8,7 +8,8 @@ mod common;
 use common::{Outcome, outcome};
 use std::fmt::Write;
 
-const FILES: &[&str] = &["calls", "indexing", "names", "shapes", "sizes", "training", "unsupported", "values"];
+const FILES: &[&str] =
+    &["calls", "control", "indexing", "names", "shapes", "sizes", "training", "unsupported", "values"];
 
 struct Case {
     name: String,

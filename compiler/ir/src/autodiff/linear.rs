@@ -76,7 +76,7 @@ impl Linear {
         let price = |value: Value| match region.values[value.index()].def {
             // Behind the forward parameters come the seeds.
             Def::Param(at) if keep.free.get(at as usize).is_none_or(|free| *free) => Price::Nothing,
-            Def::Param(_) => Price::Bytes,
+            Def::Param(_) | Def::Hole => Price::Bytes,
             Def::Node(id, _) => {
                 let node = &region.nodes[id.index()];
                 if keep.nothing || !varies[value.index()] {
@@ -105,7 +105,7 @@ impl Linear {
             }
             match region.values[value.index()].def {
                 Def::Node(id, _) if id.index() >= self.forward => open.extend(&region.nodes[id.index()].args),
-                Def::Node(..) | Def::Param(_) => read.push(value),
+                Def::Node(..) | Def::Param(_) | Def::Hole => read.push(value),
             }
         }
         read

@@ -67,7 +67,7 @@ fn repeated(region: &Region, start: usize, typical: &Typical, epoch: Epoch) -> O
     let mut result = vec![false; region.values.len()];
     region.results.iter().for_each(|value| result[value.index()] = true);
     let price = |value: Value| match region.values[value.index()].def {
-        Def::Param(_) => Price::Nothing,
+        Def::Param(_) | Def::Hole => Price::Nothing,
         Def::Node(..) if result[value.index()] => Price::Kept,
         Def::Node(id, _) => {
             let node = &region.nodes[id.index()];

@@ -135,6 +135,7 @@ impl<'a> Cells<'a> {
         let region = scopes.list[scope].region;
         let value = storage(region, value);
         match region.values[value.index()].def {
+            Def::Hole => mlc_ir::internal_error("lower", "a finished region has a hole"),
             Def::Param(at) => match scopes.list[scope].parent {
                 None => {
                     let loc = self.params[at as usize];

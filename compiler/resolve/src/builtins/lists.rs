@@ -25,7 +25,7 @@ fn parts<'a>(cx: &mut Cx<'a>, args: &Args<'a>, name: &str) -> R<Vec<Value<'a>>> 
     let (value, span) = args.need(cx, name)?;
     match value {
         Value::List(parts) | Value::Tuple(parts) => Ok(parts.to_vec()),
-        Value::Pack(sizes) => Ok(sizes.iter().cloned().map(Value::size).collect()),
+        Value::Pack(_) | Value::Range(_) | Value::Stack(_) | Value::Zip(_) => cx.items(value, span),
         Value::Tensor(_) | Value::Lazy(_) => {
             let error = Diagnostic::error(
                 Code::E0120,
@@ -59,20 +59,5 @@ fn len<'a>(cx: &mut Cx<'a>, args: Args<'a>) -> R<Value<'a>> {
 }
 
 fn zip<'a>(cx: &mut Cx<'a>, args: Args<'a>) -> R<Value<'a>> {
-    let mut columns = Vec::new();
-    for (value, span) in args.rest.clone() {
-        columns.push(cx.items(value, span)?);
-    }
-    let length = columns.first().map_or(0, Vec::len);
-    if columns.iter().any(|column| column.len() != length) {
-        let lengths: Vec<String> = columns.iter().map(|column| column.len().to_string()).collect();
-        return cx.fail(
-            Code::E0119,
-            args.site.span,
-            format!("`zip` takes lists of one length, and these have {}", lengths.join(", ")),
-        );
-    }
-    let row =
-        |at: usize| Value::Tuple(Rc::new(columns.iter().map(|column: &Vec<Value<'a>>| column[at].clone()).collect()));
-    Ok(Value::List(Rc::new((0..length).map(row).collect())))
+    cx.zip(args.rest.clone(), args.site.span)
 }

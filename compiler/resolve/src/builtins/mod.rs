@@ -2,6 +2,7 @@
 //! written in the language itself is in the prelude instead.
 
 mod elementwise;
+mod gradients;
 mod lists;
 mod make;
 mod reduce;
@@ -52,6 +53,7 @@ impl std::fmt::Debug for Builtin {
 /// All families.
 const FAMILIES: &[&[Builtin]] = &[
     elementwise::ALL,
+    gradients::ALL,
     reduce::ALL,
     shape::ALL,
     make::ALL,
@@ -64,7 +66,6 @@ const FAMILIES: &[&[Builtin]] = &[
 
 /// Functions of the language that are not there yet.
 const PLANNED: &[&str] = &[
-    "gradient",
     "sort",
     "top_k",
     "cumsum",

@@ -9,13 +9,18 @@ use mlc_syntax::span::Sources;
 
 /// The prelude as `mlc` ships it.
 const PRELUDE: &[(&str, &str)] = &[
-    ("prelude/layers.dl", include_str!("../../../mlc/prelude/layers.dl")),
     ("prelude/activations.dl", include_str!("../../../mlc/prelude/activations.dl")),
-    ("prelude/losses.dl", include_str!("../../../mlc/prelude/losses.dl")),
-    ("prelude/reductions.dl", include_str!("../../../mlc/prelude/reductions.dl")),
-    ("prelude/pooling.dl", include_str!("../../../mlc/prelude/pooling.dl")),
+    ("prelude/attention.dl", include_str!("../../../mlc/prelude/attention.dl")),
+    ("prelude/convolution.dl", include_str!("../../../mlc/prelude/convolution.dl")),
     ("prelude/initialisers.dl", include_str!("../../../mlc/prelude/initialisers.dl")),
+    ("prelude/layers.dl", include_str!("../../../mlc/prelude/layers.dl")),
+    ("prelude/losses.dl", include_str!("../../../mlc/prelude/losses.dl")),
+    ("prelude/metrics.dl", include_str!("../../../mlc/prelude/metrics.dl")),
+    ("prelude/normalization.dl", include_str!("../../../mlc/prelude/normalization.dl")),
     ("prelude/optimizers.dl", include_str!("../../../mlc/prelude/optimizers.dl")),
+    ("prelude/padding.dl", include_str!("../../../mlc/prelude/padding.dl")),
+    ("prelude/pooling.dl", include_str!("../../../mlc/prelude/pooling.dl")),
+    ("prelude/reductions.dl", include_str!("../../../mlc/prelude/reductions.dl")),
     ("prelude/schedules.dl", include_str!("../../../mlc/prelude/schedules.dl")),
 ];
 

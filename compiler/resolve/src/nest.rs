@@ -1,0 +1,644 @@
+//! Loops whose body is evaluated once: the body is built flat, with holes for what only a pass
+//! knows, and cut out afterwards ([`mlc_ir::nested`]). `scan` and `for` share this.
+
+use crate::cx::Cx;
+use crate::exprs::Truth;
+use crate::molds::Mold;
+use crate::report::Reported;
+use crate::train::ParamKey;
+use crate::value::{InstanceId, R, Size, Tensor, Value};
+use mlc_ir::dim::Dim;
+use mlc_ir::graph::{Def, Value as IrValue};
+use mlc_ir::nested::{Carry, LoopCut, cut_loop, made_of};
+use mlc_ir::ops::gather::Gather;
+use mlc_ir::region_ops::Trip;
+use mlc_ir::scalar::{BinaryOp, CompareOp, Literal, UnaryOp};
+use mlc_ir::ty::{DType, Type};
+use mlc_syntax::ast::{self, StmtKind};
+use mlc_syntax::codes::Code;
+use mlc_syntax::diag::Diagnostic;
+use mlc_syntax::span::Span;
+use std::collections::{BTreeMap, BTreeSet};
+use std::rc::Rc;
+use std::sync::Arc;
+
+/// The pass of a loop that is being evaluated: random draws differ by it.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Pass {
+    /// A loop that is unrolled: the number of the pass.
+    Unrolled(i64),
+    /// A run-time loop: its position, i64.
+    Looped(IrValue),
+}
+
+/// A run-time integer of which is known that it lies in `low..high`.
+#[derive(Clone, Debug)]
+pub(crate) struct KnownIndex {
+    pub value: IrValue,
+    pub low: Dim,
+    pub high: Dim,
+}
+
+/// What a loop gives its names in each pass.
+#[derive(Clone, Debug)]
+pub(crate) enum Source {
+    /// `low`, `low + 1`, …
+    Count { low: Dim },
+    /// The rows of a tensor along axis 0.
+    Rows(Tensor),
+    /// The instances of a stack.
+    Stack(InstanceId, Rc<Vec<crate::stacks::Row>>),
+    /// Several side by side.
+    Zip(Vec<Source>),
+}
+
+/// A name that a loop hands from pass to pass.
+#[derive(Clone, Debug)]
+pub(crate) struct Handed<'a> {
+    pub name: Arc<str>,
+    pub start: Value<'a>,
+    /// Where its first value is written.
+    pub start_span: Span,
+    /// Where the body gives it its last value.
+    pub next_span: Span,
+}
+
+/// A loop to be evaluated.
+#[derive(Debug)]
+pub(crate) struct LoopForm<'a> {
+    /// For dumps: `scan`, `for`.
+    pub what: &'static str,
+    /// The head, for messages.
+    pub span: Span,
+    pub trip: Dim,
+    /// The names of a pass and where they come from, column by column.
+    pub items: Vec<(&'a [ast::Name], Source)>,
+    pub handed: Vec<Handed<'a>>,
+    pub condition: Option<&'a ast::Expr>,
+    pub body: &'a ast::Block,
+    pub checkpoint: bool,
+}
+
+/// What a loop came to.
+#[derive(Debug)]
+pub(crate) struct LoopOutcome<'a> {
+    /// The last values of the names that were handed on.
+    pub handed: Vec<Value<'a>>,
+    /// Stacks of what was yielded, the new axis in front.
+    pub yields: Vec<Tensor>,
+}
+
+/// One evaluation of a body.
+enum Attempt<'a> {
+    Done(LoopOutcome<'a>),
+    /// The body changes these too: to be evaluated again with holes for them.
+    Changes(BTreeSet<ParamKey>),
+    /// These are never changed: to be evaluated again without holes for them.
+    Keeps(BTreeSet<Arc<str>>),
+}
+
+/// What stands in holes during an evaluation.
+struct Holes<'a, 's> {
+    form: &'s LoopForm<'a>,
+    /// For each name handed on: its mold, first values and holes.
+    names: Vec<(usize, Mold, Vec<Tensor>, Vec<Tensor>)>,
+    /// Weights and states that the body changes: first value and hole.
+    tensors: Vec<(ParamKey, Tensor, Tensor)>,
+    position: Tensor,
+}
+
+impl<'a> Cx<'a> {
+    /// Evaluates a loop as a loop. On an error the names of the frame are left as the body left them.
+    pub fn loop_form(&mut self, form: &LoopForm<'a>) -> R<LoopOutcome<'a>> {
+        self.require_region(form.span)?;
+        let molds = self.molds(form)?;
+        let (mut changed, mut kept) = (BTreeSet::new(), BTreeSet::new());
+        loop {
+            let saved = self.snapshot();
+            match self.attempt(form, &molds, &changed, &kept)? {
+                Attempt::Done(outcome) => return Ok(outcome),
+                Attempt::Changes(keys) => changed.extend(keys),
+                Attempt::Keeps(names) => kept.extend(names),
+            }
+            self.restore(saved);
+        }
+    }
+
+    /// The kinds of the names handed on. A literal takes the dtype of what it becomes, which one
+    /// evaluation of the body with the literals themselves shows.
+    fn molds(&mut self, form: &LoopForm<'a>) -> R<Vec<Mold>> {
+        let mut molds = Vec::new();
+        for handed in &form.handed {
+            match self.mold(&handed.start) {
+                Some(mold) => molds.push(mold),
+                None => return Err(self.not_handed(handed)),
+            }
+        }
+        // What a literal becomes may depend on what another one becomes.
+        while molds.iter().any(Mold::is_open) {
+            let saved = self.snapshot();
+            let after = self.dry_run(form, &molds);
+            self.restore(saved);
+            let after = after.unwrap_or_else(|_| vec![None; molds.len()]);
+            let decided = |(mold, after): (&Mold, &Option<Mold>)| {
+                mold.is_open() && after.as_ref().is_some_and(|after| !after.is_open())
+            };
+            let some_decided = molds.iter().zip(&after).any(decided);
+            let settle = |(mold, after): (Mold, Option<Mold>)| match after {
+                Some(after) if !some_decided || !after.is_open() => mold.settled(Some(&after)),
+                Some(_) => mold,
+                None if some_decided => mold,
+                None => mold.settled(None),
+            };
+            molds = molds.into_iter().zip(after).map(settle).collect();
+        }
+        Ok(molds)
+    }
+
+    fn not_handed(&mut self, handed: &Handed<'a>) -> Reported {
+        let title = format!("`{}` is {}, which a loop cannot hand on", handed.name, handed.start.describe());
+        let error = Diagnostic::error(Code::E0122, handed.next_span, title)
+            .label("assigned in the loop")
+            .also(handed.start_span, "its value before the loop")
+            .note("a run-time loop hands on tensors and numbers");
+        self.tell(error)
+    }
+
+    /// What the names are after one pass that starts with their first values.
+    fn dry_run(&mut self, form: &LoopForm<'a>, molds: &[Mold]) -> R<Vec<Option<Mold>>> {
+        for (handed, mold) in form.handed.iter().zip(molds) {
+            self.set_local(&handed.name, handed.start.clone());
+            if !mold.is_open()
+                && let Some(tensors) = self.fill(mold, &handed.start, handed.start_span)?
+            {
+                self.set_names(&handed.name, mold, &tensors);
+            }
+        }
+        let position = self.hole(DType::I64, Vec::new());
+        self.entry.loops.push(Pass::Looped(position.value));
+        self.bind_items(form, &position)?;
+        self.run_body(form)?;
+        let locals = &self.top().locals;
+        let values: Vec<Option<Value<'a>>> =
+            form.handed.iter().map(|handed| locals.get(&handed.name).cloned()).collect();
+        Ok(values.iter().map(|value| value.as_ref().and_then(|value| self.mold(value))).collect())
+    }
+
+    /// A value that only the body knows.
+    pub fn hole(&mut self, dtype: DType, axes: Vec<Size>) -> Tensor {
+        let ty = Type::new(dtype, crate::value::shape_of(&axes));
+        Tensor { value: self.entry.builder.hole(ty), dtype, axes }
+    }
+
+    /// Evaluates the body once and cuts it out.
+    fn attempt(
+        &mut self,
+        form: &LoopForm<'a>,
+        molds: &[Mold],
+        changed: &BTreeSet<ParamKey>,
+        kept: &BTreeSet<Arc<str>>,
+    ) -> R<Attempt<'a>> {
+        let mut names = Vec::new();
+        for (at, (handed, mold)) in form.handed.iter().zip(molds).enumerate() {
+            if kept.contains(&handed.name) {
+                self.set_local(&handed.name, handed.start.clone());
+                continue;
+            }
+            let starts = match self.fill(mold, &handed.start, handed.start_span)? {
+                Some(starts) => starts,
+                None => return Err(self.changes_type(handed, mold, &handed.start)),
+            };
+            self.set_names(&handed.name, mold, &starts);
+            names.push((at, mold.clone(), starts, Vec::new()));
+        }
+        let runs = self.first_condition(form)?;
+        if let Some(Truth::Known(false)) = runs {
+            return Ok(Attempt::Done(self.without_passes(form, &names)));
+        }
+        let mark = self.entry.builder.mark();
+        let told = self.entry.faults.len();
+        let before = self.entry.tensors.clone();
+        for (at, mold, _, holes) in &mut names {
+            *holes = mold.leaves().into_iter().map(|(dtype, axes)| self.hole(dtype, axes)).collect();
+            self.set_names(&form.handed[*at].name, mold, holes);
+        }
+        let mut tensors = Vec::new();
+        for key in changed {
+            let Some(start) = self.tensor_before(key, form.span)? else { continue };
+            let hole = self.hole(start.dtype, start.axes.clone());
+            self.entry.tensors.insert(key.clone(), hole.clone());
+            tensors.push((key.clone(), start, hole));
+        }
+        let position = self.hole(DType::I64, Vec::new());
+        let holes = Holes { form, names, tensors, position };
+        let (loops, indices) = (self.entry.loops.len(), self.entry.indices.len());
+        self.entry.loops.push(Pass::Looped(holes.position.value));
+        let result = self.pass(&holes, mark, told, &before, runs);
+        self.entry.loops.truncate(loops);
+        self.entry.indices.truncate(indices);
+        result
+    }
+
+    fn set_names(&mut self, name: &Arc<str>, mold: &Mold, tensors: &[Tensor]) {
+        if let Some(value) = mold.value(&mut tensors.iter().cloned()) {
+            self.set_local(name, value);
+        }
+    }
+
+    /// The outcome of a loop that never runs.
+    fn without_passes(
+        &mut self,
+        form: &LoopForm<'a>,
+        names: &[(usize, Mold, Vec<Tensor>, Vec<Tensor>)],
+    ) -> LoopOutcome<'a> {
+        let mut values: Vec<Value<'a>> = form.handed.iter().map(|handed| handed.start.clone()).collect();
+        for (at, mold, starts, _) in names {
+            if let Some(value) = mold.value(&mut starts.iter().cloned()) {
+                values[*at] = value;
+            }
+        }
+        LoopOutcome { handed: values, yields: Vec::new() }
+    }
+
+    /// The condition before the first pass.
+    fn first_condition(&mut self, form: &LoopForm<'a>) -> R<Option<Truth>> {
+        let Some(condition) = form.condition else { return Ok(None) };
+        let first = self.literal(form.span, Literal::zero(DType::I64))?;
+        self.bind_items(form, &first)?;
+        let value = self.expr(condition)?;
+        self.truth(value, condition.span).map(Some)
+    }
+
+    /// The current value of a weight or state, or the one it has when the entry is called.
+    fn tensor_before(&mut self, key: &ParamKey, span: Span) -> R<Option<Tensor>> {
+        match self.entry.tensors.get(key) {
+            Some(tensor) => Ok(Some(tensor.clone())),
+            None => self.read_whole(key.0, &key.1, span).map(Some),
+        }
+    }
+
+    fn pass(
+        &mut self,
+        holes: &Holes<'a, '_>,
+        mark: usize,
+        told: usize,
+        before: &BTreeMap<ParamKey, Tensor>,
+        runs: Option<Truth>,
+    ) -> R<Attempt<'a>> {
+        let form = holes.form;
+        self.bind_items(form, &holes.position)?;
+        let yields = self.run_body(form)?;
+        let more = self.changed_tensors(before, holes);
+        if !more.is_empty() {
+            return Ok(Attempt::Changes(more));
+        }
+        let mut nexts = Vec::new();
+        let mut unchanged = BTreeSet::new();
+        for (at, mold, starts, own) in &holes.names {
+            let handed = &form.handed[*at];
+            let value = self.top().locals.get(&handed.name).cloned().unwrap_or(Value::Nothing);
+            let Some(next) = self.fill(mold, &value, handed.next_span)? else {
+                return Err(self.changes_type(handed, mold, &value));
+            };
+            if next.iter().zip(own).all(|(next, hole)| next.value == hole.value) && !starts.is_empty() {
+                unchanged.insert(handed.name.clone());
+            }
+            nexts.push(next);
+        }
+        if !unchanged.is_empty() {
+            return Ok(Attempt::Keeps(unchanged));
+        }
+        self.require_kept(holes)?;
+        let stop = self.stop(holes, &nexts, &runs)?;
+        let mut cut = self.loop_cut(holes, mark, &nexts, &yields);
+        self.take_faults(&mut cut, told, runs.is_some())?;
+        if let Some(runs) = runs {
+            cut.trip = Trip::UpTo(form.trip.clone());
+            cut.count = Some(self.first_count(form, runs)?);
+            cut.stop = stop;
+        }
+        self.entry.builder.span = self.place(form.span);
+        let results = cut_loop(&mut self.graph, &mut self.entry.builder, &cut);
+        Ok(Attempt::Done(self.loop_outcome(holes, told, &results.carries, &results.stacks, &yields)))
+    }
+
+    /// What is not handed on must be the same behind each pass.
+    fn require_kept(&mut self, holes: &Holes<'a, '_>) -> R<()> {
+        for (at, handed) in holes.form.handed.iter().enumerate() {
+            if holes.names.iter().any(|(other, ..)| *other == at) {
+                continue;
+            }
+            let after = self.top().locals.get(&handed.name).cloned().unwrap_or(Value::Nothing);
+            if !crate::branches::same_static(self, &handed.start, &after) {
+                return Err(self.not_handed(handed));
+            }
+        }
+        Ok(())
+    }
+
+    /// Weights and states that have another value than before, and no hole.
+    fn changed_tensors(&self, before: &BTreeMap<ParamKey, Tensor>, holes: &Holes<'a, '_>) -> BTreeSet<ParamKey> {
+        let region = self.entry.builder.region();
+        let has_hole = |key: &ParamKey| holes.tensors.iter().any(|(other, ..)| other == key);
+        let changed = |key: &ParamKey, tensor: &Tensor| match before.get(key) {
+            Some(old) => old.value != tensor.value,
+            None => !matches!(region.values[tensor.value.index()].def, Def::Param(_)),
+        };
+        let tensors = self.entry.tensors.iter();
+        tensors.filter(|(key, tensor)| !has_hole(key) && changed(key, tensor)).map(|(key, _)| key.clone()).collect()
+    }
+
+    /// Whether to stop after a pass: the condition as it would be before the next one.
+    fn stop(&mut self, holes: &Holes<'a, '_>, nexts: &[Vec<Tensor>], runs: &Option<Truth>) -> R<Option<IrValue>> {
+        let (form, Some(_)) = (holes.form, runs) else { return Ok(None) };
+        let Some(condition) = form.condition else { return Ok(None) };
+        for ((at, mold, ..), next) in holes.names.iter().zip(nexts) {
+            self.set_names(&form.handed[*at].name, mold, next);
+        }
+        let span = condition.span;
+        let one = self.literal(span, Literal::from_i64(DType::I64, 1))?;
+        let next = self.binary_tensor(BinaryOp::Add, &holes.position, &one, span)?;
+        self.bind_items(form, &next)?;
+        let told = self.entry.faults.len();
+        let value = self.expr(condition)?;
+        let stop = match self.truth(value, span)? {
+            Truth::Known(goes_on) => self.literal(span, Literal::from_i64(DType::Bool, i64::from(!goes_on)))?,
+            Truth::Runtime(goes_on) => self.unary_tensor(UnaryOp::Not, &goes_on, span)?,
+        };
+        self.mask_faults(form, told, &next, span)?;
+        Ok(Some(stop.value))
+    }
+
+    /// Behind the last pass the condition is not asked, so what is wrong there is not told.
+    fn mask_faults(&mut self, form: &LoopForm<'a>, told: usize, next: &Tensor, span: Span) -> R<()> {
+        if self.entry.faults.len() == told {
+            return Ok(());
+        }
+        let bound = self.dim_tensor(&form.trip, DType::I64, span)?;
+        let inside = self.compare_tensors(CompareOp::Lt, next, &bound, span)?;
+        let none = self.literal(span, Literal::from_i64(DType::I32, i64::from(i32::MAX)))?;
+        for at in told..self.entry.faults.len() {
+            let value = self.entry.faults[at].0;
+            let fault = Tensor { value, dtype: DType::I32, axes: Vec::new() };
+            let masked = self.emit(span, mlc_ir::ops::select::Select, &[&inside, &fault, &none], Vec::new())?;
+            self.entry.faults[at].0 = masked.value;
+        }
+        Ok(())
+    }
+
+    /// The number of passes as far as the first condition decides it.
+    fn first_count(&mut self, form: &LoopForm<'a>, runs: Truth) -> R<IrValue> {
+        let all = self.dim_tensor(&form.trip, DType::I64, form.span)?;
+        match runs {
+            Truth::Known(_) => Ok(all.value),
+            Truth::Runtime(runs) => {
+                let none = self.literal(form.span, Literal::zero(DType::I64))?;
+                let count = self.emit(form.span, mlc_ir::ops::select::Select, &[&runs, &all, &none], Vec::new())?;
+                Ok(count.value)
+            }
+        }
+    }
+
+    fn loop_cut(&mut self, holes: &Holes<'a, '_>, mark: usize, nexts: &[Vec<Tensor>], yields: &[Tensor]) -> LoopCut {
+        let form = holes.form;
+        let mut carries = Vec::new();
+        for ((_, _, starts, own), next) in holes.names.iter().zip(nexts) {
+            for ((start, hole), next) in starts.iter().zip(own).zip(next) {
+                carries.push(Carry { inside: hole.value, start: start.value, next: next.value });
+            }
+        }
+        for (key, start, hole) in &holes.tensors {
+            let next = self.entry.tensors.get(key).map_or(hole.value, |tensor| tensor.value);
+            carries.push(Carry { inside: hole.value, start: start.value, next });
+        }
+        LoopCut {
+            name: form.what.to_string(),
+            mark,
+            trip: Trip::Exact(form.trip.clone()),
+            count: None,
+            position: holes.position.value,
+            carries,
+            stacks: yields.iter().map(|tensor| tensor.value).collect(),
+            stop: None,
+            whole: false,
+            remat: form.checkpoint,
+        }
+    }
+
+    /// Faults of the body become carries: the first bad element of any pass.
+    fn take_faults(&mut self, cut: &mut LoopCut, told: usize, all: bool) -> R<()> {
+        if self.entry.faults.len() == told {
+            return Ok(());
+        }
+        let mut own = vec![cut.position];
+        own.extend(cut.carries.iter().map(|carry| carry.inside));
+        let made = made_of(self.entry.builder.region(), cut.mark, &own);
+        for at in told..self.entry.faults.len() {
+            let (value, _) = self.entry.faults[at];
+            if all || made[value.index()] {
+                let carry = self.fault_carry(value)?;
+                cut.carries.push(carry);
+            }
+        }
+        Ok(())
+    }
+
+    /// A carry for the smallest of a fault's numbers.
+    pub fn fault_carry(&mut self, value: IrValue) -> R<Carry> {
+        let none = Literal::from_i64(DType::I32, i64::from(i32::MAX));
+        let builder = &mut self.entry.builder;
+        let start = builder.literal(none);
+        let inside = builder.hole(Type::scalar(DType::I32));
+        let next = builder.binary(BinaryOp::Min, inside, value);
+        Ok(Carry { inside, start, next })
+    }
+
+    /// Gives names, weights, states and faults what the loop made of them.
+    fn loop_outcome(
+        &mut self,
+        holes: &Holes<'a, '_>,
+        told: usize,
+        carries: &[IrValue],
+        stacks: &[IrValue],
+        yields: &[Tensor],
+    ) -> LoopOutcome<'a> {
+        let form = holes.form;
+        let mut results = carries.iter().copied();
+        let mut values: Vec<Value<'a>> = form.handed.iter().map(|handed| handed.start.clone()).collect();
+        for (at, mold, starts, own) in &holes.names {
+            let tensors: Vec<Tensor> = starts
+                .iter()
+                .zip(own)
+                .zip(results.by_ref())
+                .map(|((start, hole), value)| Tensor { value, dtype: start.dtype, axes: hole.axes.clone() })
+                .collect();
+            if let Some(value) = mold.value(&mut tensors.into_iter()) {
+                values[*at] = value;
+            }
+        }
+        for ((key, start, _), value) in holes.tensors.iter().zip(results.by_ref()) {
+            self.entry.tensors.insert(key.clone(), Tensor { value, ..start.clone() });
+        }
+        let rest: Vec<IrValue> = results.collect();
+        self.put_faults(told, holes, &rest);
+        let length = Size::plain(form.trip.clone());
+        let stack = |(value, row): (&IrValue, &Tensor)| {
+            let axes = std::iter::once(length.clone()).chain(row.axes.iter().cloned()).collect();
+            Tensor { value: *value, dtype: row.dtype, axes }
+        };
+        LoopOutcome { handed: values, yields: stacks.iter().zip(yields).map(stack).collect() }
+    }
+
+    /// The faults that the loop took in stand for their smallest number from now on.
+    fn put_faults(&mut self, told: usize, holes: &Holes<'a, '_>, results: &[IrValue]) {
+        if results.is_empty() {
+            return;
+        }
+        let own: Vec<IrValue> = std::iter::once(&holes.position)
+            .chain(holes.names.iter().flat_map(|(_, _, _, own)| own))
+            .chain(holes.tensors.iter().map(|(_, _, hole)| hole))
+            .map(|tensor| tensor.value)
+            .collect();
+        let made = made_of(self.entry.builder.region(), 0, &own);
+        let all = holes.form.condition.is_some();
+        let taken = self.entry.faults[told..].iter_mut().filter(|(value, _)| all || made[value.index()]);
+        for ((value, _), result) in taken.zip(results) {
+            *value = *result;
+        }
+    }
+
+    /// Binds the names of a pass.
+    fn bind_items(&mut self, form: &LoopForm<'a>, position: &Tensor) -> R<()> {
+        for (names, source) in &form.items {
+            let span = names.first().map_or(form.span, |name| name.span);
+            let value = self.item_at(source, position, &form.trip, span)?;
+            let values = self.unpack(value, names, span)?;
+            for (name, value) in names.iter().zip(values) {
+                if &*name.text != "_" {
+                    self.set_local(&name.text, value);
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// What a source gives at a position.
+    fn item_at(&mut self, source: &Source, position: &Tensor, trip: &Dim, span: Span) -> R<Value<'a>> {
+        match source {
+            Source::Count { low } => {
+                let index = self.cast(position, DType::I32, span)?;
+                let index = match low.is(0) {
+                    true => index,
+                    false => {
+                        let low = self.dim_tensor(low, DType::I32, span)?;
+                        self.binary_tensor(BinaryOp::Add, &index, &low, span)?
+                    }
+                };
+                let high = low.add(trip).unwrap_or_else(|_| trip.clone());
+                if matches!(self.entry.loops.last(), Some(Pass::Looped(own)) if *own == position.value) {
+                    self.entry.indices.push(KnownIndex { value: index.value, low: low.clone(), high });
+                }
+                Ok(Value::index(index))
+            }
+            Source::Rows(whole) => {
+                let axes = whole.axes[1..].to_vec();
+                self.emit(span, Gather { axis: 0, batch: 0 }, &[whole, position], axes).map(Value::Tensor)
+            }
+            Source::Stack(id, rows) => Ok(self.stack_row(*id, rows, crate::stacks::RowAt::Position(position.clone()))),
+            Source::Zip(parts) => {
+                let parts: R<Vec<Value<'a>>> =
+                    parts.iter().map(|part| self.item_at(part, position, trip, span)).collect();
+                Ok(Value::Tuple(Rc::new(parts?)))
+            }
+        }
+    }
+
+    /// Runs the statements of a body; gives what it yields.
+    fn run_body(&mut self, form: &LoopForm<'a>) -> R<Vec<Tensor>> {
+        let mut failed = None;
+        let mut yields = Vec::new();
+        for stmt in &form.body.stmts {
+            let result = match &stmt.kind {
+                StmtKind::Yield(values) if form.what == "scan" => self.yielded(values).map(|found| {
+                    yields = found;
+                    None
+                }),
+                _ => self.run_stmt(stmt),
+            };
+            match result {
+                Ok(None) => {}
+                Ok(Some((_, span))) => failed = Some(self.returns(span)),
+                Err(reported) => failed = Some(reported),
+            }
+        }
+        match failed {
+            Some(reported) => Err(reported),
+            None => Ok(yields),
+        }
+    }
+
+    /// E0121: `return` in a loop.
+    pub fn returns(&mut self, span: Span) -> Reported {
+        let error = Diagnostic::error(Code::E0121, span, "there is no `return` from a loop")
+            .help("give the value a name before the loop, assign it inside, and return it behind");
+        self.tell(error)
+    }
+
+    fn yielded(&mut self, values: &'a [ast::Expr]) -> R<Vec<Tensor>> {
+        let mut tensors = Vec::new();
+        let mut failed = None;
+        for expr in values {
+            match self.expr(expr).and_then(|value| self.yielded_tensors(value, expr.span)) {
+                Ok(found) => tensors.extend(found),
+                Err(reported) => failed = Some(reported),
+            }
+        }
+        match failed {
+            Some(reported) => Err(reported),
+            None => Ok(tensors),
+        }
+    }
+
+    fn yielded_tensors(&mut self, value: Value<'a>, span: Span) -> R<Vec<Tensor>> {
+        match value {
+            Value::Tuple(parts) => {
+                let mut tensors = Vec::new();
+                for part in parts.iter() {
+                    tensors.extend(self.yielded_tensors(part.clone(), span)?);
+                }
+                Ok(tensors)
+            }
+            single => Ok(vec![self.tensor(single, span)?]),
+        }
+    }
+
+    /// E0105: a name does not keep its type from pass to pass.
+    fn changes_type(&mut self, handed: &Handed<'a>, mold: &Mold, after: &Value<'a>) -> Reported {
+        let (before, after) = (self.show_mold(mold), self.show_kind(after));
+        let name = &handed.name;
+        let error = Diagnostic::error(
+            Code::E0105,
+            handed.next_span,
+            format!("`{name}` is {before} before a pass of the loop and {after} behind it"),
+        )
+        .label(after.clone())
+        .also(handed.start_span, format!("starts as {before}"))
+        .note("what a loop hands from pass to pass keeps its type");
+        self.tell(error)
+    }
+
+    /// `a op b` of two tensors of one type.
+    pub fn binary_tensor(&mut self, op: BinaryOp, a: &Tensor, b: &Tensor, span: Span) -> R<Tensor> {
+        self.emit(span, mlc_ir::ops::binary::Binary { op }, &[a, b], a.axes.clone())
+    }
+
+    /// `a op b` of two tensors of one type.
+    pub fn compare_tensors(&mut self, op: CompareOp, a: &Tensor, b: &Tensor, span: Span) -> R<Tensor> {
+        self.emit(span, mlc_ir::ops::compare::Compare { op }, &[a, b], a.axes.clone())
+    }
+
+    /// A size as a scalar.
+    pub fn dim_tensor(&mut self, dim: &Dim, dtype: DType, span: Span) -> R<Tensor> {
+        self.materialise(Value::size(Size::plain(dim.clone())), dtype, span)
+    }
+}

@@ -1,0 +1,409 @@
+//! Code that becomes a call in the graph: `@checkpoint`, and functions with a gradient of their own
+//! (`grad f`, rule 29).
+
+use crate::calls::{CallSite, Given};
+use crate::cx::{Cx, FrameKind};
+use crate::entry::Mode;
+use crate::report::Reported;
+use crate::stmts::Returned;
+use crate::value::{R, Tensor, Value};
+use mlc_ir::graph::{Def, Value as IrValue};
+use mlc_ir::nested::{CallCut, closed, cut_call};
+use mlc_ir::region_ops::Remat;
+use mlc_ir::ty::DType;
+use mlc_syntax::ast;
+use mlc_syntax::codes::Code;
+use mlc_syntax::diag::Diagnostic;
+use mlc_syntax::span::{FileId, Span};
+use std::rc::Rc;
+
+/// Where code that becomes a call began.
+pub(crate) struct Began {
+    mark: usize,
+    faults: usize,
+    tensors: std::collections::BTreeMap<crate::train::ParamKey, Tensor>,
+}
+
+/// A gradient that a program gives, evaluated: holes for what it takes, and what it gives.
+struct OwnGradient {
+    args: Vec<IrValue>,
+    results: Vec<IrValue>,
+    adjoints: Vec<IrValue>,
+    gives: Vec<IrValue>,
+}
+
+impl<'a> Cx<'a> {
+    /// Whether a checkpoint makes a difference here: where gradients are taken.
+    pub fn keeps_checkpoints(&self) -> bool {
+        matches!(self.entry.mode, Mode::Train | Mode::Grads | Mode::Test)
+    }
+
+    pub fn begin_call(&self) -> Began {
+        Began { mark: self.entry.builder.mark(), faults: self.entry.faults.len(), tensors: self.entry.tensors.clone() }
+    }
+
+    /// Makes a recomputing call of what was evaluated since; gives the value as the call gives it.
+    pub fn checkpointed(&mut self, began: &Began, value: Value<'a>, name: &str, span: Span) -> Value<'a> {
+        let mut results = Vec::new();
+        tensors_in(&value, &mut results);
+        let cut = CallCut {
+            name: name.to_string(),
+            mark: began.mark,
+            remat: Remat::Recompute,
+            operands: Vec::new(),
+            results: results.iter().map(|tensor| tensor.value).collect(),
+        };
+        let given = self.cut(cut, began, span, |_, _| None);
+        with_tensors(&value, &mut given.into_iter())
+    }
+
+    /// Cuts a call out; weights, states and faults that were changed since become what it gives.
+    fn cut(
+        &mut self,
+        mut cut: CallCut,
+        began: &Began,
+        span: Span,
+        gradient: impl FnOnce(&mut mlc_ir::graph::Graph, &[IrValue]) -> Option<mlc_ir::graph::RegionId>,
+    ) -> Vec<IrValue> {
+        let own = cut.results.len();
+        let region = self.entry.builder.region();
+        let new = |value: IrValue| match region.values[value.index()].def {
+            Def::Node(id, _) => id.index() >= began.mark,
+            Def::Param(_) | Def::Hole => false,
+        };
+        let changed: Vec<crate::train::ParamKey> = self
+            .entry
+            .tensors
+            .iter()
+            .filter(|(key, tensor)| {
+                new(tensor.value) && began.tensors.get(*key).is_none_or(|old| old.value != tensor.value)
+            })
+            .map(|(key, _)| key.clone())
+            .collect();
+        let faults: Vec<usize> =
+            (began.faults..self.entry.faults.len()).filter(|at| new(self.entry.faults[*at].0)).collect();
+        cut.results.extend(changed.iter().map(|key| self.entry.tensors[key].value));
+        cut.results.extend(faults.iter().map(|at| self.entry.faults[*at].0));
+        if !cut.results.iter().any(|value| new(*value)) {
+            cut.results.truncate(own);
+            return cut.results;
+        }
+        self.entry.builder.span = self.place(span);
+        let mut given = cut_call(&mut self.graph, &mut self.entry.builder, &cut, gradient);
+        for (at, value) in faults.iter().rev().zip(given.iter().rev()) {
+            self.entry.faults[*at].0 = *value;
+        }
+        for (key, value) in changed.iter().zip(&given[own..]) {
+            if let Some(tensor) = self.entry.tensors.get_mut(key) {
+                tensor.value = *value;
+            }
+        }
+        given.truncate(own);
+        given
+    }
+
+    /// A block of an unrolled loop that is computed again for the gradient.
+    pub fn checkpointed_block(&mut self, block: &'a ast::Block) -> R<Returned<'a>> {
+        if !self.keeps_checkpoints() {
+            return self.block(block);
+        }
+        let began = self.begin_call();
+        let returned = self.block(block)?;
+        let names: Vec<_> = crate::assigned::assigned_in(block)
+            .into_iter()
+            .filter_map(|assigned| self.top().locals.get(&assigned.name).map(|value| (assigned.name, value.clone())))
+            .collect();
+        let values = Value::Tuple(Rc::new(names.iter().map(|(_, value)| value.clone()).collect()));
+        if let Value::Tuple(values) = self.checkpointed(&began, values, "pass", block.span) {
+            for ((name, _), value) in names.iter().zip(values.iter()) {
+                self.set_local(name, value.clone());
+            }
+        }
+        Ok(returned)
+    }
+
+    /// The `grad` that a file declares for a function.
+    pub fn own_gradient(&self, decl: &ast::Fn, file: FileId) -> Option<&'a ast::Grad> {
+        let file = self.files.list.iter().find(|other| other.id == file)?;
+        file.module.items.iter().find_map(|item| match item {
+            ast::Item::Grad(grad) if grad.name.text == decl.name.text => Some(grad),
+            _ => None,
+        })
+    }
+
+    /// The body of a function that has a gradient of its own; its parameters are bound.
+    pub fn body_with_gradient(&mut self, decl: &'a ast::Fn, grad: &'a ast::Grad) -> R<Value<'a>> {
+        let mut operands = Vec::new();
+        for param in &decl.params {
+            if self.is_static(&param.ty)? {
+                continue;
+            }
+            let Some(value) = self.top().locals.get(&param.name.text).cloned() else { continue };
+            let tensor = self.tensor(value, param.span)?;
+            self.set_local(&param.name.text, Value::Tensor(tensor.clone()));
+            operands.push(tensor);
+        }
+        let began = self.begin_call();
+        let arguments: Vec<Value<'a>> =
+            decl.params.iter().filter_map(|param| self.top().locals.get(&param.name.text).cloned()).collect();
+        let value = self.fn_body(decl)?;
+        let mut results = Vec::new();
+        let value = self.all_tensors(value, decl.span)?;
+        tensors_in(&value, &mut results);
+        let told = self.entry.faults.len();
+        let own = self.evaluate_gradient(decl, grad, arguments, &results);
+        self.entry.faults.truncate(told);
+        let own = own?;
+        let cut = CallCut {
+            name: decl.name.text.to_string(),
+            mark: began.mark,
+            remat: Remat::Keep,
+            operands: operands.iter().map(|tensor| tensor.value).collect(),
+            results: results.iter().map(|tensor| tensor.value).collect(),
+        };
+        self.require_closed(&cut, &own, grad)?;
+        let flat = self.entry.builder.region().clone();
+        let name = format!("{}_grad", decl.name.text);
+        let faults = told - began.faults;
+        let given = self.cut(cut, &began, decl.name.span, |graph, args| {
+            let region = gradient_region(&flat, &name, &own, args, faults)?;
+            Some(graph.add_region(region))
+        });
+        Ok(with_tensors(&value, &mut given.into_iter()))
+    }
+
+    fn all_tensors(&mut self, value: Value<'a>, span: Span) -> R<Value<'a>> {
+        match value {
+            Value::Tuple(parts) => {
+                let parts: R<Vec<Value<'a>>> = parts.iter().map(|part| self.all_tensors(part.clone(), span)).collect();
+                Ok(Value::Tuple(Rc::new(parts?)))
+            }
+            Value::Nothing => Ok(Value::Nothing),
+            single => self.tensor(single, span).map(Value::Tensor),
+        }
+    }
+
+    /// Evaluates `grad f` with holes for arguments, results and adjoints.
+    fn evaluate_gradient(
+        &mut self,
+        decl: &'a ast::Fn,
+        grad: &'a ast::Grad,
+        arguments: Vec<Value<'a>>,
+        results: &[Tensor],
+    ) -> R<OwnGradient> {
+        let mut own = OwnGradient { args: Vec::new(), results: Vec::new(), adjoints: Vec::new(), gives: Vec::new() };
+        let mut given: Vec<Value<'a>> = Vec::new();
+        let mut wanted = Vec::new();
+        for (param, argument) in decl.params.iter().zip(arguments) {
+            match argument {
+                Value::Tensor(tensor) if !self.is_static(&param.ty)? => {
+                    let hole = self.hole(tensor.dtype, tensor.axes.clone());
+                    own.args.push(hole.value);
+                    if tensor.dtype.is_float() {
+                        wanted.push((param, tensor));
+                    }
+                    given.push(Value::Tensor(hole));
+                }
+                fixed => given.push(fixed),
+            }
+        }
+        for result in results {
+            let hole = self.hole(result.dtype, result.axes.clone());
+            own.results.push(hole.value);
+            given.push(Value::Tensor(hole));
+        }
+        for result in results.iter().filter(|result| result.dtype.is_float()) {
+            let hole = self.hole(result.dtype, result.axes.clone());
+            own.adjoints.push(hole.value);
+            given.push(Value::Tensor(hole));
+        }
+        if given.len() != grad.params.len() {
+            return Err(self.wrong_gradient_params(decl, grad, given.len(), results));
+        }
+        let site = CallSite { span: grad.span, callee: grad.name.span, name: format!("grad {}", grad.name.text) };
+        let file = grad.name.span.file;
+        let mut frame = self.new_frame(FrameKind::Grad, file);
+        frame.call = Some(grad.span);
+        let value = self.within(frame, |cx| {
+            let given: Vec<Option<Given<'a>>> =
+                given.into_iter().zip(&grad.params).map(|(value, param)| Some((value, param.span))).collect();
+            cx.bind_params(&grad.params, given, &site)?;
+            cx.block(&grad.body)
+        })?;
+        own.gives = self.given_adjoints(decl, grad, value, &wanted)?;
+        Ok(own)
+    }
+
+    fn given_adjoints(
+        &mut self,
+        decl: &'a ast::Fn,
+        grad: &'a ast::Grad,
+        returned: Returned<'a>,
+        wanted: &[(&'a ast::Param, Tensor)],
+    ) -> R<Vec<IrValue>> {
+        let (value, span) = match returned {
+            Some(returned) => returned,
+            None if wanted.is_empty() => return Ok(Vec::new()),
+            None => {
+                let title = format!("`grad {}` does not return the gradients", grad.name.text);
+                let error = Diagnostic::error(Code::E0121, grad.name.span, title)
+                    .help(format!("return one for each float argument: {}", names_of(wanted)));
+                return Err(self.tell(error));
+            }
+        };
+        let parts = match value {
+            Value::Tuple(parts) => parts.to_vec(),
+            single => vec![single],
+        };
+        if parts.len() != wanted.len() {
+            let title =
+                format!("`grad {}` returns {} gradients, wanted: {}", decl.name.text, parts.len(), wanted.len());
+            let error = Diagnostic::error(Code::E0119, span, title)
+                .also(decl.name.span, format!("one for each float argument: {}", names_of(wanted)));
+            return Err(self.tell(error));
+        }
+        let mut gives = Vec::new();
+        for (part, (param, tensor)) in parts.into_iter().zip(wanted) {
+            let adjoint = self.materialise(part, tensor.dtype, span)?;
+            let adjoint = match adjoint.axes.is_empty() {
+                true => self.broadcast_scalar(adjoint, tensor.axes.clone(), span)?,
+                false => adjoint,
+            };
+            if adjoint.dtype != tensor.dtype || adjoint.shape() != tensor.shape() {
+                let (is, wanted) = (self.show(&adjoint), self.show(tensor));
+                let title = format!("the gradient by `{}` is {is}, and the argument is {wanted}", param.name.text);
+                let error = Diagnostic::error(Code::E0109, span, title).also(param.span, "the argument");
+                return Err(self.tell(error));
+            }
+            gives.push(adjoint.value);
+        }
+        Ok(gives)
+    }
+
+    fn wrong_gradient_params(
+        &mut self,
+        decl: &'a ast::Fn,
+        grad: &'a ast::Grad,
+        wanted: usize,
+        results: &[Tensor],
+    ) -> Reported {
+        let floats = results.iter().filter(|result| result.dtype.is_float()).count();
+        let title = format!("`grad {}` has {} arguments, and {wanted} are wanted", decl.name.text, grad.params.len());
+        let counts =
+            format!("{} arguments, {} results, {floats} adjoints of float results", decl.params.len(), results.len());
+        let error = Diagnostic::error(Code::E0103, grad.span, title)
+            .also(decl.name.span, "its function")
+            .note(format!("in this order: {counts}"))
+            .help("`grad f(x: f32[N], y: f32[N], dy: f32[N])` for `fn f(x: f32[N]) -> f32[N]`");
+        self.tell(error)
+    }
+
+    /// Refuses a function or gradient that depends on more than its arguments.
+    fn require_closed(&mut self, cut: &CallCut, own: &OwnGradient, grad: &'a ast::Grad) -> R<()> {
+        let region = self.entry.builder.region();
+        let takes: Vec<IrValue> = [&own.args, &own.results, &own.adjoints].into_iter().flatten().copied().collect();
+        if closed(region, "trial", &takes, &own.gives).is_err() {
+            let title = format!("`grad {}` depends on more than its arguments", grad.name.text);
+            let error = Diagnostic::error(Code::E0122, grad.name.span, title)
+                .note("it may use the arguments, the results and the adjoints, and draws no random numbers");
+            return Err(self.tell(error));
+        }
+        let is_float = |value: &IrValue| region.ty(*value).dtype.is_float();
+        if closed(region, "trial", &cut.operands, &cut.results).is_err_and(|value| is_float(&value)) {
+            let title = format!("`{}` has a gradient of its own and reads weights", grad.name.text);
+            let error = Diagnostic::error(Code::E0122, grad.name.span, title)
+                .note("`grad` gives gradients for the arguments alone; weights would get none")
+                .help("pass the weights as arguments");
+            return Err(self.tell(error));
+        }
+        Ok(())
+    }
+
+    /// Checks a `grad` against the functions of its file.
+    pub fn check_grad_item(&mut self, grad: &'a ast::Grad, module: &'a ast::Module) -> R<()> {
+        let names = module.items.iter().filter_map(|item| match item {
+            ast::Item::Fn(decl) => Some(&*decl.name.text),
+            _ => None,
+        });
+        let names: Vec<&str> = names.collect();
+        if names.contains(&&*grad.name.text) {
+            return Ok(());
+        }
+        let title = format!("there is no function `{}` in this file for this gradient", grad.name.text);
+        let mut error = Diagnostic::error(Code::E0101, grad.name.span, title);
+        if let Some(near) = crate::scope::nearest(&grad.name.text, names) {
+            error = error.help(format!("did you mean `{near}`?"));
+        }
+        Err(self.tell(error))
+    }
+}
+
+/// The second region of a call: `(args…, results…, faults…, adjoints…)` to the gradients.
+fn gradient_region(
+    flat: &mlc_ir::graph::Region,
+    name: &str,
+    own: &OwnGradient,
+    args: &[IrValue],
+    faults: usize,
+) -> Option<mlc_ir::graph::Region> {
+    let mut params = own.args.clone();
+    // What the body reads beside its arguments has no part in the gradient.
+    params.extend(&args[own.args.len().min(args.len())..]);
+    params.extend(&own.results);
+    let takes = params.len();
+    params.extend(&own.adjoints);
+    let region = closed(flat, name, &params, &own.gives).ok()?;
+    Some(with_unused(region, takes, faults))
+}
+
+/// The region with so many unused i32 parameters at `at`.
+fn with_unused(region: mlc_ir::graph::Region, at: usize, count: usize) -> mlc_ir::graph::Region {
+    if count == 0 {
+        return region;
+    }
+    let mut cursor = mlc_ir::rewrite::Cursor::empty(&region);
+    for (place, param) in region.params.iter().enumerate() {
+        if place == at {
+            unused(&mut cursor, count);
+        }
+        let value = cursor.b.param(region.ty(*param).clone());
+        cursor.set(*param, value);
+    }
+    if at >= region.params.len() {
+        unused(&mut cursor, count);
+    }
+    region.nodes.iter().for_each(|node| cursor.copy(node));
+    cursor.finish(&region.results)
+}
+
+fn unused(cursor: &mut mlc_ir::rewrite::Cursor<'_>, count: usize) {
+    for _ in 0..count {
+        cursor.b.param(mlc_ir::ty::Type::scalar(DType::I32));
+    }
+}
+
+fn names_of(params: &[(&ast::Param, Tensor)]) -> String {
+    params.iter().map(|(param, _)| format!("`{}`", param.name.text)).collect::<Vec<_>>().join(", ")
+}
+
+/// The tensors of a value, in order.
+pub(crate) fn tensors_in(value: &Value<'_>, into: &mut Vec<Tensor>) {
+    match value {
+        Value::Tensor(tensor) => into.push(tensor.clone()),
+        Value::Tuple(parts) | Value::List(parts) => parts.iter().for_each(|part| tensors_in(part, into)),
+        _ => {}
+    }
+}
+
+/// The value with other graph values behind its tensors, in the order of [`tensors_in`].
+pub(crate) fn with_tensors<'a>(value: &Value<'a>, values: &mut impl Iterator<Item = IrValue>) -> Value<'a> {
+    match value {
+        Value::Tensor(tensor) => match values.next() {
+            Some(value) => Value::Tensor(Tensor { value, ..tensor.clone() }),
+            None => value.clone(),
+        },
+        Value::Tuple(parts) => Value::Tuple(Rc::new(parts.iter().map(|part| with_tensors(part, values)).collect())),
+        Value::List(parts) => Value::List(Rc::new(parts.iter().map(|part| with_tensors(part, values)).collect())),
+        other => other.clone(),
+    }
+}

@@ -1,0 +1,93 @@
+//! Trying something out: the state of a resolution can be noted and gone back to, with everything
+//! that was said in between.
+
+use crate::cx::{Cx, FrameState};
+use crate::report::Told;
+use crate::train::{ParamKey, StepState};
+use crate::value::Tensor;
+use mlc_ir::builder::Checkpoint;
+use std::collections::BTreeMap;
+
+/// What can be gone back to. Only valid in the frame and the entry it was taken in.
+pub(crate) struct Snapshot<'a> {
+    told: Told,
+    builder: Checkpoint,
+    values: usize,
+    inputs: usize,
+    tensors: BTreeMap<ParamKey, Tensor>,
+    states: BTreeMap<ParamKey, crate::states::Held>,
+    session: BTreeMap<ParamKey, crate::sizes::Solved>,
+    session_uses: usize,
+    test_params: usize,
+    checks: usize,
+    faults: usize,
+    loops: usize,
+    indices: usize,
+    conditional: u32,
+    step: Option<StepState<'a>>,
+    frame: FrameState<'a>,
+    solved: Vec<crate::instances::Openness>,
+    globals: usize,
+    regions: usize,
+    test_checks: usize,
+}
+
+impl<'a> Cx<'a> {
+    /// Notes the state of the resolution.
+    pub fn snapshot(&self) -> Snapshot<'a> {
+        let entry = &self.entry;
+        Snapshot {
+            told: self.report.mark(),
+            builder: entry.builder.checkpoint(),
+            values: entry.builder.region().values.len(),
+            inputs: entry.inputs.len(),
+            tensors: entry.tensors.clone(),
+            states: entry.states.clone(),
+            session: entry.session.clone(),
+            session_uses: entry.session_uses.len(),
+            test_params: entry.test_params.len(),
+            checks: entry.checks.len(),
+            faults: entry.faults.len(),
+            loops: entry.loops.len(),
+            indices: entry.indices.len(),
+            conditional: entry.conditional,
+            step: entry.step.clone(),
+            frame: self.top().state(),
+            solved: self.instances.iter().map(|instance| instance.openness()).collect(),
+            globals: self.graph.globals.len(),
+            regions: self.graph.regions.len(),
+            test_checks: self.checks.len(),
+        }
+    }
+
+    /// Goes back to a noted state.
+    pub fn restore(&mut self, to: Snapshot<'a>) {
+        self.report.rewind(to.told);
+        let entry = &mut self.entry;
+        entry.builder.rewind(&to.builder);
+        entry.inputs.truncate(to.inputs);
+        entry.tensors = to.tensors;
+        entry.states = to.states;
+        entry.session = to.session;
+        entry.session_uses.truncate(to.session_uses);
+        entry.test_params.truncate(to.test_params);
+        entry.checks.truncate(to.checks);
+        entry.faults.truncate(to.faults);
+        entry.loops.truncate(to.loops);
+        entry.indices.truncate(to.indices);
+        entry.conditional = to.conditional;
+        entry.step = to.step;
+        entry.probabilities.retain(|value, _| value.index() < to.values);
+        self.frame().go_back(to.frame);
+        self.instances.truncate(to.solved.len());
+        for (instance, solved) in self.instances.iter_mut().zip(to.solved) {
+            instance.reopen(solved);
+        }
+        self.graph.globals.truncate(to.globals);
+        self.file_paths.truncate(to.globals);
+        self.initial.truncate(to.globals);
+        self.globals.retain(|_, id| id.index() < to.globals);
+        self.graph.regions.truncate(to.regions);
+        self.checks.truncate(to.test_checks);
+    }
+}
