@@ -73,6 +73,9 @@ impl<'a> Cx<'a> {
             (Truth::Known(true), _) => self.block(then),
             (Truth::Known(false), Some(otherwise)) => self.block(otherwise),
             (Truth::Known(false), None) => Ok(None),
+            (Truth::Runtime(c), otherwise) if self.has_actions(then, otherwise) => {
+                self.guarded(c, condition.span, then, otherwise).map(|()| None)
+            }
             (Truth::Runtime(c), otherwise) => self.run_time_if(&c, condition.span, then, otherwise).map(|()| None),
         }
     }

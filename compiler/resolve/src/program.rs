@@ -217,6 +217,8 @@ pub enum Action {
     Evaluate {
         /// Its name in [`Train::pipelines`].
         pipeline: String,
+        /// In place of [`Train::eval`], where a binding of the block is another instance.
+        entry: Option<usize>,
     },
     /// Write a checkpoint.
     Save {
@@ -227,6 +229,38 @@ pub enum Action {
         /// Position of the value whose highest marks the best.
         best: Option<usize>,
     },
+    /// Do the next `count` actions only if a value is other than 0 (`holds`), or only if it is 0.
+    When {
+        /// Position of the value.
+        value: usize,
+        /// Which of the two.
+        holds: bool,
+        /// How many actions; those of a [`Action::When`] among them included.
+        count: usize,
+    },
+    /// Write images in a grid, as a PNG.
+    SaveImages {
+        /// The folder.
+        dir: String,
+        /// Position of the images: f32 [N, H, W, C], C is 1, 3 or 4.
+        value: usize,
+        /// What black and white are.
+        range: (f64, f64),
+    },
+    /// Report values beside the metrics.
+    Report {
+        /// Names and positions.
+        values: Vec<(String, usize)>,
+    },
+    /// Print a tensor, or a text.
+    Print {
+        /// The text, or what is written for the tensor.
+        text: String,
+        /// Position of the tensor.
+        value: Option<usize>,
+    },
+    /// End training.
+    Stop,
     /// End training when a value has not risen for a while.
     EarlyStop {
         /// Position of the value.
@@ -262,6 +296,13 @@ pub enum Check {
         tolerance: f64,
         /// Where.
         span: Span,
+    },
+    /// `print`: a region with parameters seed and step whose result is shown, or a text.
+    Print {
+        /// The text, or what is written for the tensor.
+        text: String,
+        /// The region.
+        value: Option<RegionId>,
     },
     /// `assert`: a region with parameters seed and step whose result is a bool scalar.
     Assert {

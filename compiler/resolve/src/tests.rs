@@ -29,6 +29,7 @@ pub(crate) const ALL: &[Builtin] = &[
         doc: "compares gradients with central differences, in f64",
         run: check_grad,
     },
+    named("print", &["x"], "shows a value, in `every` and `test` blocks", print),
     named("close", &["a", "b", "tol"], "whether all elements differ by at most tol", close),
 ];
 
@@ -38,7 +39,7 @@ impl<'a> Cx<'a> {
         let is_check = |stmt: &ast::Stmt| match &stmt.kind {
             StmtKind::Assert { .. } => true,
             StmtKind::Expr(expr) => {
-                matches!(&expr.kind, ExprKind::Call { callee, .. } if matches!(&callee.kind, ExprKind::Name(name) if &**name == "check_grad"))
+                matches!(&expr.kind, ExprKind::Call { callee, .. } if matches!(&callee.kind, ExprKind::Name(name) if matches!(&**name, "check_grad" | "print")))
             }
             _ => false,
         };
@@ -303,6 +304,27 @@ fn concrete<'a>(cx: &mut Cx<'a>, value: Value<'a>, param: Option<&'a ast::Param>
         _ => cx.default_dtype(lazy.kind.is_integer()),
     };
     cx.materialise(Value::Lazy(lazy), wanted, span).map(Value::Tensor)
+}
+
+/// `print(x)` in a test; in `every` it is an action.
+fn print<'a>(cx: &mut Cx<'a>, args: Args<'a>) -> R<Value<'a>> {
+    if !matches!(cx.top().kind, FrameKind::Test) {
+        let error = Diagnostic::error(Code::E0121, args.site.span, "`print` belongs in an `every` or a `test` block")
+            .help(
+                "`test \"look\" { print(f(ones([2]))) }` shows what a function gives; a `step` reports with `metric`",
+            );
+        return Err(cx.tell(error));
+    }
+    let (value, span) = args.need(cx, "x")?;
+    let check = match cx.printed(value, span)? {
+        Ok(text) => Check::Print { text, value: None },
+        Err((text, tensor)) => {
+            let entry = std::mem::replace(&mut cx.entry, keyed_entry());
+            Check::Print { text, value: Some(cx.add_region(entry, vec![tensor.value])) }
+        }
+    };
+    cx.checks.push(check);
+    Ok(Value::Nothing)
 }
 
 /// `all(abs(a - b) <= tol)`

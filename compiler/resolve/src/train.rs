@@ -4,6 +4,7 @@
 use crate::calls::CallSite;
 use crate::cx::{Cx, Frame, FrameKind};
 use crate::entry::{Entry, Mode};
+use crate::every::Around;
 use crate::instances::{Place, Root};
 use crate::program;
 use crate::scope;
@@ -126,7 +127,7 @@ impl<'a> Cx<'a> {
         };
         let checked = self.check_columns(block, step, &pipelines);
         let every = match &trained_step {
-            Ok(built) => self.every_blocks(block, &built.plan.names, &pipelines),
+            Ok(built) => self.every_blocks(Around { block, step, plan: &built.plan, pipelines: &pipelines, typical }),
             Err(reported) => Err(*reported),
         };
         let (trained_step, eval_step, settings) = (trained_step?, eval_step?, settings?);
@@ -213,7 +214,7 @@ impl<'a> Cx<'a> {
     }
 
     /// Evaluates the step in one mode and builds its entry.
-    fn step_entry(&mut self, block: &Block<'a>, step: &'a ast::Step, mode: Mode, typical: i64) -> R<StepEntry> {
+    pub fn step_entry(&mut self, block: &Block<'a>, step: &'a ast::Step, mode: Mode, typical: i64) -> R<StepEntry> {
         let what = match mode {
             Mode::Train => "step",
             Mode::Grads => "grads",
@@ -290,10 +291,10 @@ struct Settings {
 }
 
 /// An entry made of the step.
-struct StepEntry {
-    entry: usize,
+pub(crate) struct StepEntry {
+    pub entry: usize,
     columns: Vec<(String, Type)>,
-    plan: crate::metrics::Plan,
+    pub plan: crate::metrics::Plan,
     trained: Vec<GlobalId>,
 }
 

@@ -51,7 +51,7 @@ fn cnn_has_its_tables() {
     assert_eq!(train.trained.len(), 8);
     assert_eq!(program.file_paths.iter().filter(|path| path.starts_with("opt.m.")).count(), 8);
     let [every] = train.every.as_slice() else { panic!("one every block") };
-    assert_eq!(every.actions[0], Action::Evaluate { pipeline: "valid".into() });
+    assert_eq!(every.actions[0], Action::Evaluate { pipeline: "valid".into(), entry: None });
     assert_eq!(every.actions[1], Action::Save { dir: "runs/digits".into(), keep: Some(3), best: Some(0) });
     assert_eq!(every.actions[2], Action::EarlyStop { value: 1, patience: 3 });
     assert_eq!(program.tests.len(), 1);

@@ -72,6 +72,21 @@ pub fn scalars(instance: &mut Instance<'_>, e: usize, args: &[f64], at: At) -> R
     Ok(results.values())
 }
 
+/// Calls an entry whose arguments are f64 scalars and whose results have sizes that are always the same.
+pub fn of_scalars(instance: &mut Instance<'_>, e: usize, args: &[f64], at: At) -> Result<Vec<Tensor>> {
+    let count = instance.meta.entries[e].args.len();
+    let mut tensors = Vec::new();
+    for value in &args[..count.min(args.len())] {
+        let mut tensor = Tensor::zeros(Dtype::F64, &[])?;
+        tensor.data.copy_from_slice(&value.to_le_bytes());
+        tensors.push(tensor);
+    }
+    let sizes = vec![1; instance.meta.symbols.len()];
+    let mut found = results(instance, e, &sizes)?;
+    self::tensors(instance, e, &sizes, &tensors, &mut found, at)?;
+    Ok(found)
+}
+
 /// Zeroed memory for the results of an entry.
 pub fn results(instance: &Instance<'_>, e: usize, sizes: &[i64]) -> Result<Vec<Tensor>> {
     let ports = &instance.meta.entries[e].results;

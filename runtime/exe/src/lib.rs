@@ -28,6 +28,7 @@ pub mod npy;
 pub mod philox;
 #[cfg(mlc_product)]
 mod product;
+pub mod show;
 pub mod sizes;
 pub mod tensor;
 pub mod train;

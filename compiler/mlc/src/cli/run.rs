@@ -5,7 +5,7 @@ use super::options::Source;
 use crate::failure::Failure;
 use crate::memory::InMemory;
 use crate::session::{Session, Wanted};
-use mlc_resolve::program::{Program, Train};
+use mlc_resolve::program::{Action, Program, Train};
 use std::ffi::OsString;
 
 /// Arguments of `mlc run`.
@@ -66,7 +66,10 @@ fn step_entries(train: &Train) -> Vec<usize> {
 }
 
 fn training_entries(train: &Train) -> Vec<usize> {
-    let every = train.every.iter().filter_map(|every| every.entry);
+    let actions = train.every.iter().flat_map(|every| &every.actions);
+    let evaluated =
+        actions.filter_map(|action| if let Action::Evaluate { entry, .. } = action { *entry } else { None });
+    let every = train.every.iter().filter_map(|every| every.entry).chain(evaluated);
     [train.step, train.eval, train.finish].into_iter().chain(every).collect()
 }
 

@@ -21,7 +21,9 @@ pub fn execute(args: &Args, console: &mut Console) -> Result<(), Failure> {
     let program = console.resolve(&mut session)?;
     let mut wrong = Vec::new();
     for test in &program.tests {
-        let found = testing::run(&program, test);
+        let mut printed = String::new();
+        let found = testing::run(&program, test, &mut |text| printed.push_str(text));
+        output::print(&printed)?;
         let verdict = if any_error(&found) { "FAILED" } else { "ok" };
         output::print(&format!("test \"{}\" ... {verdict}\n", test.title))?;
         wrong.extend(found);

@@ -98,7 +98,19 @@ fn every(every: &Every) -> Value {
 
 fn action(action: &Action) -> Value {
     match action {
-        Action::Evaluate { pipeline } => json!({"do": "evaluate", "pipeline": pipeline}),
+        Action::Evaluate { pipeline, entry } => json!({"do": "evaluate", "pipeline": pipeline, "entry": entry}),
+        Action::When { value, holds, count } => {
+            json!({"do": "when", "value": value, "holds": holds, "count": count})
+        }
+        Action::SaveImages { dir, value, range } => {
+            json!({"do": "save_images", "dir": dir, "value": value, "low": range.0, "high": range.1})
+        }
+        Action::Report { values } => {
+            let values = values.iter().map(|(name, value)| json!({"name": name, "value": value}));
+            json!({"do": "report", "values": values.collect::<Vec<Value>>()})
+        }
+        Action::Print { text, value } => json!({"do": "print", "text": text, "value": value}),
+        Action::Stop => json!({"do": "stop"}),
         Action::Save { dir, keep, best } => json!({"do": "save", "dir": dir, "keep": keep, "best": best}),
         Action::EarlyStop { value, patience } => json!({"do": "early_stop", "value": value, "patience": patience}),
     }

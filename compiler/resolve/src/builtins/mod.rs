@@ -78,10 +78,6 @@ const PLANNED: &[&str] = &[
     "params",
     "load",
     "ema",
-    "report",
-    "save_images",
-    "stop",
-    "print",
 ];
 
 /// The builtin of that name.

@@ -2,6 +2,7 @@
 
 use super::{Args, Arity, Builtin, named};
 use crate::cx::Cx;
+use crate::entry::Mode;
 use crate::value::{R, Tensor, Value};
 use mlc_ir::graph::Input;
 use mlc_ir::ty::{DType, Type};
@@ -15,6 +16,9 @@ pub(super) const ALL: &[Builtin] = &[
     action("evaluate", "run the step on a pipeline without updates"),
     action("save", "write a checkpoint"),
     action("early_stop", "end training when a value has not risen for a while"),
+    action("save_images", "write images in a grid, as a PNG"),
+    action("report", "report values beside the metrics"),
+    action("stop", "end training"),
 ];
 
 const fn action(name: &'static str, doc: &'static str) -> Builtin {
@@ -23,11 +27,11 @@ const fn action(name: &'static str, doc: &'static str) -> Builtin {
 
 fn counter<'a>(cx: &mut Cx<'a>, args: Args<'a>) -> R<Value<'a>> {
     let name = args.builtin.name;
-    if !cx.entry.mode.is_step() {
+    if !cx.entry.mode.is_step() && cx.entry.mode != Mode::Every {
         let error = Diagnostic::error(
             Code::E0121,
             args.site.span,
-            format!("`{name}()` has a meaning in a `step` and in optimizer arguments only"),
+            format!("`{name}()` has a meaning in a `step`, in `every` and in optimizer arguments only"),
         );
         return Err(cx.tell(error));
     }

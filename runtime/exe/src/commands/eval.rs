@@ -19,7 +19,7 @@ pub fn eval(cx: &Cx<'_>, args: &Args) -> Result<()> {
     let readers = cx.readers(instance.vocabulary.as_deref().cloned());
     let mut feed = Feed::open(cx, train, name, &overrides, &readers)?;
     let at = At { seed: train.seed, ..At::default() };
-    let values = metrics::evaluate(&mut instance, train, &mut feed, at)?;
+    let values = metrics::evaluate(&mut instance, train, train.eval, &mut feed, at)?;
     if !args.has("--json") {
         return print(&report(train, &values, false));
     }

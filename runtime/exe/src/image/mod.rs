@@ -1,6 +1,7 @@
 //! Pictures: PNG and JPEG. The decoders are a [`Part`](crate::Parts): an executable has them only if its
 //! program reads pictures.
 
+pub mod grid;
 pub mod jpeg;
 pub mod png;
 pub mod write;

@@ -37,8 +37,12 @@
 //!      "data": pipeline or null, "valid": pipeline or null, "pipelines": {"data": pipeline, "valid": pipeline},
 //!      "every": [
 //!        {"count": 1, "period": "epochs|steps",
-//!         "entry": 9 or null,          <args = metrics as f64; results = the scalars that actions use by index>
-//!         "actions": [{"do": "evaluate", "pipeline": "valid"},
+//!         "entry": 9 or null,          <args = metrics as f64; results = the values that actions use by index>
+//!         "actions": [{"do": "evaluate", "pipeline": "valid", "entry": null},   <in place of "eval">
+//!                     {"do": "when", "value": 2, "holds": true, "count": 1},    <the next actions, if value is not 0>
+//!                     {"do": "save_images", "dir": "runs/x", "value": 3, "low": -1, "high": 1},
+//!                     {"do": "report", "values": [{"name": "ratio", "value": 4}]},
+//!                     {"do": "print", "text": "x", "value": 5 or null}, {"do": "stop"},
 //!                     {"do": "save", "dir": "runs/digits", "keep": 3 or null, "best": 0 or null},
 //!                     {"do": "early_stop", "value": 1, "patience": 3}]}]}] }
 //! pipeline = {"stages": [{"stage": "idx", "prefix": "data/digits/train", "labels": true},
@@ -349,7 +353,41 @@ pub enum Action {
     Evaluate {
         /// Name of the pipeline.
         pipeline: String,
+        /// The entry in place of the block's own, if an instance is replaced.
+        entry: Option<usize>,
     },
+    /// The next `count` actions only if a value is other than 0 (`holds`), or only if it is 0.
+    When {
+        /// Which value.
+        value: usize,
+        /// Which of the two.
+        holds: bool,
+        /// How many actions.
+        count: usize,
+    },
+    /// `save_images(dir, x, range:)`
+    SaveImages {
+        /// Folder.
+        dir: String,
+        /// Which value: f32 [N, H, W, C].
+        value: usize,
+        /// What black and white are.
+        range: (f64, f64),
+    },
+    /// `report(name: value)`
+    Report {
+        /// Names and which values.
+        values: Vec<(String, usize)>,
+    },
+    /// `print(x)`
+    Print {
+        /// A text, or what is written for the tensor.
+        text: String,
+        /// Which value.
+        value: Option<usize>,
+    },
+    /// `stop()`
+    Stop,
     /// `save(dir, keep:, best:)`
     Save {
         /// Folder.

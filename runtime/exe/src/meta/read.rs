@@ -283,7 +283,7 @@ fn check_train(train: &Train, entries: &[Entry], r: &Reader<'_>) -> Result<()> {
         .iter()
         .filter_map(|e| e.entry)
         .map(|e| &entries[e])
-        .all(|e| (e.args.is_empty() || wide(&e.args, train.metrics.len())) && scalars(&e.results, e.results.len()));
+        .all(|e| wide(&e.args, e.args.len()) && e.args.len() <= train.metrics.len());
     if reports_fit && finish_fits && every_fits { Ok(()) } else { Err(r.wrong()) }
 }
 
@@ -364,11 +364,13 @@ fn pair(r: &Reader<'_>) -> Result<(String, String)> {
     }
 }
 
+const FINITE: RangeInclusive<f64> = f64::MIN..=f64::MAX;
+
 fn every(r: &Reader<'_>, entries: &[Entry]) -> Result<Every> {
     let period = r.field("period")?;
     let count = r.field("count")?;
     let entry = r.optional_index("entry", entries.len())?;
-    let values = entry.map_or(0, |e| entries[e].results.len());
+    let results = entry.map_or(&[][..], |e| &entries[e].results);
     Ok(Every {
         count: count.int().ok().filter(|&n| n >= 1).ok_or_else(|| count.wrong())?,
         period: match period.text()?.as_str() {
@@ -377,22 +379,44 @@ fn every(r: &Reader<'_>, entries: &[Entry]) -> Result<Every> {
             _ => return Err(period.wrong()),
         },
         entry,
-        actions: r.list("actions", |a| action(a, values))?,
+        actions: r.list("actions", |a| action(a, results, entries.len()))?,
     })
 }
 
-fn action(r: &Reader<'_>, values: usize) -> Result<Action> {
+fn action(r: &Reader<'_>, results: &[Port], entries: usize) -> Result<Action> {
     let what = r.field("do")?;
+    let values = results.len();
+    let scalar = |r: &Reader<'_>| -> Result<usize> {
+        let field = r.field("value")?;
+        field.index(values).and_then(|i| if results[i].shape.is_empty() { Ok(i) } else { Err(field.wrong()) })
+    };
     Ok(match what.text()?.as_str() {
-        "evaluate" => Action::Evaluate { pipeline: r.field("pipeline")?.text()? },
+        "evaluate" => {
+            Action::Evaluate { pipeline: r.field("pipeline")?.text()?, entry: r.optional_index("entry", entries)? }
+        }
+        "when" => Action::When {
+            value: scalar(r)?,
+            holds: *r.field("holds")?.value == Value::Bool(true),
+            count: r.field("count")?.size()?,
+        },
+        "save_images" => {
+            let field = r.field("value")?;
+            let value = field.index(values)?;
+            if results[value].dtype != Dtype::F32 || results[value].shape.len() != 4 {
+                return Err(field.wrong());
+            }
+            let range = (r.field("low")?.float(FINITE)?, r.field("high")?.float(FINITE)?);
+            Action::SaveImages { dir: r.field("dir")?.text()?, value, range }
+        }
+        "report" => Action::Report { values: r.list("values", |v| Ok((v.field("name")?.text()?, scalar(v)?)))? },
+        "print" => Action::Print { text: r.field("text")?.text()?, value: r.optional_index("value", values)? },
+        "stop" => Action::Stop,
         "save" => Action::Save {
             dir: r.field("dir")?.text()?,
             keep: r.optional_int("keep")?,
             best: r.optional_index("best", values)?,
         },
-        "early_stop" => {
-            Action::EarlyStop { value: r.field("value")?.index(values)?, patience: r.field("patience")?.int()? }
-        }
+        "early_stop" => Action::EarlyStop { value: scalar(r)?, patience: r.field("patience")?.int()? },
         _ => return Err(what.wrong()),
     })
 }

@@ -2,73 +2,159 @@
 
 use crate::call;
 use crate::error::{Failure, Result};
+use crate::files::Pending;
+use crate::image::{grid, write};
 use crate::meta::{Action, Train};
+use crate::show;
+use crate::tensor::Tensor;
 use crate::train::{Session, metrics};
 
-/// Names of the pipelines that a block evaluates.
-pub fn pipelines(train: &Train) -> Vec<&str> {
-    let mut names: Vec<&str> = Vec::new();
+/// Names of the pipelines that a block evaluates, each with the entry that does so first.
+pub fn pipelines(train: &Train) -> Vec<(&str, usize)> {
+    let mut all: Vec<(&str, usize)> = Vec::new();
     for action in train.every.iter().flat_map(|e| &e.actions) {
-        if let Action::Evaluate { pipeline } = action
-            && !names.contains(&pipeline.as_str())
+        if let Action::Evaluate { pipeline, entry } = action
+            && !all.iter().any(|(name, _)| name == pipeline)
         {
-            names.push(pipeline);
+            all.push((pipeline, entry.unwrap_or(train.eval)));
         }
     }
-    names
+    all
 }
 
-/// Runs the actions of block `number`; `metrics` are those of training. Files are written later, when
+/// Entries that a block's actions call.
+pub fn entries(train: &Train) -> Vec<usize> {
+    let evaluate = |action: &Action| if let Action::Evaluate { entry, .. } = action { *entry } else { None };
+    let evaluated = train.every.iter().flat_map(|e| &e.actions).filter_map(evaluate);
+    train.every.iter().filter_map(|e| e.entry).chain(evaluated).collect()
+}
+
+/// What a block's actions use: computed when it is first asked for, and anew after an evaluation.
+struct Values {
+    number: usize,
+    metrics: Vec<f64>,
+    computed: Option<Vec<Tensor>>,
+}
+
+impl Values {
+    fn tensor(&mut self, session: &mut Session<'_>, i: usize) -> Result<&Tensor> {
+        if self.computed.is_none() {
+            let at = session.at();
+            self.computed = match session.train.every[self.number].entry {
+                Some(e) => Some(call::of_scalars(&mut session.instance, e, &self.metrics, at)?),
+                None => None,
+            };
+        }
+        let found = self.computed.as_ref().and_then(|all| all.get(i));
+        found.ok_or_else(|| Failure::internal("a value of an `every` block"))
+    }
+
+    fn scalar(&mut self, session: &mut Session<'_>, i: usize) -> Result<f64> {
+        Ok(self.tensor(session, i)?.number(0).unwrap_or(f64::NAN))
+    }
+}
+
+/// Which `save`, `early_stop` and `save_images` of the train block comes next.
+#[derive(Clone, Copy, Default)]
+struct Numbers {
+    save: usize,
+    stop: usize,
+    images: usize,
+}
+
+impl Numbers {
+    fn pass<'a>(&mut self, actions: impl IntoIterator<Item = &'a Action>) {
+        for action in actions {
+            match action {
+                Action::Save { .. } => self.save += 1,
+                Action::EarlyStop { .. } => self.stop += 1,
+                Action::SaveImages { .. } => self.images += 1,
+                _ => {}
+            }
+        }
+    }
+}
+
+/// Runs the actions of block `number`; `metrics` are those of training. Weights are written later, when
 /// all blocks of this moment have run, so that a checkpoint holds what they decided.
 pub fn run(session: &mut Session<'_>, number: usize, metrics: &[f64]) -> Result<()> {
     let train = session.train;
-    let (mut save, mut stop) = before(train, number);
-    let mut values = compute(session, number, metrics)?;
-    let value = |values: &[f64], i: usize| values.get(i).copied().unwrap_or(f64::NAN);
-    for action in &train.every[number].actions {
-        match action {
-            Action::Evaluate { pipeline } => {
-                let metrics = evaluate(session, pipeline)?;
-                values = compute(session, number, &metrics)?;
-            }
-            Action::Save { best, .. } => {
-                let is_best = best.is_some_and(|b| rises(&mut session.position.best[save], value(&values, b)));
-                session.saves.push((save, is_best));
-                save += 1;
-            }
-            Action::EarlyStop { value: v, patience } => {
-                let ends = fails(&mut session.position.stops[stop], value(&values, *v), *patience);
-                session.position.stopped |= ends;
-                stop += 1;
-            }
+    let actions = &train.every[number].actions;
+    let mut numbers = Numbers::default();
+    numbers.pass(train.every[..number].iter().flat_map(|e| &e.actions));
+    let mut values = Values { number, metrics: metrics.to_vec(), computed: None };
+    let mut at = 0;
+    while let Some(action) = actions.get(at) {
+        at += 1;
+        if let Action::When { value, holds, count } = action
+            && (values.scalar(session, *value)? != 0.0) != *holds
+        {
+            numbers.pass(actions[at..].iter().take(*count));
+            at += count;
+            continue;
         }
+        act(session, action, &mut values, numbers)?;
+        numbers.pass([action]);
     }
     Ok(())
 }
 
-/// How many `save` and `early_stop` stand before block `number`.
-fn before(train: &Train, number: usize) -> (usize, usize) {
-    let actions = || train.every[..number].iter().flat_map(|e| &e.actions);
-    let saves = actions().filter(|a| matches!(a, Action::Save { .. })).count();
-    (saves, actions().filter(|a| matches!(a, Action::EarlyStop { .. })).count())
+fn act(session: &mut Session<'_>, action: &Action, values: &mut Values, numbers: Numbers) -> Result<()> {
+    match action {
+        Action::Evaluate { pipeline, entry } => {
+            let entry = entry.unwrap_or(session.train.eval);
+            values.metrics = evaluate(session, pipeline, entry)?;
+            values.computed = None;
+        }
+        Action::Save { best, .. } => {
+            let is_best = match best {
+                Some(i) => {
+                    let value = values.scalar(session, *i)?;
+                    rises(&mut session.position.best[numbers.save], value)
+                }
+                None => false,
+            };
+            session.saves.push((numbers.save, is_best));
+        }
+        Action::EarlyStop { value, patience } => {
+            let value = values.scalar(session, *value)?;
+            session.position.stopped |= fails(&mut session.position.stops[numbers.stop], value, *patience);
+        }
+        Action::SaveImages { value, range, .. } => {
+            let path = session.plan.images[numbers.images].file(session.position.step);
+            save_images(values.tensor(session, *value)?, *range, Pending::create(&path)?)?;
+        }
+        Action::Report { values: named } => {
+            for (name, i) in named {
+                let value = values.scalar(session, *i)?;
+                session.position.report(name, value);
+            }
+        }
+        Action::Print { text, value } => {
+            let text = match value {
+                Some(i) => show::tensor(text, values.tensor(session, *i)?),
+                None => format!("{text}\n"),
+            };
+            session.progress.say(&text);
+        }
+        Action::Stop => session.position.stopped = true,
+        Action::When { .. } => {}
+    }
+    Ok(())
 }
 
-/// The values that a block's actions use.
-fn compute(session: &mut Session<'_>, number: usize, metrics: &[f64]) -> Result<Vec<f64>> {
-    let at = session.at();
-    match session.train.every[number].entry {
-        Some(e) => call::scalars(&mut session.instance, e, metrics, at),
-        None => Ok(Vec::new()),
-    }
+fn save_images(images: &Tensor, range: (f64, f64), to: Pending) -> Result<()> {
+    let &[n, h, w, c] = &images.shape[..] else { return Err(Failure::internal("images of another rank")) };
+    to.commit(&[&write::png(&grid::grid([n, h, w, c], &images.data, range))])
 }
 
 /// Evaluates a pipeline and remembers its metrics.
-fn evaluate(session: &mut Session<'_>, pipeline: &str) -> Result<Vec<f64>> {
+fn evaluate(session: &mut Session<'_>, pipeline: &str, entry: usize) -> Result<Vec<f64>> {
     let at = session.at();
     let Some((_, feed)) = session.feeds.iter_mut().find(|(name, _)| name == pipeline) else {
         return Err(Failure::internal(format!("pipeline `{pipeline}` isn't open")));
     };
-    let values = metrics::evaluate(&mut session.instance, session.train, feed, at)?;
+    let values = metrics::evaluate(&mut session.instance, session.train, entry, feed, at)?;
     let all = &mut session.position.evaluated;
     match all.iter_mut().find(|(name, _)| name == pipeline) {
         Some((_, old)) => old.clone_from(&values),
@@ -79,7 +165,7 @@ fn evaluate(session: &mut Session<'_>, pipeline: &str) -> Result<Vec<f64>> {
 
 /// Evaluates every pipeline, for the last report of a training that ended within an epoch.
 pub fn evaluate_all(session: &mut Session<'_>) -> Result<()> {
-    pipelines(session.train).into_iter().try_for_each(|name| evaluate(session, name).map(drop))
+    pipelines(session.train).into_iter().try_for_each(|(name, entry)| evaluate(session, name, entry).map(drop))
 }
 
 /// Is `value` better than the best so far? NaN never is.

@@ -64,15 +64,15 @@ impl Accumulator {
     }
 }
 
-/// Loss and metrics over all rows of a pipeline; the last short batch counts.
-pub fn evaluate(instance: &mut Instance<'_>, train: &Train, feed: &mut Feed, at: At) -> Result<Vec<f64>> {
-    let results = Scalars::new(&instance.meta.entries[train.eval].results)?;
+/// Loss and metrics over all rows of a pipeline, by entry `e`; the last short batch counts.
+pub fn evaluate(instance: &mut Instance<'_>, train: &Train, e: usize, feed: &mut Feed, at: At) -> Result<Vec<f64>> {
+    let results = Scalars::new(&instance.meta.entries[e].results)?;
     let mut sums = Accumulator::new(train);
-    feed.reserve(instance, train.eval)?;
+    feed.reserve(instance, e)?;
     feed.begin(Epoch { seed: at.seed, number: 0, training: false });
     for n in 0..feed.all_batches() {
         let step = i64::try_from(n).unwrap_or(i64::MAX);
-        feed.run(instance, train.eval, n, At { step, ..at }, &results)?;
+        feed.run(instance, e, n, At { step, ..at }, &results)?;
         sums.add(|i| results.get(i));
     }
     sums.finish(instance, train, at)
@@ -88,6 +88,11 @@ pub fn text(train: &Train, values: &[f64]) -> String {
     let named: Vec<String> =
         train.metrics.iter().zip(values).map(|(name, x)| format!("{name} {}", short(*x))).collect();
     named.join("  ")
+}
+
+/// `ratio 0.5000`
+pub fn named(name: &str, value: f64) -> String {
+    format!("{name} {}", short(value))
 }
 
 /// Four digits after the point, or an exponent where that would show too little.

@@ -40,7 +40,8 @@ pub struct Session<'a> {
     /// Data of `evaluate`, by name.
     pub feeds: Vec<(String, Feed)>,
     sums: Scalars,
-    progress: Progress,
+    /// Where reports go.
+    pub progress: Progress,
     /// `save`s to be done at the end of this moment: number, and whether the weights are the best so far.
     pub saves: Vec<(usize, bool)>,
 }
@@ -64,17 +65,16 @@ impl<'a> Session<'a> {
         let data = Feed::open(cx, train, "data", &feed::overrides(args, train, "data")?, &readers)?;
         data.require_whole_batch(train)?;
         let mut feeds = Vec::new();
-        for name in every::pipelines(train) {
+        for (name, _) in every::pipelines(train) {
             feeds.push((name.to_owned(), Feed::open(cx, train, name, &feed::overrides(args, train, name)?, &readers)?));
         }
         let saved_seed = resume.as_ref().map(|(_, position)| position.seed);
         let plan = Plan::new(cx, args, train, data.batches(), saved_seed)?;
         let progress = Progress::open(args, &plan, data.batches(), resume.is_some())?;
-        let everys = train.every.iter().filter_map(|e| e.entry);
         let entries: Vec<usize> = [Some(train.step), Some(train.eval), Some(train.finish), cx.init_entry()]
             .into_iter()
             .flatten()
-            .chain(everys)
+            .chain(every::entries(train))
             .collect();
         let mut instance = cx.instance(&entries, args)?;
         data.reserve(&mut instance, train.step)?;
@@ -206,6 +206,7 @@ impl<'a> Session<'a> {
         for (name, values) in &self.position.evaluated {
             fields.push((name.as_str(), Value::object(metrics::fields(self.train, values))));
         }
+        fields.extend(self.position.reported.iter().map(|(name, value)| (name.as_str(), Value::Float(*value))));
         fields.push(("epochs", Value::Int(self.position.epoch)));
         fields.push(("steps", Value::Int(self.position.step)));
         fields.push(("seconds", Value::Float((seconds * 1000.0).round() / 1000.0)));

@@ -19,6 +19,8 @@ pub struct Plan {
     pub steps: Option<i64>,
     /// Steps in all.
     pub total_steps: i64,
+    /// Where each `save_images` writes, in the order of the blocks.
+    pub images: Vec<Images>,
     /// Folder of each `save`, in the order of the blocks; one if there is no `save`.
     pub folders: Vec<Folder>,
 }
@@ -30,6 +32,22 @@ pub struct Folder {
     pub path: PathBuf,
     /// How many checkpoints stay.
     pub keep: Option<i64>,
+}
+
+/// Where a `save_images` writes.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Images {
+    folder: PathBuf,
+    /// Others before it that write into the same folder.
+    before: usize,
+}
+
+impl Images {
+    /// Its file after so many steps.
+    pub fn file(&self, step: i64) -> PathBuf {
+        let number = if self.before == 0 { String::new() } else { format!("-{}", self.before + 1) };
+        self.folder.join(format!("step-{step}{number}.png"))
+    }
 }
 
 impl Plan {
@@ -52,16 +70,31 @@ impl Plan {
         let by_epochs = epochs.map(|e| e.saturating_mul(i64::try_from(batches).unwrap_or(i64::MAX)));
         let total_steps = [by_epochs, steps].into_iter().flatten().min().unwrap_or(0);
         let folders = folders(cx, args, train)?;
-        for folder in &folders {
-            files::make_folder(&folder.path)?;
+        let images = images(cx, args, train)?;
+        for folder in folders.iter().map(|f| &f.path).chain(images.iter().map(|i| &i.folder)) {
+            files::make_folder(folder)?;
         }
-        Ok(Self { seed, epochs, steps, total_steps, folders })
+        Ok(Self { seed, epochs, steps, total_steps, images, folders })
     }
 
     /// Has the training come to its end?
     pub fn reached(&self, position: &Position) -> bool {
         self.epochs.is_some_and(|e| position.epoch >= e) || self.steps.is_some_and(|s| position.step >= s)
     }
+}
+
+/// Where each `save_images` writes.
+fn images(cx: &Cx<'_>, args: &Args, train: &Train) -> Result<Vec<Images>> {
+    let out = args.path("--out")?;
+    let mut all: Vec<Images> = Vec::new();
+    for action in train.every.iter().flat_map(|e| &e.actions) {
+        if let Action::SaveImages { dir, .. } = action {
+            let folder = out.clone().unwrap_or_else(|| cx.host.root.join(dir));
+            let before = all.iter().filter(|other| other.folder == folder).count();
+            all.push(Images { folder, before });
+        }
+    }
+    Ok(all)
 }
 
 /// The folder of each `save`.

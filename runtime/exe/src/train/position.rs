@@ -23,6 +23,8 @@ pub struct Position {
     pub metrics: Vec<f64>,
     /// Metrics of the last `evaluate` of each pipeline.
     pub evaluated: Vec<(String, Vec<f64>)>,
+    /// What `report` said last, by name.
+    pub reported: Vec<(String, f64)>,
     /// Best value of each `save` so far.
     pub best: Vec<Option<f64>>,
     /// Best value of each `early_stop` so far, and how often it wasn't reached since.
@@ -51,9 +53,18 @@ impl Position {
             report_sums: Accumulator::new(train),
             metrics: vec![f64::NAN; train.metrics.len()],
             evaluated: Vec::new(),
+            reported: Vec::new(),
             best: vec![None; saves],
             stops: vec![(None, 0); stops],
             stopped: false,
+        }
+    }
+
+    /// Remembers what `report` said.
+    pub fn report(&mut self, name: &str, value: f64) {
+        match self.reported.iter_mut().find(|(n, _)| n == name) {
+            Some((_, old)) => *old = value,
+            None => self.reported.push((name.to_owned(), value)),
         }
     }
 
@@ -63,6 +74,10 @@ impl Position {
             .evaluated
             .iter()
             .map(|(name, values)| Value::object([("name", name.as_str().into()), ("values", floats(values))]));
+        let reported = self
+            .reported
+            .iter()
+            .map(|(name, value)| Value::object([("name", name.as_str().into()), ("value", float(*value))]));
         let stops = self
             .stops
             .iter()
@@ -78,6 +93,7 @@ impl Position {
             ("report_sums", sums(&self.report_sums)),
             ("metrics", floats(&self.metrics)),
             ("evaluated", Value::Array(evaluated.collect())),
+            ("reported", Value::Array(reported.collect())),
             ("best", Value::Array(self.best.iter().map(|b| optional(*b)).collect())),
             ("stops", Value::Array(stops.collect())),
             ("stopped", Value::Bool(self.stopped)),
@@ -101,6 +117,9 @@ impl Position {
             let values = read_floats(item.get("values")?)?;
             (values.len() == train.metrics.len()).then_some(())?;
             position.evaluated.push((item.get("name")?.as_str()?.to_owned(), values));
+        }
+        for item in value.get("reported")?.as_array()? {
+            position.report(item.get("name")?.as_str()?, read_float(item.get("value")?)?);
         }
         let best: Option<Vec<Option<f64>>> = value.get("best")?.as_array()?.iter().map(read_optional).collect();
         let stops: Option<Vec<(Option<f64>, i64)>> = value

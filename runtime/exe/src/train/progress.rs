@@ -6,7 +6,7 @@ use crate::error::{Failure, OUTPUT, Result};
 use crate::files::reason;
 use crate::json::Value;
 use crate::meta::Train;
-use crate::train::metrics::{fields, text};
+use crate::train::metrics::{fields, named, text};
 use crate::train::plan::Plan;
 use crate::train::position::Position;
 use std::fs::File;
@@ -65,6 +65,12 @@ impl Progress {
         self.last = Instant::now();
     }
 
+    /// Shows what the program prints, also to who wants no progress.
+    pub fn say(&mut self, text: &str) {
+        self.end();
+        show(text);
+    }
+
     /// Removes the bar.
     pub fn end(&mut self) {
         if self.drawn {
@@ -104,6 +110,9 @@ impl Progress {
             for (name, values) in &position.evaluated {
                 line.push_str(&format!("  {name}: {}", text(train, values)));
             }
+            for (name, value) in &position.reported {
+                line.push_str(&format!("  {}", named(name, *value)));
+            }
             show(&format!("{line}  {seconds:.1} s\n"));
         }
         let Some((path, file)) = &mut self.log else { return Ok(()) };
@@ -112,6 +121,7 @@ impl Progress {
         for (name, values) in &position.evaluated {
             all.push((name.as_str(), Value::object(fields(train, values))));
         }
+        all.extend(position.reported.iter().map(|(name, value)| (name.as_str(), Value::Float(*value))));
         all.push(("seconds", Value::Float((seconds * 1000.0).round() / 1000.0)));
         let line = format!("{}\n", Value::object(all).line());
         file.write_all(line.as_bytes()).map_err(|e| unwritable(path, &e))
