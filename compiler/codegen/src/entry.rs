@@ -253,10 +253,15 @@ impl EntryEmit<'_> {
         let indices = self.address(indices);
         let offset = self.b.ins().imul_imm_s(element, dtype.bytes());
         let place = self.b.ins().iadd(indices, offset);
+        self.integer(place, dtype)
+    }
+
+    /// The integer at an address.
+    fn integer(&mut self, place: Value, dtype: DType) -> Value {
         match dtype {
             DType::I32 => self.b.ins().sload32(access(), place, 0),
             DType::I64 => self.b.ins().load(clif::I64, access(), place, 0),
-            DType::F32 | DType::F64 | DType::U8 | DType::Bool => bug("an index tensor is i32 or i64"),
+            DType::F32 | DType::F64 | DType::U8 | DType::Bool => bug("an index is i32 or i64"),
         }
     }
 

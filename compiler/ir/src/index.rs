@@ -56,6 +56,16 @@ pub enum Index {
         /// The size of that axis.
         bound: Dim,
     },
+    /// In a window of the axis: its start comes from data (i32 or i64), clamped into `0..=last`, the
+    /// place in it from the axes.
+    Window {
+        /// The start; the same at all places.
+        start: Box<Expr>,
+        /// Where the window starts at most.
+        last: Dim,
+        /// The place in the window.
+        at: Ix,
+    },
 }
 
 /// The value of one element.
@@ -210,6 +220,12 @@ pub enum Definition {
     Order {
         /// Which come first.
         order: SortOrder,
+    },
+    /// Operand 0, with operand 1 in a window.
+    Update {
+        /// Where the window starts along each axis: the operand (an i32 or i64 scalar), clamped so that
+        /// the window fits; none where it is the whole axis.
+        starts: Vec<Option<u32>>,
     },
     /// The operand's elements in row-major order under another shape.
     Alias,
@@ -373,7 +389,7 @@ impl Expr {
             Expr::Literal(_) | Expr::Size(..) | Expr::Position(..) | Expr::Test(_) => {}
             Expr::Operand { index, .. } => {
                 for index in index {
-                    if let Index::Data { value, .. } = index {
+                    if let Index::Data { value, .. } | Index::Window { start: value, .. } = index {
                         value.each(f);
                     }
                 }
@@ -403,7 +419,7 @@ impl Definition {
         let mut found = Vec::new();
         let mut note = |expr: &Expr| {
             if let Expr::Operand { arg, index, .. } = expr
-                && index.iter().any(|index| matches!(index, Index::Data { .. }))
+                && index.iter().any(|index| !matches!(index, Index::At(_)))
             {
                 found.push(*arg);
             }
@@ -423,6 +439,10 @@ impl Definition {
                 value.each(&mut note);
             }
             Definition::Order { .. } => found.push(0),
+            Definition::Update { starts } => {
+                found.push(0);
+                found.extend(starts.iter().flatten());
+            }
             Definition::Alias => {}
         }
         found

@@ -25,6 +25,7 @@ pub fn eval(definition: &Definition, args: &[&Tensor], results: &[Type], symbols
         Definition::Scan { axis, from, factor, value } => {
             vec![cx.scan(&results[0], *axis, *from, factor.as_ref(), value)]
         }
+        Definition::Update { starts } => vec![cx.tensor(&results[0], |at| cx.updated(starts, at))],
         Definition::Order { order } => vec![cx.order(*order, args[0])],
         Definition::Best { axes, extreme, value, results: parts } => {
             let part = |(part, ty): (&BestPart, &Type)| {
@@ -166,6 +167,21 @@ impl Cx<'_> {
         result
     }
 
+    fn updated(&self, starts: &[Option<u32>], at: &[i64]) -> Number {
+        let (old, new) = (self.args[0], self.args[1]);
+        let place: Vec<i64> = (0..at.len())
+            .map(|n| {
+                let last = old.shape[n] as i64 - new.shape[n] as i64;
+                at[n] - starts[n].map_or(0, |start| self.args[start as usize].ints()[0].clamp(0, last.max(0)))
+            })
+            .collect();
+        let element = match new.offset_within(&place) {
+            Some(offset) => new.literal(offset),
+            None => old.literal(old.offset(&at.iter().map(|i| *i as usize).collect::<Vec<_>>())),
+        };
+        Number::of(element)
+    }
+
     /// Ranks by counting: how many elements come before each.
     fn order(&self, order: SortOrder, x: &Tensor) -> Tensor {
         let extent = x.shape.last().copied().unwrap_or(1);
@@ -298,6 +314,9 @@ impl Cx<'_> {
             .iter()
             .map(|index| match index {
                 Index::At(ix) => self.ix(ix, at),
+                Index::Window { start, last, at: place } => {
+                    self.expr(start, at).int().clamp(0, self.dim(last).max(0)) + self.ix(place, at)
+                }
                 Index::Data { value, bound } => self.expr(value, at).int().clamp(0, (self.dim(bound) - 1).max(0)),
             })
             .collect();

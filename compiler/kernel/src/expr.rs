@@ -93,6 +93,33 @@ pub enum Index {
         /// Size of the axis.
         bound: Dim,
     },
+    /// In a window of the axis, which lies within it.
+    Window {
+        /// i32 or i64, clamped into `0..=last`.
+        start: ExprRef,
+        /// Where the window starts at most.
+        last: Dim,
+        /// The place in it.
+        at: Ix,
+    },
+}
+
+impl Index {
+    /// What of it comes from the axes.
+    pub fn affine(&self) -> Option<&Ix> {
+        match self {
+            Index::At(ix) | Index::Window { at: ix, .. } => Some(ix),
+            Index::Data { .. } => None,
+        }
+    }
+
+    /// What of it comes from data.
+    pub fn data(&self) -> Option<&ExprRef> {
+        match self {
+            Index::At(_) => None,
+            Index::Data { value, .. } | Index::Window { start: value, .. } => Some(value),
+        }
+    }
 }
 
 impl Expr {
@@ -142,6 +169,9 @@ impl Expr {
                     .map(|index| match index {
                         Index::At(ix) => Index::At(ix.clone()),
                         Index::Data { value, bound } => Index::Data { value: part(value), bound: bound.clone() },
+                        Index::Window { start, last, at } => {
+                            Index::Window { start: part(start), last: last.clone(), at: at.clone() }
+                        }
                     })
                     .collect();
                 Expr::Load { buffer: *buffer, at: Address::Axes { index, within: within.clone(), fill: *fill } }
@@ -183,13 +213,7 @@ impl Expr {
             | Expr::BestPosition(_)
             | Expr::Let(_)
             | Expr::Load { at: Address::Linear(_), .. } => SmallVec::new(),
-            Expr::Load { at: Address::Axes { index, .. }, .. } => index
-                .iter()
-                .filter_map(|index| match index {
-                    Index::At(_) => None,
-                    Index::Data { value, .. } => Some(value),
-                })
-                .collect(),
+            Expr::Load { at: Address::Axes { index, .. }, .. } => index.iter().filter_map(Index::data).collect(),
             Expr::Unary(_, a) | Expr::Cast(_, a) => smallvec![a],
             Expr::Binary(_, a, b) | Expr::Compare(_, a, b) => smallvec![a, b],
             Expr::Select(c, a, b) => smallvec![c, a, b],
@@ -245,6 +269,9 @@ impl Substitution<'_> {
                     .map(|index| match index {
                         Index::At(ix) => Index::At(ix.substitute(with)),
                         Index::Data { value, bound } => Index::Data { value: self.expr(value), bound: bound.clone() },
+                        Index::Window { start, last, at } => {
+                            Index::Window { start: self.expr(start), last: last.clone(), at: at.substitute(with) }
+                        }
                     })
                     .collect(),
                 within: within.iter().map(|c| c.substitute(with)).collect(),

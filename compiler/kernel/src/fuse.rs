@@ -8,6 +8,7 @@
 //! A group has at most one *anchor* (a node whose definition reduces); everything behind the anchor
 //! is its epilogue, everything before it is part of the reduced expression.
 
+use mlc_ir::dim::Dim;
 use mlc_ir::graph::{Def, NodeId, Region, Value};
 use mlc_ir::index::Definition;
 use mlc_ir::ops::{Class, Op};
@@ -32,6 +33,10 @@ pub struct Fusion {
 pub struct Group {
     /// The node whose definition reduces.
     pub anchor: Option<NodeId>,
+    /// The node that updates a window, which this group writes into the memory of the old value.
+    pub update: Option<NodeId>,
+    /// Extents of its parallel axes: the shape of what it stores, or of the window.
+    pub domain: Vec<Dim>,
     /// Values it stores; the last is the one that the others were joined to. All of one shape.
     pub roots: Vec<Value>,
     /// Nodes in it, with their role.
@@ -51,6 +56,9 @@ pub enum Role {
 
 /// A group never inlines more nodes than this.
 const MEMBERS: usize = 96;
+
+/// The operand of an update that is put into the window.
+pub const WINDOW: usize = 1;
 
 /// Chains of nodes that are repeated in several groups stay this short.
 const REPEATED: u32 = 4;
@@ -159,6 +167,7 @@ impl<'a> Walk<'a> {
                 self.place_anchor(id)
             }
             Definition::Order { .. } => self.new_group(id, Some(id)),
+            Definition::Update { .. } => self.new_update(id),
         };
         self.definitions[id.index()] = Some(definition);
     }
@@ -178,8 +187,11 @@ impl<'a> Walk<'a> {
     fn consumers(&self, value: Value) -> Option<(BTreeMap<usize, Role>, u32)> {
         let mut groups = BTreeMap::new();
         let mut repeated = 0;
-        for (consumer, _) in &self.uses[value.index()] {
+        for (consumer, position) in &self.uses[value.index()] {
             let Home::In(homes, depth) = &self.homes[consumer.index()] else { return None };
+            if *position != WINDOW && homes.iter().any(|group| self.groups[*group].update == Some(*consumer)) {
+                return None;
+            }
             repeated = repeated.max(*depth);
             for group in homes {
                 let role = self.role_of_operand(*consumer, *group);
@@ -197,6 +209,9 @@ impl<'a> Walk<'a> {
         let group = &self.groups[group];
         if group.anchor == Some(consumer) {
             return Role::Reduced;
+        }
+        if group.update == Some(consumer) {
+            return Role::Epilogue;
         }
         match group.members[&consumer] {
             Role::Reduced => Role::Reduced,
@@ -270,7 +285,7 @@ impl<'a> Walk<'a> {
     /// A stored value whose only other readers are in one group over the same domain is stored by that group.
     fn join_as_sibling(&mut self, id: NodeId, value: Value, groups: &BTreeMap<usize, Role>) -> Option<Home> {
         let (group, role) = groups.iter().next().filter(|_| groups.len() == 1)?;
-        let same_shape = self.region.ty(value).shape == self.region.ty(*self.groups[*group].roots.last()?).shape;
+        let same_shape = self.region.ty(value).shape == self.groups[*group].domain;
         let aliased = self.uses[value.index()].iter().any(|(n, _)| self.homes[n.index()] == Home::Alias);
         if *role != Role::Epilogue || !same_shape || aliased || self.groups[*group].members.len() >= MEMBERS {
             return None;
@@ -299,8 +314,7 @@ impl<'a> Walk<'a> {
         let (groups, _) = self.consumers(value)?;
         let single = groups.len() == 1;
         let (group, role) = groups.into_iter().next().filter(|_| single)?;
-        let fits = self.groups[group].anchor.is_none()
-            && self.region.ty(*self.groups[group].roots.last()?).shape == self.region.ty(value).shape;
+        let fits = self.groups[group].anchor.is_none() && self.groups[group].domain == self.region.ty(value).shape;
         (role == Role::Epilogue && fits).then_some(group)
     }
 
@@ -309,8 +323,19 @@ impl<'a> Walk<'a> {
         let used = |v: &Value| self.stored[v.index()] || !self.uses[v.index()].is_empty();
         let roots: Vec<Value> = node.results.iter().copied().filter(used).collect();
         let members = BTreeMap::from([(id, Role::Epilogue)]);
-        self.groups.push(Group { anchor, roots, members });
+        let domain = self.region.ty(node.results[0]).shape.clone();
+        self.groups.push(Group { anchor, update: None, domain, roots, members });
         Home::In(BTreeSet::from([self.groups.len() - 1]), 0)
+    }
+
+    fn new_update(&mut self, id: NodeId) -> Home {
+        let window = self.region.nodes[id.index()].args[WINDOW];
+        let home = self.new_group(id, None);
+        if let Some(group) = self.groups.last_mut() {
+            group.update = Some(id);
+            group.domain = self.region.ty(window).shape.clone();
+        }
+        home
     }
 
     fn finish(self) -> Fusion {

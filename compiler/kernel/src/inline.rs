@@ -1,6 +1,8 @@
 //! From a fused group to its [`Nest`]: definitions are substituted into one another until only loads
 //! of stored values remain.
 
+mod update;
+
 use crate::expr::{Address, Expr, ExprRef, Index};
 use crate::fuse::{Fusion, Group, storage};
 use crate::nest::{Buffer, Nest, Reduction, Source, Store};
@@ -13,8 +15,7 @@ use std::sync::Arc;
 
 /// The nest of a group.
 pub fn nest(region: &Region, fusion: &Fusion, group: &Group) -> Nest {
-    let root = *last(&group.roots);
-    let par = region.ty(root).shape.clone();
+    let par = group.domain.clone();
     let mut cx = Inline {
         region,
         fusion,
@@ -31,7 +32,14 @@ pub fn nest(region: &Region, fusion: &Fusion, group: &Group) -> Nest {
         None => (Vec::new(), None),
     };
     let mut stores = Vec::new();
+    let mut window = None;
     for value in &group.roots {
+        if let Some(update) = group.update.filter(|node| producer(region, *value) == Some(*node)) {
+            let (store, written) = cx.update(update, *value, &identity);
+            stores.push(store);
+            window = Some(written);
+            continue;
+        }
         let expr = cx.value(*value, &identity, &[]);
         let expr = if group.roots.len() > 1 { cx.share(*value, expr) } else { expr };
         let buffer = cx.buffer(*value);
@@ -46,6 +54,7 @@ pub fn nest(region: &Region, fusion: &Fusion, group: &Group) -> Nest {
         buffers: cx.buffers,
         reduce,
         dealt: false,
+        window,
         lets: cx.lets,
         stores,
     }
@@ -58,7 +67,8 @@ pub fn alone(region: &Region, fusion: &Fusion, group: &Group) -> Option<Nest> {
     let Some(Definition::Reduce { .. }) = fusion.definitions[anchor.index()] else { return None };
     let roots = region.nodes[anchor.index()].results.to_vec();
     let members = std::collections::BTreeMap::from([(anchor, crate::fuse::Role::Epilogue)]);
-    Some(nest(region, fusion, &Group { anchor: Some(anchor), roots, members }))
+    let domain = region.ty(roots[0]).shape.clone();
+    Some(nest(region, fusion, &Group { anchor: Some(anchor), update: None, domain, roots, members }))
 }
 
 /// In which dtype a running value of a dtype is carried.
@@ -69,13 +79,6 @@ fn scan_dtype(dtype: DType) -> DType {
 fn widened(expr: ExprRef, dtype: DType) -> ExprRef {
     let wide = scan_dtype(dtype);
     if wide == dtype { expr } else { Arc::new(Expr::Cast(wide, expr)) }
-}
-
-fn last(values: &[Value]) -> &Value {
-    match values.last() {
-        Some(value) => value,
-        None => mlc_ir::internal_error("inline", "a group stores nothing"),
-    }
 }
 
 fn producer(region: &Region, value: Value) -> Option<NodeId> {
@@ -109,6 +112,13 @@ fn name(region: &Region, group: &Group) -> String {
     }
     names.truncate(4);
     if names.is_empty() { "fill".to_string() } else { names.join("_") }
+}
+
+fn checked(result: Result<mlc_ir::dim::Dim, mlc_ir::dim::SizeError>) -> mlc_ir::dim::Dim {
+    match result {
+        Ok(dim) => dim,
+        Err(error) => mlc_ir::internal_error("inline", &format!("a size that was checked before: {error:?}")),
+    }
 }
 
 struct Inline<'a> {
@@ -156,7 +166,7 @@ impl Inline<'_> {
                 let value = self.load(node.args[0], &axes(0), &[]);
                 (Vec::new(), Some(Reduction::Order { order, value, spare: 0 }))
             }
-            Some(Definition::Map(_) | Definition::Alias) | None => {
+            Some(Definition::Map(_) | Definition::Update { .. } | Definition::Alias) | None => {
                 mlc_ir::internal_error("inline", "the anchor of a group does not reduce")
             }
         }
@@ -301,12 +311,15 @@ impl Inline<'_> {
             .iter()
             .map(|index| match index {
                 index::Index::At(ix) => Some(ix.substitute(&with)),
-                index::Index::Data { .. } => None,
+                index::Index::Data { .. } | index::Index::Window { .. } => None,
             })
             .collect();
         let element = match plain {
             Some(plain) => self.value(value, &plain, &all),
-            None => self.gather(node, value, index, &all, at),
+            None => match self.same_window(node, value, index, &all, at) {
+                Some(element) => element,
+                None => self.gather(node, value, index, &all, at),
+            },
         };
         if own.is_empty() || self.is_zero_filled_load(&element) && fill == Literal::zero(fill.dtype) {
             return element;
@@ -329,6 +342,11 @@ impl Inline<'_> {
                 index::Index::Data { value, bound } => {
                     Index::Data { value: self.expr(node, value, at, guard), bound: bound.clone() }
                 }
+                index::Index::Window { start, last, at: place } => Index::Window {
+                    start: self.expr(node, start, at, guard),
+                    last: last.clone(),
+                    at: place.substitute(&with),
+                },
             })
             .collect();
         let at = Address::Axes { index, within: guard.to_vec(), fill: Literal::zero(dtype) };

@@ -114,7 +114,7 @@ fn plain(index: &[Index]) -> Option<Vec<Ix>> {
         .iter()
         .map(|index| match index {
             Index::At(ix) => Some(ix.clone()),
-            Index::Data { .. } => None,
+            Index::Data { .. } | Index::Window { .. } => None,
         })
         .collect()
 }
@@ -190,6 +190,7 @@ fn copy_nest(spans: &[SpanId], source: &Buffer, window: &[Window], order: &[usiz
         buffers: vec![source.clone(), target],
         reduce: None,
         dealt: false,
+        window: None,
         lets: Vec::new(),
         stores: vec![Store {
             buffer: 1,
@@ -261,7 +262,7 @@ fn mergeable(nest: &Nest, outer: usize) -> bool {
                 Expr::Load { at: Address::Linear(ix), .. } | Expr::Position(_, ix) => as_one(ix),
                 Expr::Random { element, .. } => as_one(element),
                 Expr::Load { at: Address::Axes { index, within, .. }, .. } => {
-                    index.iter().all(|index| !matches!(index, Index::At(ix) if !untouched(ix)))
+                    index.iter().filter_map(Index::affine).all(&untouched)
                         && within.iter().all(|cond| cond_untouched(cond, &untouched))
                 }
                 Expr::Test(conds) => conds.iter().all(|cond| cond_untouched(cond, &untouched)),

@@ -9,6 +9,7 @@ mod cells;
 mod copies;
 mod homes;
 mod live;
+mod order;
 mod prepare;
 mod scope;
 mod steps;

@@ -5,7 +5,7 @@
 //! are put together: it is part of the meaning, so no schedule, thread count or CPU level with FMA
 //! changes a bit.
 
-use crate::expr::{Address, Expr, ExprRef, Index};
+use crate::expr::{Address, Expr, ExprRef};
 use mlc_ir::dim::Dim;
 use mlc_ir::graph::{SpanId, Value};
 use mlc_ir::index::{AxisId, Combine, Extreme, Ix, SortOrder, Start};
@@ -32,6 +32,30 @@ pub struct Nest {
     pub lets: Vec<ExprRef>,
     /// What is written, in order.
     pub stores: Vec<Store>,
+    /// The stored buffer of which only a window is written: there the nest's address is the window's.
+    pub window: Option<Window>,
+}
+
+/// A window of a buffer.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Window {
+    /// The buffer: a position in [`Nest::buffers`].
+    pub buffer: usize,
+    /// Where the window starts, along the axes of which it isn't all.
+    pub starts: Vec<WindowStart>,
+}
+
+/// Where a window starts along an axis.
+#[derive(Clone, Debug, PartialEq)]
+pub struct WindowStart {
+    /// An i32 or i64 in memory, clamped into `0..=last`.
+    pub value: Value,
+    /// Its dtype.
+    pub dtype: DType,
+    /// Where the window starts at most.
+    pub last: Dim,
+    /// Bytes from one coordinate to the next.
+    pub bytes: Dim,
 }
 
 /// A buffer as a nest sees it.
@@ -178,8 +202,8 @@ impl Nest {
             let walk = match e {
                 Expr::Load { at: Address::Linear(ix), .. } => Some(ix),
                 Expr::Load { at: Address::Axes { index, .. }, .. } => match index.last() {
-                    Some(Index::At(ix)) => Some(ix),
-                    Some(Index::Data { .. }) | None => None,
+                    Some(index) => index.affine(),
+                    None => None,
                 },
                 _ => None,
             };

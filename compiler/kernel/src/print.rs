@@ -234,6 +234,7 @@ impl Printer<'_> {
                     .map(|index| match index {
                         Index::At(ix) => self.ix(ix),
                         Index::Data { value, .. } => self.expr(value),
+                        Index::Window { start, at, .. } => format!("{} + {}", self.expr(start), self.ix(at)),
                     })
                     .collect();
                 let within = if within.is_empty() { String::new() } else { format!(" if {}", self.conds(within)) };

@@ -92,10 +92,12 @@ pub struct Stride {
 pub enum RunIndex {
     /// The position of a loop around; 0 is the outermost.
     Loop(u32),
-    /// An i64 in memory, clamped into `0..=last`.
+    /// A number in memory, clamped into `0..=last`.
     Word {
         /// Where.
         at: Box<Place>,
+        /// i32 or i64.
+        dtype: DType,
         /// The greatest.
         last: Dim,
     },

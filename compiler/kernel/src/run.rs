@@ -6,6 +6,7 @@ use crate::interp::{self, Rounding, Word};
 use crate::program::{Loc, Loop, Place, Program, RunIndex, Slot, Step, Trip};
 use mlc_ir::dim::SizeError;
 use mlc_ir::graph::Relation;
+use mlc_ir::ty::DType;
 
 /// What an entry reads and writes, as bytes.
 #[derive(Clone, Debug, Default)]
@@ -214,8 +215,12 @@ impl Machine<'_> {
         for step in &place.steps {
             let index = match &step.index {
                 RunIndex::Loop(depth) => self.positions[*depth as usize],
-                RunIndex::Word { at, last } => {
-                    i64::from_le_bytes(self.read(at)?).clamp(0, last.eval(self.sizes)?.max(0))
+                RunIndex::Word { at, dtype, last } => {
+                    let word = match dtype {
+                        DType::I32 => i64::from(i32::from_le_bytes(self.read(at)?)),
+                        _ => i64::from_le_bytes(self.read(at)?),
+                    };
+                    word.clamp(0, last.eval(self.sizes)?.max(0))
                 }
             };
             offset += index * step.bytes.eval(self.sizes)?;

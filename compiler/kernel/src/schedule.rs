@@ -256,7 +256,7 @@ pub fn depends(expr: &Expr, axis: AxisId) -> bool {
             Expr::Load { at, .. } => match at {
                 Address::Linear(ix) => mentions(ix, axis),
                 Address::Axes { index, within, .. } => {
-                    index.iter().any(|index| matches!(index, Index::At(ix) if mentions(ix, axis)))
+                    index.iter().filter_map(Index::affine).any(|ix| mentions(ix, axis))
                         || within.iter().any(|cond| cond_mentions(cond, axis))
                 }
             },
@@ -314,7 +314,7 @@ impl Widths<'_> {
                 self.note(self.nest.buffers[*buffer].dtype);
                 if let Address::Axes { index, .. } = at {
                     for index in index {
-                        if let Index::Data { value, .. } = index {
+                        if let Some(value) = index.data() {
                             self.visit(value);
                         }
                     }

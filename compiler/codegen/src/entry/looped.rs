@@ -3,6 +3,7 @@
 use super::{EntryEmit, access};
 use cranelift_codegen::ir::condcodes::IntCC;
 use cranelift_codegen::ir::{InstBuilder, Value, types as clif};
+use mlc_ir::ty::DType;
 use mlc_kernel::program::{Loop, Rest, Trip};
 
 impl EntryEmit<'_> {
@@ -16,7 +17,7 @@ impl EntryEmit<'_> {
         let rows: Vec<Value> = looped.rest.iter().map(|rest| self.dims.emit(&mut self.b, &rest.row)).collect();
         let trip = match &looped.trip {
             Trip::Exact(_) => bound,
-            Trip::UpTo { bound, count } => self.clamped_word(count, bound),
+            Trip::UpTo { bound, count } => self.clamped_word(count, DType::I64, bound),
         };
         let ran = self.iterations(looped, trip);
         self.dims.forget_beyond(known);

@@ -1,9 +1,10 @@
 //! Addresses of buffers and of parts of them.
 
-use super::{EntryEmit, access, constant_load};
+use super::{EntryEmit, constant_load};
 use crate::error::bug;
 use cranelift_codegen::ir::{InstBuilder, Value, types as clif};
 use mlc_ir::dim::Dim;
+use mlc_ir::ty::DType;
 use mlc_kernel::program::{Loc, Place, RunIndex};
 use mlc_rt_core::abi::entry_cx;
 
@@ -13,7 +14,7 @@ impl EntryEmit<'_> {
         for step in &place.steps {
             let index = match &step.index {
                 RunIndex::Loop(depth) => self.positions[*depth as usize],
-                RunIndex::Word { at, last } => self.clamped_word(at, last),
+                RunIndex::Word { at, dtype, last } => self.clamped_word(at, *dtype, last),
             };
             let bytes = self.dims.emit(&mut self.b, &step.bytes);
             let offset = self.b.ins().imul(index, bytes);
@@ -22,10 +23,10 @@ impl EntryEmit<'_> {
         address
     }
 
-    /// The i64 at a place, moved into `0..=last`.
-    pub(super) fn clamped_word(&mut self, at: &Place, last: &Dim) -> Value {
+    /// The number at a place, moved into `0..=last`.
+    pub(super) fn clamped_word(&mut self, at: &Place, dtype: DType, last: &Dim) -> Value {
         let place = self.address(at);
-        let word = self.b.ins().load(clif::I64, access(), place, 0);
+        let word = self.integer(place, dtype);
         let last = self.dims.emit(&mut self.b, last);
         let zero = self.b.ins().iconst(clif::I64, 0);
         let word = self.b.ins().smin(word, last);

@@ -5,8 +5,8 @@ use super::update_slice::UpdateSlice;
 use super::{Arity, Attribute, Case, Class, InferError, Op, OpInfo, Primitive, Replace, Types};
 use crate::autodiff::{Adj, Reason, VjpCx};
 use crate::dim::{Dim, SizeError};
-use crate::index::{Definition, Expr, Index, Ix};
-use crate::scalar::{BinaryOp, Literal};
+use crate::index::{Definition, Expr, Index};
+use crate::scalar::Literal;
 use crate::tensor::{Tensor, extents};
 use crate::ty::{DType, Type};
 
@@ -65,11 +65,11 @@ impl Primitive for SliceAt {
 
     fn lower(&self, args: &[&Type], _results: &[&Type]) -> Definition {
         let (x, starts) = (args[0], &args[1..]);
-        let place = |n: usize| match start(x, &self.sizes[n], starts, n, 1) {
+        let place = |n: usize| match last_start(x, &self.sizes[n], n) {
             None => Index::At(axis(n)),
-            Some(start) => {
-                let value = add(start, Expr::Position(starts[n].dtype, axis(n)));
-                Index::Data { value: Box::new(value), bound: x.shape[n].clone() }
+            Some(last) => {
+                let start = Box::new(Expr::operand(1 + n as u32, Vec::new(), starts[n].dtype));
+                Index::Window { start, last, at: axis(n) }
             }
         };
         let index = (0..x.rank()).map(place).collect();
@@ -118,24 +118,11 @@ pub(super) fn shifted(index: &[usize], starts: &[usize]) -> Vec<usize> {
     index.iter().zip(starts).map(|(at, start)| at + start).collect()
 }
 
-/// `min(max(start, 0), extent - size)`, from operand `first + n`; `None` where the window is the whole axis.
-pub(super) fn start(x: &Type, size: &Dim, starts: &[&Type], n: usize, first: usize) -> Option<Expr> {
-    let dtype = starts[n].dtype;
-    if x.shape[n] == *size {
-        return None;
+/// Where a window of `size` starts at most along an axis; `None` where it is the whole axis.
+pub(super) fn last_start(x: &Type, size: &Dim, axis: usize) -> Option<Dim> {
+    match x.shape[axis].sub(size) {
+        Ok(last) if last.is(0) => None,
+        Ok(last) => Some(last),
+        Err(error) => crate::internal_error("slice_at", &format!("a size that was checked before: {error:?}")),
     }
-    let last = Expr::Position(dtype, Ix::constant(x.shape[n].clone()).sub(Ix::constant(size.clone())));
-    let start = Expr::operand((first + n) as u32, Vec::new(), dtype);
-    let above = binary(BinaryOp::Max, start, Expr::Literal(Literal::zero(dtype)));
-    Some(binary(BinaryOp::Min, above, last))
-}
-
-/// `a + b`
-pub(super) fn add(a: Expr, b: Expr) -> Expr {
-    binary(BinaryOp::Add, a, b)
-}
-
-/// An operator of two expressions.
-pub(super) fn binary(op: BinaryOp, a: Expr, b: Expr) -> Expr {
-    Expr::Binary(op, Box::new(a), Box::new(b))
 }

@@ -1,12 +1,11 @@
 //! A tensor with a window replaced, at a place that is known when the program runs.
 
-use super::slice_at::{SliceAt, add, binary, require_window, shifted, start, starts_of};
+use super::slice_at::{SliceAt, last_start, require_window, shifted, starts_of};
 use super::support::*;
 use super::{Arity, Attribute, Case, Class, InferError, Op, OpInfo, Primitive, Replace, Types};
 use crate::autodiff::{Adj, Reason, VjpCx};
 use crate::dim::SizeError;
-use crate::index::{Definition, Expr, Index, Ix};
-use crate::scalar::{BinaryOp, CompareOp, Literal};
+use crate::index::Definition;
 use crate::tensor::{Tensor, each_index};
 use crate::ty::{DType, Type};
 
@@ -68,34 +67,10 @@ impl Primitive for UpdateSlice {
         Vec::new()
     }
 
-    /// A choice at every place of the tensor. Kernels may write the window alone.
     fn lower(&self, args: &[&Type], _results: &[&Type]) -> Definition {
-        let (x, v, starts) = (args[0], args[1], &args[2..]);
-        let mut inside: Option<Expr> = None;
-        let mut index = Vec::with_capacity(x.rank());
-        for n in 0..x.rank() {
-            let Some(start) = start(x, &v.shape[n], starts, n, 2) else {
-                index.push(Index::At(axis(n)));
-                continue;
-            };
-            let dtype = starts[n].dtype;
-            let place = || Expr::Position(dtype, axis(n));
-            let size = Expr::Position(dtype, Ix::constant(v.shape[n].clone()));
-            let behind = compare(CompareOp::Ge, place(), start.clone());
-            let before = compare(CompareOp::Lt, place(), add(start.clone(), size));
-            let here = binary(BinaryOp::And, behind, before);
-            inside = Some(match inside {
-                None => here,
-                Some(others) => binary(BinaryOp::And, others, here),
-            });
-            let value = Box::new(binary(BinaryOp::Sub, place(), start));
-            index.push(Index::Data { value, bound: v.shape[n].clone() });
-        }
-        let part = Expr::Operand { arg: 1, index, within: Vec::new(), fill: Literal::zero(v.dtype) };
-        Definition::Map(match inside {
-            None => part,
-            Some(inside) => Expr::Select(Box::new(inside), Box::new(part), Box::new(same_element(0, x))),
-        })
+        let (x, v) = (args[0], args[1]);
+        let start = |n: usize| last_start(x, &v.shape[n], n).map(|_| 2 + n as u32);
+        Definition::Update { starts: (0..x.rank()).map(start).collect() }
     }
 
     fn cases() -> Vec<Case> {
@@ -113,8 +88,4 @@ impl Primitive for UpdateSlice {
             case(UpdateSlice, 5, &[typed(DType::I32, &[7]), typed(DType::I32, &[2]), typed(DType::I64, &[])]),
         ]
     }
-}
-
-fn compare(op: CompareOp, a: Expr, b: Expr) -> Expr {
-    Expr::Compare(op, Box::new(a), Box::new(b))
 }

@@ -11,6 +11,7 @@ mod regions;
 mod remat;
 mod schedule;
 pub mod simplify;
+mod windows;
 
 pub use dce::dce;
 pub use fission::fission;
@@ -19,6 +20,7 @@ pub use loops::loops;
 pub use regions::compact;
 pub use remat::remat;
 pub use schedule::schedule;
+pub use windows::windows;
 
 use crate::graph::Graph;
 use crate::verify;

@@ -45,6 +45,7 @@ impl Homes {
             homes: (0..count).map(home).collect(),
             arena: BTreeMap::new(),
         };
+        homes.join_updates(cells, time, lives);
         homes.join_carries(cells, time, lives);
         homes.join_outputs(cells, time, lives, entry);
         homes.put_rows(cells, time, lives);
@@ -60,6 +61,18 @@ impl Homes {
     }
 
     // ---- sharing
+
+    /// What an update makes, and the old value.
+    fn join_updates(&mut self, cells: &mut Cells<'_>, time: &Timeline, lives: &Lives) {
+        for scope in 0..cells.scopes.list.len() {
+            for group in 0..cells.scopes.list[scope].groups.len() {
+                if let Some((old, new)) = cells.scopes.update(scope, group) {
+                    let (old, new) = (cells.value(scope, old), cells.value(scope, new));
+                    self.join(cells, time, lives, new.cell, &old);
+                }
+            }
+        }
+    }
 
     /// Carries, inner loops' first: the value that an iteration ends with, and the first one.
     fn join_carries(&mut self, cells: &mut Cells<'_>, time: &Timeline, lives: &Lives) {

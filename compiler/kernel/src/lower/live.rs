@@ -315,7 +315,14 @@ fn reads(cells: &mut Cells<'_>, time: &Timeline, moment: Moment, entry: &Entry) 
                 let buffer = pending.nest.buffers.iter().find(|buffer| buffer.source == *source)?;
                 Some(Read { cell: cells.buffer(scope, home, buffer).cell, meanwhile: true })
             };
-            pending.reads.iter().filter_map(read).collect()
+            let mut list: Vec<Read> = pending.reads.iter().filter_map(read).collect();
+            let starts = pending.nest.window.iter().flat_map(|window| &window.starts);
+            list.extend(starts.map(|start| quiet(cells.value(scope, start.value))));
+            list
+        }
+        Moment::Renew { scope, group } => {
+            let old = scopes.update(scope, group).map(|(old, _)| cells.value(scope, old));
+            old.into_iter().map(quiet).collect()
         }
         Moment::Begin(body) => {
             let (op, node, parent) = (scopes.op(body), scopes.node(body), scopes.parent(body));
@@ -368,6 +375,10 @@ fn writes(cells: &mut Cells<'_>, moment: Moment) -> Vec<usize> {
                 stored.contains(&buffer.source) || used(&buffer.source) && !pending.reads.contains(&buffer.source)
             });
             written.map(|buffer| cells.buffer(scope, home, buffer).cell).collect()
+        }
+        Moment::Renew { scope, group } => {
+            let new = cells.scopes.update(scope, group).map(|(_, new)| cells.value(scope, new).cell);
+            new.into_iter().collect()
         }
         Moment::Begin(body) => {
             // All of a loop's cells, whether anything reads them or not.

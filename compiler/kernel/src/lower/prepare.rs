@@ -4,12 +4,17 @@
 use mlc_ir::builder::Builder;
 use mlc_ir::graph::{Graph, Node, Region, RegionId, Value};
 use mlc_ir::ops::{Op, Types};
+use mlc_ir::passes::windows;
 use mlc_ir::region_ops::Loop;
 use mlc_ir::rewrite::Cursor;
 use mlc_ir::scalar::BinaryOp;
 
-/// The same program without sums.
+/// The same program without sums, and with windows added to where they lie.
 pub(super) fn prepare(graph: &Graph) -> Graph {
+    windows(&without_sums(graph))
+}
+
+fn without_sums(graph: &Graph) -> Graph {
     let mut new = graph.clone();
     for entry in &graph.entries {
         if let Some(region) = prepared(&mut new, graph.region(entry.region)) {

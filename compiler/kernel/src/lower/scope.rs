@@ -1,6 +1,6 @@
 //! Scopes: an entry's region, and the body of every loop in it, each with its kernels.
 
-use super::Choices;
+use super::{Choices, order};
 use crate::expr::Expr;
 use crate::fuse::{Fusion, fuse, storage};
 use crate::inline;
@@ -10,11 +10,12 @@ use crate::schedule::{self, Machine, Schedule, each_root};
 use crate::to_lane::{self, Lowered};
 use crate::tree::{self, Tree};
 use mlc_ir::dim::{Dim, Sym};
-use mlc_ir::graph::{Def, Entry, Graph, Node, NodeId, Region, RegionId, Value};
+use mlc_ir::graph::{Entry, Graph, Node, NodeId, Region, RegionId, Value};
 use mlc_ir::index::Definition;
 use mlc_ir::ops::Op;
 use mlc_ir::region_ops::Loop;
 use rayon::prelude::*;
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 /// A kernel before its buffers have places.
@@ -38,10 +39,12 @@ pub(super) struct Scope<'a> {
     pub groups: Vec<Vec<Pending>>,
     /// In an order in which they can run.
     pub items: Vec<Item>,
+    /// What makes each value that is stored, parameters apart.
+    makers: BTreeMap<Value, Item>,
 }
 
 /// What a scope runs.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum Item {
     /// A fused group, by its position.
     Group(usize),
@@ -67,11 +70,13 @@ impl<'a> Scopes<'a> {
             }
             at += 1;
         }
-        for at in 0..scopes.list.len() {
-            scopes.order(at);
-        }
+        scopes.note_makers();
         let typical = &entry.typical;
         scopes.list.par_iter_mut().for_each(|scope| scope.groups = groups(scope, machine, choices, typical));
+        for at in 0..scopes.list.len() {
+            let items = order::order(&scopes, at);
+            scopes.list[at].items = items;
+        }
         scopes
     }
 
@@ -79,18 +84,23 @@ impl<'a> Scopes<'a> {
         let region = graph.region(id);
         let fusion = fuse(region, choices.fuse);
         let items = (0..fusion.groups.len()).map(Item::Group).collect();
-        self.list.push(Scope { id, region, parent, fusion, groups: Vec::new(), items });
+        self.list.push(Scope { id, region, parent, fusion, groups: Vec::new(), items, makers: BTreeMap::new() });
         self.list.len() - 1
     }
 
-    /// Items in the order of the nodes whose places they take.
-    fn order(&mut self, at: usize) {
-        let mut items = std::mem::take(&mut self.list[at].items);
-        items.sort_by_key(|item| match item {
-            Item::Group(group) => self.list[at].fusion.groups[*group].place(self.list[at].region),
-            Item::Loop(body) => self.list[*body].parent.map(|(_, node)| node),
-        });
-        self.list[at].items = items;
+    fn note_makers(&mut self) {
+        for at in 0..self.list.len() {
+            let scope = &self.list[at];
+            let mut makers = BTreeMap::new();
+            for item in &scope.items {
+                let made = match item {
+                    Item::Group(group) => &scope.fusion.groups[*group].roots[..],
+                    Item::Loop(body) => &self.node(*body).results[..],
+                };
+                makers.extend(made.iter().map(|value| (*value, *item)));
+            }
+            self.list[at].makers = makers;
+        }
     }
 
     /// The scope around the body of a loop.
@@ -146,16 +156,16 @@ impl<'a> Scopes<'a> {
         }
     }
 
+    /// The old value and the result of the update that a group makes.
+    pub fn update(&self, scope: usize, group: usize) -> Option<(Value, Value)> {
+        let it = &self.list[scope];
+        let node = &it.region.nodes[it.fusion.groups[group].update?.index()];
+        Some((storage(it.region, node.args[0]), node.results[0]))
+    }
+
     /// What makes a value of a scope, unless it is a parameter.
     pub fn item_of(&self, scope: usize, value: Value) -> Option<Item> {
-        let it = &self.list[scope];
-        let value = storage(it.region, value);
-        let Def::Node(node, _) = it.region.values[value.index()].def else { return None };
-        let made = |item: &&Item| match item {
-            Item::Group(group) => it.fusion.groups[*group].roots.contains(&value),
-            Item::Loop(body) => self.list[*body].parent == Some((scope, node)),
-        };
-        it.items.iter().find(made).copied()
+        self.list[scope].makers.get(&storage(self.list[scope].region, value)).copied()
     }
 }
 

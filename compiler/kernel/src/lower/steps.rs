@@ -8,7 +8,8 @@ use super::scope::Pending;
 use super::timeline::{Moment, Timeline};
 use super::{KernelInfo, Kernels};
 use crate::fuse::storage;
-use crate::program::{Loop, Place, Plan, Rest, Slot, Step, Trip};
+use crate::nest::Source;
+use crate::program::{Loop, Place, Plan, Rest, RunIndex, Slot, Step, Trip};
 use crate::to_lane::FrameWord;
 use mlc_ir::dim::Dim;
 use mlc_ir::graph::Entry;
@@ -73,7 +74,7 @@ impl<'a> Layout<'a> {
                     let step = self.fault(number);
                     push(&mut open, step);
                 }
-                Moment::Begin(_) | Moment::Save { .. } | Moment::End(_) | Moment::Finish => {
+                Moment::Renew { .. } | Moment::Begin(_) | Moment::Save { .. } | Moment::End(_) | Moment::Finish => {
                     copies.into_iter().for_each(|copy| push(&mut open, copy));
                 }
             }
@@ -132,11 +133,24 @@ impl<'a> Layout<'a> {
                     let buffer = pending.nest.buffers.iter().find(|buffer| buffer.source == *source);
                     let Some(buffer) = buffer else { mlc_ir::internal_error("lower", "a frame of other buffers") };
                     let view = self.cells.buffer(scope, home, buffer);
-                    Slot::Ptr(self.homes.view(&self.cells, &view))
+                    let place = self.homes.view(&self.cells, &view);
+                    Slot::Ptr(self.in_window(pending, scope, *source, place))
                 }
             });
         }
         Step::Run { kernel, frame, tiles: pending.lowered.tiles.clone(), work: pending.work() }
+    }
+
+    /// The address of the window, if a kernel writes only that of a buffer.
+    fn in_window(&mut self, pending: &Pending, scope: usize, source: Source, place: Place) -> Place {
+        let buffers = &pending.nest.buffers;
+        let Some(window) = pending.nest.window.as_ref().filter(|window| buffers[window.buffer].source == source) else {
+            return place;
+        };
+        window.starts.iter().fold(place, |place, start| {
+            let at = Box::new(self.place(scope, start.value));
+            place.plus(RunIndex::Word { at, dtype: start.dtype, last: start.last.clone() }, start.bytes.clone())
+        })
     }
 
     fn fault(&mut self, number: usize) -> Step {
@@ -174,6 +188,13 @@ fn moves(cells: &mut Cells<'_>, moment: Moment, entry: &Entry) -> Vec<Move> {
             for (carry, arg) in op.carry_args().enumerate() {
                 let to = cells.carry(body, carry);
                 add(cells.value(parent, node.args[arg]), whole(to), cells.list[to].bytes.clone());
+            }
+        }
+        Moment::Renew { scope, group } => {
+            if let Some((old, new)) = scopes.update(scope, group) {
+                let to = cells.value(scope, new);
+                let bytes = cells.list[to.cell].bytes.clone();
+                add(cells.value(scope, old), to, bytes);
             }
         }
         Moment::Turn(body) => {

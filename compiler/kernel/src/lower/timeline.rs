@@ -4,6 +4,7 @@
 //! whatever writes weights or states can stand behind the last check.
 
 use super::cells::{Cells, Key, View};
+use super::order::reads;
 use super::scope::{Item, Pending, Scopes};
 use crate::fuse::storage;
 use crate::nest::Source;
@@ -16,6 +17,8 @@ use std::collections::{BTreeSet, VecDeque};
 pub(super) enum Moment {
     /// A kernel of a scope's group runs, in the scope `home`.
     Kernel { scope: usize, group: usize, at: usize, home: usize },
+    /// The memory of an update's result takes the old value.
+    Renew { scope: usize, group: usize },
     /// A loop takes the first values of its carries.
     Begin(usize),
     /// An iteration begins.
@@ -66,8 +69,7 @@ impl Timeline {
         let mut writer =
             Writer { scopes, homes, moments: Vec::new(), marks: vec![Marks::default(); scopes.list.len()] };
         let early = early(scopes, &checks);
-        let (first, then): (Vec<Item>, Vec<Item>) =
-            scopes.list[0].items.iter().partition(|item| early.contains(&position(scopes, **item)));
+        let (first, then): (Vec<Item>, Vec<Item>) = scopes.list[0].items.iter().partition(|item| early.contains(item));
         first.into_iter().for_each(|item| writer.item(0, item));
         writer.moments.extend((0..checks.len()).map(Moment::Fault));
         then.into_iter().for_each(|item| writer.item(0, item));
@@ -84,16 +86,12 @@ impl Timeline {
     pub fn scope(&self, scopes: &Scopes<'_>, moment: Moment) -> usize {
         match moment {
             Moment::Kernel { home, .. } => home,
+            Moment::Renew { scope, .. } => scope,
             Moment::Head(body) | Moment::Save { body, .. } | Moment::Turn(body) => body,
             Moment::Begin(body) | Moment::End(body) => scopes.parent(body),
             Moment::Fault(_) | Moment::Finish => 0,
         }
     }
-}
-
-/// The number of an entry's item.
-fn position(scopes: &Scopes<'_>, item: Item) -> usize {
-    scopes.list[0].items.iter().position(|other| *other == item).unwrap_or_default()
 }
 
 // ---- index checks
@@ -132,26 +130,17 @@ fn index_tensor(scopes: &Scopes<'_>, fault: Value) -> Option<(Value, DType)> {
     None
 }
 
-/// The entry's items that the checks need, by position.
-fn early(scopes: &Scopes<'_>, checks: &[Check]) -> BTreeSet<usize> {
+/// The entry's items that the checks need.
+fn early(scopes: &Scopes<'_>, checks: &[Check]) -> BTreeSet<Item> {
     let tensors = checks.iter().filter_map(|check| check.indices.map(|(value, _)| value));
     let mut queue: Vec<Value> = checks.iter().map(|check| check.first_bad).chain(tensors).collect();
     let mut found = BTreeSet::new();
     while let Some(value) = queue.pop() {
         let Some(item) = scopes.item_of(0, value) else { continue };
-        if !found.insert(position(scopes, item)) {
+        if !found.insert(item) {
             continue;
         }
-        match item {
-            Item::Loop(body) => queue.extend(&scopes.node(body).args),
-            Item::Group(group) => {
-                let reads = scopes.list[0].groups[group].iter().flat_map(|pending| &pending.reads);
-                queue.extend(reads.filter_map(|source| match source {
-                    Source::Value(value) => Some(*value),
-                    Source::Copy(_) => None,
-                }));
-            }
-        }
+        queue.extend(reads(scopes, 0, item));
     }
     found
 }
@@ -225,6 +214,9 @@ impl Writer<'_> {
     fn group(&mut self, scope: usize, group: usize, home: usize) {
         for at in 0..self.homes[scope][group].len() {
             if self.homes[scope][group][at] == home {
+                if self.scopes.list[scope].groups[group][at].nest.window.is_some() {
+                    self.now(Moment::Renew { scope, group });
+                }
                 self.now(Moment::Kernel { scope, group, at, home });
             }
         }

@@ -99,7 +99,7 @@ impl StepsText<'_> {
         for step in &place.steps {
             let index = match &step.index {
                 RunIndex::Loop(depth) => format!("p{depth}"),
-                RunIndex::Word { at, last } => format!("min({}, {})", self.place(at), self.printer.dim(last)),
+                RunIndex::Word { at, last, .. } => format!("min({}, {})", self.place(at), self.printer.dim(last)),
             };
             let _ = write!(text, " + {index}*{}", self.printer.dim(&step.bytes));
         }

@@ -5,7 +5,7 @@ use super::address::{Lin, Var};
 use super::builder::Memory;
 use super::values::{Val, register};
 use super::{Emit, mem};
-use crate::expr::{Address, Index};
+use crate::expr::{Address, ExprRef, Index};
 use crate::lane::{Cmp, Convert, Elem, IBinary, Op, Tail, Ty, V};
 use mlc_ir::dim::Dim;
 use mlc_ir::index::{Cond, Ix};
@@ -161,12 +161,34 @@ impl Emit<'_> {
                 }
                 (self.cast(value, DType::I64).v, bound)
             }
+            Index::Window { start, last, at } => {
+                let lin = self.lin(at)?;
+                let start = self.window_start(start, last)?;
+                let lin = lin.plus(&start, 1);
+                if lin.lane != 0 || within.is_empty() {
+                    return Some(lin);
+                }
+                (self.scalar(&lin), size)
+            }
         };
         let (zero, one, bound) = (self.b.index(0), self.b.index(1), self.size(bound));
         let last = self.b.index_op(IBinary::Sub, bound, one);
         let v = self.b.index_op(IBinary::Max, v, zero);
         let v = self.b.index_op(IBinary::Min, v, last);
         Some(self.value_lin(v))
+    }
+
+    /// Where a window starts; `None` if each lane has its own.
+    fn window_start(&mut self, start: &ExprRef, last: &Dim) -> Option<Lin> {
+        let start = self.expr(start);
+        if self.lanes_of(start.v) > 1 {
+            return None;
+        }
+        let start = self.cast(start, DType::I64).v;
+        let (zero, last) = (self.b.index(0), self.size(last));
+        let start = self.b.index_op(IBinary::Min, start, last);
+        let start = self.b.index_op(IBinary::Max, start, zero);
+        Some(self.value_lin(start))
     }
 
     fn times_size(&mut self, lin: Lin, size: &Dim) -> Option<Lin> {

@@ -9,6 +9,10 @@ use mlc_ir::ops::broadcast::Broadcast;
 use mlc_ir::ops::cast::Cast;
 use mlc_ir::ops::contract::Contract;
 use mlc_ir::ops::reduce::{Reduce, ReduceKind};
+use mlc_ir::ops::reshape::Reshape;
+use mlc_ir::ops::slice::Slice;
+use mlc_ir::ops::slice_at::SliceAt;
+use mlc_ir::ops::update_slice::UpdateSlice;
 use mlc_ir::region_ops::{Loop, Trip};
 use mlc_ir::scalar::{BinaryOp, CompareOp, Literal, UnaryOp};
 use mlc_ir::tensor::{Tensor, extents};
@@ -71,7 +75,9 @@ impl Generator {
 
     fn step(&mut self, b: &mut Builder, pool: &mut Pool, depth: usize) {
         let (x, y) = (self.rng.recent(&pool.vectors), self.rng.pick(&pool.vectors));
-        let new = match self.rng.below(8) {
+        let new = match self.rng.below(11) {
+            8 => self.window(b, pool),
+            9 | 10 => return self.update(b, pool),
             0 => b.binary(BinaryOp::Add, x, y),
             1 => b.binary(BinaryOp::Mul, x, y),
             2 | 3 => {
@@ -95,12 +101,45 @@ impl Generator {
         pool.vectors.push(new);
     }
 
+    /// The starts of a window in a stack: a row somewhere, along the second axis all or a part.
+    fn starts(&mut self, b: &mut Builder, pool: &Pool, whole: bool) -> [Value; 2] {
+        let zero = b.literal(Literal::from_i64(DType::I64, 0));
+        [self.rng.recent(&pool.numbers), if whole { zero } else { self.rng.pick(&pool.numbers) }]
+    }
+
+    /// A row of a stack.
+    fn window(&mut self, b: &mut Builder, pool: &Pool) -> Value {
+        let (stack, _) = self.rng.recent(&pool.stacks);
+        let starts = self.starts(b, pool, true);
+        let row = b.add1(SliceAt { sizes: vec![1.into(), WIDTH.into()] }, &[stack, starts[0], starts[1]]);
+        b.add1(Reshape { shape: vec![WIDTH.into()] }, &[row])
+    }
+
+    /// A stack with another row, with a part of one, or with something added there.
+    fn update(&mut self, b: &mut Builder, pool: &mut Pool) {
+        let (stack, bound) = self.rng.recent(&pool.stacks);
+        let width = if self.rng.below(2) == 0 { WIDTH } else { 3 };
+        let starts = self.starts(b, pool, width == WIDTH);
+        let sizes: Vec<Dim> = vec![1.into(), width.into()];
+        let x = self.rng.recent(&pool.vectors);
+        let row = b.add1(Reshape { shape: vec![1.into(), WIDTH.into()] }, &[x]);
+        let cut = Slice { starts: vec![0.into(), 0.into()], sizes: sizes.clone(), steps: vec![1, 1] };
+        let mut new = if width == WIDTH { row } else { b.add1(cut, &[row]) };
+        if self.rng.below(2) == 0 {
+            let old = b.add1(SliceAt { sizes }, &[stack, starts[0], starts[1]]);
+            new = b.binary(BinaryOp::Sub, old, new);
+        }
+        let new = b.add1(UpdateSlice, &[stack, new, starts[0], starts[1]]);
+        pool.stacks.push((new, bound));
+    }
+
     fn looped(&mut self, b: &mut Builder, pool: &mut Pool, depth: usize) {
         let bound = self.rng.below(2);
         let counted = self.rng.below(3) == 0;
         let rev = self.rng.below(2) == 0;
         let until = !rev && self.rng.below(3) == 0;
         let (vectors, numbers) = (1 + self.rng.below(3), self.rng.below(2));
+        let buffers: Vec<(Value, usize)> = (0..self.rng.below(3)).map(|_| self.rng.recent(&pool.stacks)).collect();
         let rows: Vec<Value> = pool.stacks.iter().filter(|(_, of)| *of == bound).map(|(value, _)| *value).collect();
         let slices: Vec<Value> = (0..self.rng.below(3)).map(|_| self.rng.pick(&rows)).collect();
         let (stacks, sums) = (self.rng.below(3), self.rng.below(3));
@@ -112,6 +151,7 @@ impl Generator {
         }
         args.extend((0..vectors).map(|_| self.rng.recent(&pool.vectors)));
         args.extend((0..numbers).map(|_| self.rng.pick(&pool.numbers)));
+        args.extend(buffers.iter().map(|(value, _)| *value));
         args.extend(&slices);
         let invariants = [self.rng.pick(&pool.vectors), self.rng.pick(&pool.matrices)];
         args.extend(invariants);
@@ -123,11 +163,13 @@ impl Generator {
         let mut inner = Pool { numbers: vec![body.param(number())], ..Pool::default() };
         inner.vectors.extend((0..vectors).map(|_| body.param(vector())));
         inner.numbers.extend((0..numbers).map(|_| body.param(number())));
+        let carried: Vec<(Value, usize)> = buffers.iter().map(|(_, of)| (body.param(self.stack(*of)), *of)).collect();
         inner.vectors.extend(slices.iter().map(|_| body.param(vector())));
         inner.vectors.push(body.param(vector()));
         inner.matrices.push(body.param(Type::new(DType::F32, vec![WIDTH.into(), WIDTH.into()])));
         inner.stacks.extend(all.iter().map(|(_, of)| (body.param(self.stack(*of)), *of)));
-        for _ in 0..1 + self.rng.below(5) {
+        inner.stacks.extend(&carried);
+        for _ in 0..1 + self.rng.below(6) {
             self.step(&mut body, &mut inner, depth + 1);
         }
         if self.rng.below(2) == 0 {
@@ -143,13 +185,18 @@ impl Generator {
         }
         results.extend((0..vectors).map(|_| self.rng.recent(&inner.vectors)));
         results.extend((0..numbers).map(|_| self.rng.recent(&inner.numbers)));
+        for (_, of) in &buffers {
+            let fitting: Vec<Value> =
+                inner.stacks.iter().filter(|(_, bound)| bound == of).map(|(value, _)| *value).collect();
+            results.push(self.rng.recent(&fitting));
+        }
         results.extend((0..stacks + sums).map(|_| self.rng.recent(&inner.vectors)));
         let region = self.graph.add_region(body.finish(results));
         let op = Loop {
             trip: if counted { Trip::UpTo(dim) } else { Trip::Exact(dim) },
             rev,
             until,
-            carries: (vectors + numbers) as u32,
+            carries: (vectors + numbers + buffers.len()) as u32,
             slices: slices.len() as u32,
             invariants: 2 + all.len() as u32,
             stacks: stacks as u32,
@@ -159,6 +206,7 @@ impl Generator {
         pool.numbers.extend(results.by_ref().take(usize::from(until)));
         pool.vectors.extend(results.by_ref().take(vectors));
         pool.numbers.extend(results.by_ref().take(numbers));
+        pool.stacks.extend(results.by_ref().take(buffers.len()).zip(buffers.iter().map(|(_, of)| *of)));
         pool.stacks.extend(results.by_ref().take(stacks).map(|value| (value, bound)));
         pool.vectors.extend(results);
     }
