@@ -43,8 +43,11 @@ impl<'a> Cx<'a> {
         let (row, column) = (lead, lead + 1);
         let mut left: Vec<u32> = (0..a_lead as u32).collect();
         let mut right: Vec<u32> = (0..b_lead as u32).collect();
-        let longer = if a_lead >= b_lead { &a.axes[..a_lead] } else { &b.axes[..b_lead] };
-        let mut axes: Vec<Size> = longer.to_vec();
+        let mut axes: Vec<Size> = match (a_lead, b_lead) {
+            (_, 0) => a.axes[..a_lead].to_vec(),
+            (0, _) => b.axes[..b_lead].to_vec(),
+            _ => a.axes[..a_lead].iter().zip(&b.axes).map(|(a, b)| a.meet(b)).collect(),
+        };
         let mut out: Vec<u32> = (0..lead).collect();
         if a.rank() > 1 {
             left.push(row);

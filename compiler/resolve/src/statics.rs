@@ -107,6 +107,9 @@ impl<'a> Cx<'a> {
         let shown = self.show_value(value);
         let mut error = Diagnostic::error(Code::E0122, span, format!("`{name}` takes `{wanted}`, and this is {shown}"));
         match value {
+            Value::Tuple(_) if !wanted.starts_with('(') => {
+                error = error.help("take its parts: `a, b = f(x)`, or `t[0]`");
+            }
             Value::Tensor(_) | Value::Lazy(_) => {
                 error = error.note("an argument of this type must be known when compiling")
             }

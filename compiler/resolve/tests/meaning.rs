@@ -231,6 +231,214 @@ fn an_index_out_of_range_is_a_fault() {
 }
 
 #[test]
+fn elements_in_order() {
+    let nan = f32::NAN;
+    let x = || [("x", f32s(&[2, 4], &[3.0, 1.0, 2.0, 1.0, nan, 0.0, f32::NEG_INFINITY, -0.0]))];
+    let of = |body: &str| {
+        let found = value(&format!("(x: f32[B, N]) -> {body} }}"), &x());
+        found.into_iter().map(|value| if value.is_nan() { 99.0 } else { value }).collect::<Vec<f64>>()
+    };
+    let low = f64::NEG_INFINITY;
+    near(&of("f32[B, N] { y, i = sort(x, axis: -1); return y"), &[1.0, 1.0, 2.0, 3.0, low, 0.0, 0.0, 99.0]);
+    near(&of("i32[B, N] { y, i = sort(x, over: N); return i"), &[1.0, 3.0, 2.0, 0.0, 2.0, 1.0, 3.0, 0.0]);
+    near(&of("i32[B, N] { y, i = sort(x, axis: 0); return i"), &[0.0, 1.0, 1.0, 1.0, 1.0, 0.0, 0.0, 0.0]);
+    near(&of("f32[B, 2] requires N >= 2 { y, i = top_k(x, 2); return y"), &[3.0, 2.0, 99.0, 0.0]);
+    near(&of("i32[B, 3] requires N >= 3 { y, i = top_k(x, 3); return i"), &[0.0, 2.0, 1.0, 0.0, 1.0, 3.0]);
+    near(&of("f32[1, N] { y, i = top_k(where(x == x, x, 0), 1, axis: 0); return y"), &[3.0, 1.0, 2.0, 1.0]);
+    let ids = [("i", Tensor::from_i32(&[3], &[2, 0, 1]))];
+    near(&value("(i: i32[N]) -> i32[N] { y, at = sort(i, axis: 0); return at }", &ids), &[1.0, 2.0, 0.0]);
+}
+
+#[test]
+fn running_sums_and_products() {
+    let x = || [("x", six()), ("m", Tensor::from_bool(&[3], &[true, false, true]))];
+    near(
+        &value("(x: f32[B, N]) -> f32[B, N] { return cumsum(x, axis: -1) }", &x()[..1]),
+        &[1.0, 3.0, 6.0, 4.0, 9.0, 15.0],
+    );
+    near(
+        &value("(x: f32[B, N]) -> f32[B, N] { return cumsum(x, over: B) }", &x()[..1]),
+        &[1.0, 2.0, 3.0, 5.0, 7.0, 9.0],
+    );
+    near(
+        &value("(x: f32[B, N]) -> f32[B, N] { return cumprod(x, over: N) }", &x()[..1]),
+        &[1.0, 2.0, 6.0, 4.0, 20.0, 120.0],
+    );
+    near(&value("(m: bool[N]) -> i32[N] { return cumsum(m, axis: 0) }", &x()[1..]), &[1.0, 1.0, 2.0]);
+    let i = [("i", Tensor::from_i32(&[3], &[2, 3, 4]))];
+    near(&value("(i: i32[N]) -> i32[N] { return cumprod(i, axis: 0) }", &i), &[2.0, 6.0, 24.0]);
+}
+
+/// The gradient of `loss` by a parameter `x` with these values.
+fn slope(shape: &str, values: &str, loss: &str) -> Vec<f64> {
+    let text = format!(
+        "model M {{ param x: f32[{shape}] = 0; fn forward(v: f32[{shape}]) -> f32 {{ y = x + v; return {loss} }} }}
+         train t {{ net = M(); opt = sgd(lr: 0.0); step(v: f32[{shape}]) {{ minimize net(v) over net with opt }} }}"
+    );
+    let mut machine = Machine::new(outcome("t.dl", &text).program(), 0);
+    let grads = machine.program.trains[0].grads.expect("gradients");
+    let sizes: Vec<usize> = shape.split(", ").map(|size| size.parse().expect("a size")).collect();
+    let values: Vec<f32> = values.split(' ').map(|value| value.parse().expect("a number")).collect();
+    floats(&machine.call(grads, &[("v", f32s(&sizes, &values))]), "x")
+}
+
+#[test]
+fn gradients_of_orders_and_running_values() {
+    let weights = "cast(iota(4) + 1, f32)";
+    near(&slope("4", "3 1 2 1", &format!("sum(sort(y, axis: 0)[0] * {weights})")), &[4.0, 1.0, 3.0, 2.0]);
+    near(&slope("4", "3 1 3 2", &format!("sum(top_k(y, 3)[0] * {weights}[:3])")), &[1.0, 0.0, 2.0, 3.0]);
+    near(&slope("4", "3 1 3 2", &format!("sum(cumsum(y, axis: 0) * {weights})")), &[10.0, 9.0, 7.0, 4.0]);
+    // Products with a zero in them: d y[k] / d x[i] is the product of the others.
+    near(&slope("4", "2 0 3 4", "sum(cumprod(y, axis: 0))"), &[1.0, 2.0 + 6.0 + 24.0, 0.0, 0.0]);
+    near(&slope("4", "2 0 3 0", "sum(broadcast(prod(y), [2])) / 2"), &[0.0; 4]);
+    near(&slope("4", "2 0 3 4", "sum(broadcast(prod(y), [2])) / 2"), &[0.0, 24.0, 0.0, 0.0]);
+    // Ties: the lowest index; of two operands the second.
+    near(&slope("4", "2 3 3 1", "max(y)"), &[0.0, 1.0, 0.0, 0.0]);
+    near(&slope("4", "2 1 3 1", "min(y)"), &[0.0, 1.0, 0.0, 0.0]);
+    near(&slope("2", "2 2", "maximum(y[0], y[1]) + 10 * minimum(y[0], y[1])"), &[0.0, 11.0]);
+    near(&slope("3", "-1 0 1", "sum(abs(y))"), &[-1.0, 0.0, 1.0]);
+    near(&slope("3", "-1 0 1", "sum(relu(y))"), &[0.0, 0.0, 1.0]);
+    near(&slope("3", "-inf -inf -inf", "sum(softmax(y))"), &[0.0; 3]);
+    near(&slope("1, 4, 1", "1 5 5 2", "sum(max_pool(y, 4))"), &[0.0, 1.0, 0.0, 0.0]);
+}
+
+#[test]
+fn definite_results() {
+    let (nan, inf) = (f32::NAN, f32::INFINITY);
+    let x = || [("x", f32s(&[2, 3], &[1.0, nan, 3.0, 2.0, 2.0, 1.0]))];
+    near(&value("(x: f32[B, N]) -> i32[B] { return argmax(x, over: N) }", &x()), &[1.0, 0.0]);
+    near(&value("(x: f32[B, N]) -> i32[B] { return argmin(x, over: N) }", &x()), &[1.0, 2.0]);
+    near(&value("(x: f32[B, N]) -> bool[B] { m = max(x, over: N); return m == m }", &x()), &[0.0, 1.0]);
+    near(&value("(x: f32[B, N]) -> bool[B] { m = min(x, over: N); return m == m }", &x()), &[0.0, 1.0]);
+    near(&value("(x: f32[B, N]) -> i32 { return sum(x < 2 or x >= 2) }", &x()), &[5.0]);
+    near(&value("(x: f32[B, N]) -> i32 { return sum(x != x) }", &x()), &[1.0]);
+    near(
+        &value("(x: f32[B, N]) -> bool[B, N] { m = maximum(x, 2); return m == m }", &x()),
+        &[1.0, 0.0, 1.0, 1.0, 1.0, 1.0],
+    );
+    let wide = [("x", f32s(&[6], &[nan, inf, -inf, 3e9, -1.9, 255.9]))];
+    near(
+        &value("(x: f32[N]) -> i32[N] { return cast(x, i32) }", &wide),
+        &[0.0, 2147483647.0, -2147483648.0, 2147483647.0, -1.0, 255.0],
+    );
+    near(&value("(x: f32[N]) -> u8[N] { return cast(x, u8) }", &wide), &[0.0, 255.0, 0.0, 255.0, 0.0, 255.0]);
+    let i = [("i", Tensor::from_i32(&[4], &[7, -7, 0, 3])), ("j", Tensor::from_i32(&[4], &[-2, 2, 0, 0]))];
+    near(&value("(i: i32[N], j: i32[N]) -> i32[N] { return floor(i / j) }", &i), &[-4.0, -4.0, 0.0, 0.0]);
+    near(&value("(i: i32[N], j: i32[N]) -> i32[N] { return ceil(i / j) }", &i), &[-3.0, -3.0, 0.0, 0.0]);
+    near(&value("(i: i32[N], j: i32[N]) -> i32[N] { return i % j }", &i), &[-1.0, 1.0, 0.0, 0.0]);
+    near(
+        &value("(i: i32[N]) -> f32[N, 4] { return one_hot(i, 4) }", &i[..1]),
+        &[0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 1.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 1.0],
+    );
+}
+
+#[test]
+fn random_integers() {
+    let draws = |body: &str, args: &[(&str, Tensor)]| value(body, args);
+    let at = || [("lo", Tensor::from_i32(&[], &[-3])), ("hi", Tensor::from_i32(&[], &[5]))];
+    let numbers = draws("(lo: i32, hi: i32) -> i32[400] { return randint([400], lo, hi) }", &at());
+    for wanted in -3..5 {
+        let share = numbers.iter().filter(|number| **number == f64::from(wanted)).count();
+        assert!((20..90).contains(&share), "{wanted}: {share}");
+    }
+    assert!(numbers.iter().all(|number| (-3.0..5.0).contains(number)));
+    let mut order = draws("(lo: i32) -> i32[100] { return permutation(100) + lo }", &at()[..1]);
+    assert_ne!(order[..4], [-3.0, -2.0, -1.0, 0.0]);
+    order.sort_by(f64::total_cmp);
+    near(&order, &(-3..97).map(f64::from).collect::<Vec<_>>());
+    let p = || [("p", f32s(&[4], &[0.0, 0.25, 0.75, 0.0]))];
+    let picks = draws("(p: f32[4]) -> i32[400] { return sample(broadcast(p, [400, 4])) }", &p());
+    let ones = picks.iter().filter(|pick| **pick == 1.0).count();
+    assert!(picks.iter().all(|pick| *pick == 1.0 || *pick == 2.0) && (60..140).contains(&ones), "{ones}");
+    near(&draws("(p: f32[4]) -> i32[2] { return sample(zeros([2, 4])) }", &p()), &[3.0, 3.0]);
+    near(&draws("(p: f32[4]) -> i32 { return sample(p * p[1:2] * 0 + where(iota(4) == 2, 1.0, 0.0)) }", &p()), &[2.0]);
+    let few = draws("(p: f32[4]) -> bool[1000] { return bernoulli([1000], p[1]) }", &p());
+    assert!((180.0..320.0).contains(&few.iter().sum::<f64>()));
+}
+
+#[test]
+fn lines_between_run_time_numbers() {
+    let at = || [("a", f32s(&[], &[1.0])), ("b", f32s(&[], &[3.0]))];
+    near(&value("(a: f32, b: f32) -> f32[5] { return linspace(a, b, 5) }", &at()), &[1.0, 1.5, 2.0, 2.5, 3.0]);
+    near(&value("(a: f32, b: f32) -> f32[3] { return linspace(0, b, 3) }", &at()), &[0.0, 1.5, 3.0]);
+    near(&value("(a: f32, b: f32) -> f32[1] { return linspace(a, b, 1) }", &at()), &[1.0]);
+    near(&value("(a: f32, b: f32) -> f32 { return neg(a) + neg(2) }", &at()), &[-3.0]);
+}
+
+#[test]
+fn transposed_convolutions() {
+    let x = || [("x", f32s(&[1, 3, 1], &[1.0, 2.0, 3.0])), ("w", f32s(&[2, 1, 1], &[10.0, 1.0]))];
+    let of = |size: &str, more: &str| {
+        let body = format!(
+            "(x: f32[B, S, 1], w: f32[2, 1, 1]) -> f32[B, {size}, 1] {{ return conv(x, w, transposed: true{more}) }}"
+        );
+        value(&body, &x())
+    };
+    near(&of("S + 1", ""), &[10.0, 21.0, 32.0, 3.0]);
+    near(&of("2 * S", ", stride: 2"), &[10.0, 1.0, 20.0, 2.0, 30.0, 3.0]);
+    near(&of("2 * S - 1", ", stride: 2, pad: [(1, 0)]"), &[1.0, 20.0, 2.0, 30.0, 3.0]);
+    near(&of("3 * S", ", stride: 3, pad: [(0, -1)]"), &[10.0, 1.0, 0.0, 20.0, 2.0, 0.0, 30.0, 3.0, 0.0]);
+    near(&of("S + 2", ", dilation: 2"), &[10.0, 20.0, 31.0, 2.0, 3.0]);
+}
+
+/// A transposed convolution is the gradient of the convolution with the kernel's channels swapped, in
+/// one, two and three dimensions, with groups.
+#[test]
+fn transposed_convolutions_are_adjoints() {
+    for (shape, out, kernel, swap, how) in [
+        ("2, 7, 4", "2, 3, 6", "3, 2, 6", "k i (g o) -> k o (g i)", "stride: 3, groups: 2, pad: [(1, 1)]"),
+        (
+            "1, 5, 6, 2",
+            "1, 5, 3, 3",
+            "3, 2, 2, 3",
+            "k l i (g o) -> k l o (g i)",
+            "stride: (1, 2), pad: [(1, 1), (0, 0)]",
+        ),
+        (
+            "1, 3, 4, 5, 2",
+            "1, 2, 3, 3, 4",
+            "2, 2, 2, 1, 4",
+            "k l m i (g o) -> k l m o (g i)",
+            "dilation: (1, 1, 2), groups: 2",
+        ),
+    ] {
+        let groups = if how.contains("groups") { 2 } else { 1 };
+        let text = format!(
+            "const N = 1
+             model M {{
+                param x: f32[{shape}] = normal(0, 1)
+                param w: f32[{kernel}] = normal(0, 1)
+                param y: f32[{out}] = normal(0, 1)
+                fn forward(one: f32[N]) -> f32 {{ return sum(conv(x, w, {how}) * y) * one[0] }}
+                @export fn back(one: f32[N]) -> f32[{shape}] {{
+                    return conv(y, rearrange(w, \"{swap}\", g: {groups}), {how}, transposed: true)
+                }}
+             }}
+             train t {{ net = M(); opt = sgd(lr: 0.0); step(one: f32[N]) {{ minimize net(one) over net with opt }} }}"
+        );
+        let mut machine = Machine::new(outcome("t.dl", &text).program(), 3);
+        let grads = machine.program.trains[0].grads.expect("gradients");
+        let one = [("one", f32s(&[1], &[1.0]))];
+        let wanted = floats(&machine.call(grads, &one), "x");
+        let entry = machine.function("back");
+        near(&floats(&machine.call(entry, &one), "out"), &wanted);
+    }
+}
+
+#[test]
+fn windows_are_summed() {
+    near(
+        &slope("1, 4, 1", "1 5 5 2", "sum(window(y, \"sum\", size: 2, stride: 1, pad: [(1, 0)]) * 1)"),
+        &[2.0, 2.0, 2.0, 1.0],
+    );
+    let x = [("x", f32s(&[1, 4, 1], &[1.0, 5.0, 6.0, 2.0]))];
+    near(
+        &value("(x: f32[B, 4, 1]) -> f32[B, 2, 1] { return window(x, \"sum\", size: 2, stride: 2) }", &x),
+        &[6.0, 8.0],
+    );
+}
+
+#[test]
 fn softmax_of_minus_infinity_is_zero() {
     let inf = f32::NEG_INFINITY;
     let x = || [("x", f32s(&[2, 2], &[inf, inf, 0.0, 0.0]))];

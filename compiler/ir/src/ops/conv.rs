@@ -198,6 +198,7 @@ fn geometries() -> Vec<(Geometry, &'static [i64], &'static [i64])> {
         (geometry(&[2], &[(1, 1)], &[1], 2), &[1, 5, 4], &[3, 2, 6]),
         (geometry(&[1], &[(1, 1)], &[1], 3), &[2, 4, 3], &[3, 1, 3]),
         (geometry(&[1], &[(-1, 2)], &[1], 1), &[1, 6, 1], &[2, 1, 2]),
+        (geometry(&[1, 2, 1], &[(0, 1), (0, 0), (1, 1)], &[1, 1, 2], 2), &[1, 2, 3, 4, 2], &[2, 2, 2, 1, 4]),
     ]
 }
 
@@ -325,9 +326,9 @@ impl Conv {
         }
     }
 
-    /// The same by stride 1, and how to spread `y`: `O' = (O - 1)·s + 1`, `high' = O' - S - low +
+    /// [`ConvRole::Input`] by stride 1, and how to spread `y`: `O' = (O - 1)·s + 1`, `high' = O' - S - low +
     /// dilation·(K - 1)`, if that is a number.
-    fn dense(&self, w: &Type, y: &Type) -> Option<(Conv, Pad)> {
+    pub fn dense(&self, w: &Type, y: &Type) -> Option<(Conv, Pad)> {
         let rank = self.geometry.rank();
         let mut geometry = self.geometry.clone();
         let mut interior = vec![0; rank + 2];

@@ -14,6 +14,7 @@ use mlc_syntax::diag::Diagnostic;
 use mlc_syntax::span::Span;
 
 pub(super) const ALL: &[Builtin] = &[
+    named("neg", &["x"], "-x", unary),
     named("abs", &["x"], "absolute value", unary),
     named("sign", &["x"], "-1, 0 or 1", unary),
     rounding("floor", "largest integer not above x; `floor(a / b)` divides integers"),
@@ -39,6 +40,7 @@ const fn rounding(name: &'static str, doc: &'static str) -> Builtin {
 
 fn op_of(name: &str) -> UnaryOp {
     match name {
+        "neg" => UnaryOp::Neg,
         "abs" => UnaryOp::Abs,
         "sign" => UnaryOp::Sign,
         "floor" => UnaryOp::Floor,
@@ -71,7 +73,7 @@ fn apply<'a>(cx: &mut Cx<'a>, args: &Args<'a>, value: Value<'a>, span: Span) -> 
         Value::Lazy(lazy) => cx.materialise(Value::Lazy(lazy), cx.entry.real, span)?,
         value => cx.tensor(value, span)?,
     };
-    let exact = matches!(op, UnaryOp::Abs | UnaryOp::Sign);
+    let exact = matches!(op, UnaryOp::Neg | UnaryOp::Abs | UnaryOp::Sign);
     let rounds = matches!(op, UnaryOp::Floor | UnaryOp::Ceil | UnaryOp::Round);
     if rounds && !x.dtype.is_float() && x.dtype != DType::Bool {
         return Ok(Value::Tensor(x));

@@ -2,9 +2,11 @@
 
 use super::{Args, Arity, Builtin, named};
 use crate::arith::Operation;
+use crate::calls::Given;
 use crate::cx::Cx;
 use crate::number::Number;
-use crate::value::{Lazy, LazyKind, R, Size, Value};
+use crate::value::{Lazy, LazyKind, R, Size, Tensor, Value};
+use mlc_ir::dim::Dim;
 use mlc_ir::ops::compare::Compare;
 use mlc_ir::ops::iota::Iota;
 use mlc_ir::scalar::{BinaryOp, CompareOp, Distribution};
@@ -101,9 +103,8 @@ fn normal<'a>(cx: &mut Cx<'a>, args: Args<'a>) -> R<Value<'a>> {
     drawn(cx, &args, Distribution::Normal, "mean", "std")
 }
 
-fn bernoulli<'a>(cx: &mut Cx<'a>, args: Args<'a>) -> R<Value<'a>> {
-    let axes = args.shape(cx, "shape")?;
-    let (p, span) = args.need(cx, "p")?;
+/// Uniform draws from `[0, 1)`, a stream of its own at each call.
+pub(super) fn shares<'a>(cx: &mut Cx<'a>, args: &Args<'a>, axes: Vec<Size>, dtype: DType) -> R<Tensor> {
     let seed = match args.get("seed") {
         Some((value, span)) => Some(cx.as_int(&value, span)?),
         None => None,
@@ -112,7 +113,13 @@ fn bernoulli<'a>(cx: &mut Cx<'a>, args: Args<'a>) -> R<Value<'a>> {
     cx.refuse_draw(args.site.span)?;
     let (first, second) = (Box::new(Value::int(0)), Box::new(Value::int(1)));
     let kind = LazyKind::Draw { distribution: Distribution::Uniform, site, seed, first, second };
-    let draw = cx.materialise(Value::Lazy(Rc::new(Lazy { axes, kind })), cx.entry.real, args.site.span)?;
+    cx.materialise(Value::Lazy(Rc::new(Lazy { axes, kind })), dtype, args.site.span)
+}
+
+fn bernoulli<'a>(cx: &mut Cx<'a>, args: Args<'a>) -> R<Value<'a>> {
+    let axes = args.shape(cx, "shape")?;
+    let (p, span) = args.need(cx, "p")?;
+    let draw = shares(cx, &args, axes, cx.entry.real)?;
     let place = Operation { symbol: "<", span: args.site.span, left: args.site.span, right: span };
     cx.compare_values(CompareOp::Lt, Value::Tensor(draw), p, place)
 }
@@ -132,14 +139,42 @@ fn iota<'a>(cx: &mut Cx<'a>, args: Args<'a>) -> R<Value<'a>> {
 fn linspace<'a>(cx: &mut Cx<'a>, args: Args<'a>) -> R<Value<'a>> {
     let (size, dtype) = (count(cx, &args)?, args.dtype(cx)?);
     let ((a, first), (b, last)) = (args.need(cx, "a")?, args.need(cx, "b")?);
-    let (Value::Number(a), Value::Number(b)) = (a, b) else {
-        return cx.unsupported(first.to(last), "`linspace` between run-time values");
-    };
-    finish(cx, &args, Lazy { axes: vec![size], kind: LazyKind::Linspace { first: a, last: b } }, dtype)
+    match (a, b) {
+        (Value::Number(first), Value::Number(last)) => {
+            finish(cx, &args, Lazy { axes: vec![size], kind: LazyKind::Linspace { first, last } }, dtype)
+        }
+        (a, b) => line(cx, &args, (a, first), (b, last), size).map(Value::Tensor),
+    }
+}
+
+/// Numbers between two run-time scalars: `a + i / (n - 1) * (b - a)`.
+fn line<'a>(cx: &mut Cx<'a>, args: &Args<'a>, (a, left): Given<'a>, (b, right): Given<'a>, n: Size) -> R<Tensor> {
+    let span = args.site.span;
+    let place = |symbol| Operation { symbol, span, left, right };
+    let (a, b) = cx.common(a, b, place("linspace"))?;
+    if a.rank() + b.rank() > 0 || !a.dtype.is_float() {
+        let (a, b) = (cx.show(&a), cx.show(&b));
+        return cx.fail(
+            Code::E0105,
+            span,
+            format!("`linspace` goes from one float to another, and these are {a} and {b}"),
+        );
+    }
+    let dtype = args.dtype(cx)?.unwrap_or(a.dtype);
+    let gaps = if n.dim.is(1) { Dim::one() } else { n.dim.sub(&Dim::one()).unwrap_or_else(|_| n.dim.clone()) };
+    let lazy = Lazy { axes: vec![n], kind: LazyKind::Iota };
+    let places = cx.materialise(Value::Lazy(Rc::new(lazy)), a.dtype, span)?;
+    let gaps = Value::Number(Number::size(Size::plain(gaps)));
+    let width = cx.binary_values(BinaryOp::Sub, Value::Tensor(b), Value::Tensor(a.clone()), place("-"))?;
+    let share = cx.binary_values(BinaryOp::Div, Value::Tensor(places), gaps, place("/"))?;
+    let value = cx.binary_values(BinaryOp::Mul, share, width, place("*"))?;
+    let value = cx.binary_values(BinaryOp::Add, value, Value::Tensor(a), place("+"))?;
+    let value = cx.tensor(value, span)?;
+    cx.cast(&value, dtype, span)
 }
 
 /// Positions along the rows and along the columns of a square.
-fn square<'a>(cx: &mut Cx<'a>, args: &Args<'a>) -> R<(crate::value::Tensor, crate::value::Tensor)> {
+fn square<'a>(cx: &mut Cx<'a>, args: &Args<'a>) -> R<(Tensor, Tensor)> {
     let size = count(cx, args)?;
     let axes = vec![size.clone(), size];
     let shape = crate::value::shape_of(&axes);

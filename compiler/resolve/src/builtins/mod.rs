@@ -5,6 +5,8 @@ mod elementwise;
 mod gradients;
 mod lists;
 mod make;
+mod order;
+mod random;
 mod reduce;
 mod shape;
 mod training;
@@ -57,6 +59,8 @@ const FAMILIES: &[&[Builtin]] = &[
     reduce::ALL,
     shape::ALL,
     make::ALL,
+    order::ALL,
+    random::ALL,
     window::ALL,
     lists::ALL,
     training::ALL,
@@ -65,20 +69,7 @@ const FAMILIES: &[&[Builtin]] = &[
 ];
 
 /// Functions of the language that are not there yet.
-const PLANNED: &[&str] = &[
-    "sort",
-    "top_k",
-    "cumsum",
-    "cumprod",
-    "randint",
-    "permutation",
-    "sample",
-    "infer",
-    "copy",
-    "params",
-    "load",
-    "ema",
-];
+const PLANNED: &[&str] = &["infer", "copy", "params", "load", "ema"];
 
 /// The builtin of that name.
 pub(crate) fn find(name: &str) -> Option<&'static Builtin> {

@@ -20,11 +20,16 @@ pub(super) const ALL: &[Builtin] = &[
     named("reshape", &["x", "shape"], "the same elements in another shape; one size may be -1", reshape),
     named("broadcast", &["x", "shape"], "repeated along axes that are 1 or missing in front", broadcast),
     named("transpose", &["x"], "swaps the last two axes", transpose),
-    named("concat", &["xs", "axis"], "tensors one after the other along an axis", concat),
-    named("split", &["x", "n", "axis"], "n equal parts along an axis; of data a part of the rows: `split(0.9)`", split),
+    named("concat", &["xs", "axis", "over"], "tensors one after the other along an axis", concat),
+    named(
+        "split",
+        &["x", "n", "axis", "over"],
+        "n equal parts along an axis; of data a part of the rows: `split(0.9)`",
+        split,
+    ),
     named("pad", &["x", "pairs", "value"], "x with numbers before and behind each axis", pad),
     named("reverse", &["x", "axis", "over"], "from back to front along axes", reverse),
-    named("take_along", &["x", "ids", "axis"], "x[…, ids[…], …]: picks along an axis, row by row", take_along),
+    named("take_along", &["x", "ids", "axis", "over"], "x[…, ids[…], …]: picks along an axis, row by row", take_along),
     Builtin {
         name: "rearrange",
         params: &["x", "pattern"],
@@ -137,9 +142,17 @@ fn transpose<'a>(cx: &mut Cx<'a>, args: Args<'a>) -> R<Value<'a>> {
     cx.permute(&x, perm, args.site.span).map(Value::Tensor)
 }
 
-fn one_axis<'a>(cx: &mut Cx<'a>, args: &Args<'a>, rank: usize) -> R<usize> {
-    let (value, span) = args.need(cx, "axis")?;
-    match cx.axes_by_number(rank, &value, span)?.as_slice() {
+/// The axis that `axis:` or `over:` names; `operand` are the axes it is sought in.
+pub(super) fn one_axis<'a>(cx: &mut Cx<'a>, args: &Args<'a>, operand: &[Size]) -> R<usize> {
+    let site = args.site.span;
+    let (axes, span) = match args.over {
+        Some(over) => (cx.axes_by_name(operand, over, site)?, over.span),
+        None => {
+            let (value, span) = args.need(cx, "axis")?;
+            (cx.axes_by_number(operand.len(), &value, span)?, span)
+        }
+    };
+    match axes.as_slice() {
         [axis] => Ok(*axis),
         _ => cx.fail(Code::E0117, span, format!("`{}` works along one axis", args.builtin.name)),
     }
@@ -173,7 +186,7 @@ fn concat<'a>(cx: &mut Cx<'a>, args: Args<'a>) -> R<Value<'a>> {
     let Some(first) = tensors.first().cloned() else {
         return cx.fail(Code::E0119, span, "`concat` takes at least one tensor");
     };
-    let axis = one_axis(cx, &args, first.rank())?;
+    let axis = one_axis(cx, &args, &first.axes)?;
     let mut axes = first.axes.clone();
     for other in &tensors[1..] {
         let same = other.dtype == first.dtype
@@ -187,10 +200,11 @@ fn concat<'a>(cx: &mut Cx<'a>, args: Args<'a>) -> R<Value<'a>> {
                     .note("all sizes but that of the joined axis are equal");
             return Err(cx.tell(error));
         }
-        axes[axis] = match axes[axis].dim.add(&other.axes[axis].dim) {
-            Ok(sum) => Size::plain(sum),
-            Err(_) => return cx.fail(Code::E0114, span, "the joined axis is too large"),
+        let Ok(sum) = axes[axis].dim.add(&other.axes[axis].dim) else {
+            return cx.fail(Code::E0114, span, "the joined axis is too large");
         };
+        axes = axes.iter().zip(&other.axes).map(|(mine, other)| mine.meet(other)).collect();
+        axes[axis] = Size::plain(sum);
     }
     let operands: Vec<&Tensor> = tensors.iter().collect();
     cx.emit(args.site.span, Concat { axis }, &operands, axes).map(Value::Tensor)
@@ -203,7 +217,7 @@ fn split<'a>(cx: &mut Cx<'a>, args: Args<'a>) -> R<Value<'a>> {
     let (x, span) = args.tensor(cx, "x")?;
     let (value, count_span) = args.need(cx, "n")?;
     let count = cx.as_int(&value, count_span)?;
-    let axis = one_axis(cx, &args, x.rank())?;
+    let axis = one_axis(cx, &args, &x.axes)?;
     if !(1..=crate::exprs::MOST_PARTS).contains(&count) {
         return cx.fail(Code::E0114, count_span, format!("{count} parts"));
     }
@@ -297,7 +311,7 @@ fn reverse<'a>(cx: &mut Cx<'a>, args: Args<'a>) -> R<Value<'a>> {
 fn take_along<'a>(cx: &mut Cx<'a>, args: Args<'a>) -> R<Value<'a>> {
     let (x, _) = args.tensor(cx, "x")?;
     let (ids, ids_span) = args.tensor(cx, "ids")?;
-    let axis = one_axis(cx, &args, x.rank())?;
+    let axis = one_axis(cx, &args, &x.axes)?;
     cx.take_along(&x, &ids, axis, args.site.span, ids_span).map(Value::Tensor)
 }
 

@@ -20,7 +20,7 @@ pub(super) const ALL: &[Builtin] = &[
     named(
         "conv",
         &["x", "w", "stride", "pad", "dilation", "groups", "transposed"],
-        "convolution of [B, *S, I] with [*K, I / groups, O]; pad: one pair for each axis",
+        "convolution of [B, *S, I] with [*K, I / groups, O], or its adjoint; pad: one pair for each axis",
         conv,
     ),
     named("window", &["x", "op", "size", "stride", "pad"], "\"max\" or \"sum\" over windows of [B, *S, C]", window),
@@ -37,9 +37,7 @@ struct Along {
 fn conv<'a>(cx: &mut Cx<'a>, args: Args<'a>) -> R<Value<'a>> {
     let (x, x_span) = args.tensor(cx, "x")?;
     let (w, w_span) = args.tensor(cx, "w")?;
-    if args.bool_or(cx, "transposed", false)? {
-        return cx.unsupported(args.site.span, "a transposed convolution");
-    }
+    let transposed = args.bool_or(cx, "transposed", false)?;
     if x.dtype != w.dtype || !x.dtype.is_float() || x.rank() != w.rank() || x.rank() < 3 {
         let (a, b) = (cx.show(&x), cx.show(&w));
         return cx.fail(
@@ -57,6 +55,10 @@ fn conv<'a>(cx: &mut Cx<'a>, args: Args<'a>) -> R<Value<'a>> {
         None => vec![(0, 0); spatial],
     };
     channels_fit(cx, &x, &w, groups, &args)?;
+    if transposed {
+        let geometry = Geometry { strides, pads, dilations, groups };
+        return transposed_conv(cx, &x, &w, geometry, &args).map(Value::Tensor);
+    }
     let mut axes = vec![x.axes[0].clone()];
     for at in 0..spatial {
         let Some(size) = w.axes[at].dim.as_const() else {
@@ -69,6 +71,65 @@ fn conv<'a>(cx: &mut Cx<'a>, args: Args<'a>) -> R<Value<'a>> {
     let geometry = Geometry { strides, pads, dilations, groups };
     let op = Conv { role: ConvRole::Output, geometry, extents: Vec::new() };
     cx.emit(args.site.span, op, &[&x, &w], axes).map(Value::Tensor)
+}
+
+/// The adjoint of the convolution that takes [B, *S', O] to [B, *S, I]: each element of `x` adds the
+/// kernel at its place of the result, `S' = (S - 1) * stride + dilation * (K - 1) + 1 - pads`.
+fn transposed_conv<'a>(cx: &mut Cx<'a>, x: &Tensor, w: &Tensor, geometry: Geometry, args: &Args<'a>) -> R<Tensor> {
+    let span = args.site.span;
+    let spatial = geometry.rank();
+    let mut axes = vec![x.axes[0].clone()];
+    for at in 0..spatial {
+        let (size, kernel) = (&x.axes[1 + at].dim, &w.axes[at].dim);
+        let (stride, dilation, (low, high)) = (geometry.strides[at], geometry.dilations[at], geometry.pads[at]);
+        if stride < 1 || dilation < 1 {
+            return cx.fail(Code::E0114, span, format!("stride {stride}, dilation {dilation}: both are at least 1"));
+        }
+        let length = (|| {
+            let moved = size.sub(&Dim::one())?.mul(&Dim::from(stride))?;
+            let covered = kernel.sub(&Dim::one())?.mul(&Dim::from(dilation))?.add(&Dim::one())?;
+            moved.add(&covered)?.sub(&Dim::from(low))?.sub(&Dim::from(high))
+        })();
+        match length {
+            Ok(length) => axes.push(if length == *size { x.axes[1 + at].clone() } else { Size::plain(length) }),
+            Err(_) => return cx.fail(Code::E0114, span, "these sizes are too large"),
+        }
+    }
+    axes.push(w.axes[w.rank() - 1].clone());
+    cx.check_extent(span, &shape_of(&axes))?;
+    let w = with_channels_swapped(cx, w, geometry.groups, span)?;
+    let extents = shape_of(&axes[1..=spatial]).to_vec();
+    let strided = Conv { role: ConvRole::Input, geometry, extents };
+    let Some((dense, pad)) = strided.dense(&w.ty(), &x.ty()) else {
+        return cx.emit(span, strided, &[&w, x], axes);
+    };
+    if pad.interior.iter().all(|between| *between == 0) {
+        return cx.emit(span, strided, &[&w, x], axes);
+    }
+    let spread = cx.emit_values(span, pad, &[x.value])?[0];
+    let value = cx.emit_values(span, dense, &[w.value, spread])?[0];
+    Ok(Tensor { value, dtype: x.dtype, axes })
+}
+
+/// [*K, I / groups, O] as the kernel of the convolution from O to I channels: [*K, O / groups, I].
+fn with_channels_swapped<'a>(cx: &mut Cx<'a>, w: &Tensor, groups: i64, span: Span) -> R<Tensor> {
+    let rank = w.rank();
+    let (input, output) = (w.axes[rank - 2].clone(), w.axes[rank - 1].clone());
+    let spatial = w.axes[..rank - 2].to_vec();
+    let with = |channels: &[Size]| spatial.iter().chain(channels).cloned().collect::<Vec<_>>();
+    if groups == 1 {
+        let perm = (0..rank - 2).chain([rank - 1, rank - 2]).collect();
+        return cx.permute(w, perm, span);
+    }
+    let count = Dim::from(groups);
+    let (Ok(part), Ok(all)) = (output.dim.exact_div(&count), input.dim.mul(&count)) else {
+        return cx.fail(Code::E0114, span, "these channels do not divide into the groups");
+    };
+    let (part, groups) = (Size::plain(part), Size::plain(count));
+    let w = cx.reshape(w, with(&[input, groups, part.clone()]), span)?;
+    let perm = (0..rank - 2).chain([rank, rank - 1, rank - 2]).collect();
+    let w = cx.permute(&w, perm, span)?;
+    cx.reshape(&w, with(&[part, Size::plain(all)]), span)
 }
 
 fn channels_fit<'a>(cx: &mut Cx<'a>, x: &Tensor, w: &Tensor, groups: i64, args: &Args<'a>) -> R<()> {
