@@ -425,6 +425,7 @@ impl<'a> Cx<'a> {
             | Value::Pack(_)
             | Value::Stack(_)
             | Value::Zip(_)
+            | Value::Deferred(_)
             | Value::Optimizer(_)
             | Value::Pipeline(_)
             | Value::Nothing

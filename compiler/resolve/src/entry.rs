@@ -86,6 +86,10 @@ pub(crate) struct Entry<'a> {
     pub test_params: Vec<TestParam>,
     pub checks: Vec<SizeCheck>,
     pub faults: Vec<(Value, Fault)>,
+    /// Members that are constant tensors, as this entry has made them.
+    pub constants: BTreeMap<u32, Vec<crate::value::Value<'a>>>,
+    /// Whether something needed a region where none is.
+    pub wants_region: bool,
     /// Loops around what is being evaluated, outermost first.
     pub loops: Vec<crate::nest::Pass>,
     /// Run-time integers whose range is known.
@@ -120,6 +124,8 @@ impl<'a> Entry<'a> {
             test_params: Vec::new(),
             checks: Vec::new(),
             faults: Vec::new(),
+            constants: BTreeMap::new(),
+            wants_region: false,
             loops: Vec::new(),
             indices: Vec::new(),
             conditional: 0,
@@ -229,6 +235,7 @@ impl<'a> Cx<'a> {
         if self.entry.mode != Mode::Static {
             return Ok(());
         }
+        self.entry.wants_region = true;
         let error = Diagnostic::error(Code::E0110, span, "a tensor where only static values are known").help(
             "bindings of layers and train blocks hold layers, numbers, lists and functions; compute tensors in a `fn`",
         );

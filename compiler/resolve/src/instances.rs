@@ -225,18 +225,6 @@ impl<'a> Cx<'a> {
         }
     }
 
-    /// The values of a binding's names.
-    pub fn binding_values(&mut self, bind: &'a ast::Bind) -> Vec<Value<'a>> {
-        if let Some(ty) = &bind.ty {
-            let _ = self.unsupported::<()>(ty.span, "a type on a binding of a layer or train block");
-        }
-        let value = self.expr(&bind.value).and_then(|value| self.unpack(value, &bind.names, bind.value.span));
-        match value {
-            Ok(values) => values,
-            Err(_) => vec![Value::Poison; bind.names.len()],
-        }
-    }
-
     /// Makes the instances in a value members of `owner`.
     pub fn own(&mut self, value: &Value<'a>, owner: InstanceId, path: &str) {
         match value {

@@ -8,8 +8,9 @@
 //! - names and types: `scope`, `imports`, `lookup`, `habits`, `names`, `types`, `matching`, `statics`, `sizes`, `axes`, `consts`
 //! - code: `calls`, `arguments`, `params`, `exprs`, `stmts`, `number`, `literals`, `arith`,
 //!   `broadcasting`, `matmul`, `index`, `forms`, `faults`, `updates`, `einsum`, `draws`, `builtins`, `lints`
-//! - control flow: `nest`, `molds`, `assigned`, `speculate`, `scans`, `loops`, `branches`, `stacks`, `outline`
-//! - weights and states: `instances`, `weights`, `states`, `sessions`, `init`, `initialisers`
+//! - control flow: `nest`, `passes`, `molds`, `assigned`, `speculate`, `scans`, `loops`, `branches`,
+//!   `choices`, `joins`, `stacks`, `outline`
+//! - weights and states: `instances`, `constants`, `weights`, `states`, `sessions`, `init`, `initialisers`
 //! - what a program declares: `declarations`, `entry`, `export`, `train`, `minimize`, `optimizer`,
 //!   `metrics`, `pipeline`, `every`, `tests`
 //!
@@ -25,6 +26,8 @@ mod branches;
 mod broadcasting;
 mod builtins;
 mod calls;
+mod choices;
+mod constants;
 mod consts;
 mod cx;
 mod declarations;
@@ -42,6 +45,7 @@ mod index;
 mod init;
 mod initialisers;
 mod instances;
+mod joins;
 mod lints;
 mod literals;
 mod lookup;
@@ -57,6 +61,7 @@ mod number;
 mod optimizer;
 mod outline;
 mod params;
+mod passes;
 mod pipeline;
 mod report;
 mod scans;

@@ -108,6 +108,7 @@ impl<'a> Cx<'a> {
     fn read(&mut self, value: Value<'a>, scope: ScopeId, text: &Arc<str>, span: Span) -> R<Value<'a>> {
         match value {
             Value::Poison => Err(self.poisoned(span)),
+            Value::Deferred(deferred) => self.read_deferred(&deferred, span),
             Value::Number(number) => Ok(Value::Number(named(number, scope, text))),
             other => Ok(other),
         }

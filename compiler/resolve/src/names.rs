@@ -38,11 +38,13 @@ impl<'a> Cx<'a> {
                     let surroundings = of_members(&[], &train.members);
                     self.check_fns(file, &train.members, &surroundings);
                 }
-                ast::Item::Import(_)
-                | ast::Item::Const(_)
-                | ast::Item::Grad(_)
-                | ast::Item::Extern(_)
-                | ast::Item::Test(_) => {}
+                ast::Item::Grad(grad) => {
+                    let mut names = Names::default();
+                    grad.params.iter().for_each(|param| names.param(param));
+                    names.block(&grad.body);
+                    self.check_code(file, &names);
+                }
+                ast::Item::Import(_) | ast::Item::Const(_) | ast::Item::Extern(_) | ast::Item::Test(_) => {}
             }
         }
     }

@@ -30,6 +30,7 @@ pub(crate) struct Snapshot<'a> {
     globals: usize,
     regions: usize,
     test_checks: usize,
+    constants: BTreeMap<u32, Vec<crate::value::Value<'a>>>,
 }
 
 impl<'a> Cx<'a> {
@@ -57,6 +58,7 @@ impl<'a> Cx<'a> {
             globals: self.graph.globals.len(),
             regions: self.graph.regions.len(),
             test_checks: self.checks.len(),
+            constants: entry.constants.clone(),
         }
     }
 
@@ -77,6 +79,7 @@ impl<'a> Cx<'a> {
         entry.indices.truncate(to.indices);
         entry.conditional = to.conditional;
         entry.step = to.step;
+        entry.constants = to.constants;
         entry.probabilities.retain(|value, _| value.index() < to.values);
         self.frame().go_back(to.frame);
         self.instances.truncate(to.solved.len());

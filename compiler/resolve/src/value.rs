@@ -229,6 +229,8 @@ pub(crate) enum Value<'a> {
     Zip(Rc<Vec<Value<'a>>>),
     Optimizer(Rc<OptimizerValue<'a>>),
     Pipeline(Rc<crate::program::Pipeline>),
+    /// A member that is a constant tensor, made anew in each entry.
+    Deferred(Rc<crate::constants::Deferred<'a>>),
     /// What a function without a result gives.
     Nothing,
     /// Stands for a value whose making failed; reading it gives no second error.
@@ -287,6 +289,7 @@ impl<'a> Value<'a> {
             Value::Zip(_) => "a list",
             Value::Optimizer(_) => "an optimizer",
             Value::Pipeline(_) => "a data pipeline",
+            Value::Deferred(_) => "a constant tensor",
             Value::Nothing => "nothing",
             Value::Poison => "an unknown value",
         }
