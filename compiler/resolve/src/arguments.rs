@@ -108,10 +108,14 @@ impl<'a> Cx<'a> {
     }
 
     /// An argument that has no default was left out.
-    pub fn missing_argument(&mut self, param: &'a ast::Param, site: &CallSite) -> Reported {
+    pub fn missing_argument(&mut self, param: &'a ast::Param, all: &'a [ast::Param], site: &CallSite) -> Reported {
         let ty = self.sources.text(param.ty.span);
         let title = format!("`{}` needs the argument `{}`: {ty}", site.name, param.name.text);
-        let error = Diagnostic::error(Code::E0103, site.span, title).also(param.span, "declared here");
+        let texts: Vec<&str> = all.iter().map(|param| self.sources.text(param.span)).collect();
+        let all = texts.join(", ").split_whitespace().collect::<Vec<_>>().join(" ");
+        let error = Diagnostic::error(Code::E0103, site.span, title)
+            .also(param.span, "declared here")
+            .note(format!("its arguments: {all}"));
         self.tell(error)
     }
 

@@ -141,11 +141,21 @@ impl<'a> Cx<'a> {
         operand: Span,
     ) -> Reported {
         let shown = self.show_named_axes(axes);
+        let mut labelled: Vec<String> = shown.trim_matches(['[', ']']).split(", ").map(str::to_string).collect();
+        for (label, axis) in [("i", first), ("j", second)] {
+            if let Some(size) = labelled.get_mut(axis) {
+                *size = format!("{label}:{size}");
+            }
+        }
         let what = self.sources.text(operand);
         let what = if what.len() <= 30 && !what.contains('\n') { format!("`{what}` is ") } else { String::new() };
         let error = Diagnostic::error(Code::E0118, span, format!("axis name `{text}` is ambiguous here"))
             .label(format!("{what}{shown}: axes {first} and {second} are both {text}"))
-            .help(format!("write `axis: {}`, or label the axes: `i:{text}`", second as i64 - axes.len() as i64));
+            .help(format!(
+                "write `axis: {}`, or label the axes in a type and write `over: j`: [{}]",
+                second as i64 - axes.len() as i64,
+                labelled.join(", ")
+            ));
         self.tell(error)
     }
 

@@ -304,8 +304,11 @@ impl<'a> Cx<'a> {
                     decl.name.span,
                     format!("`{}` does not return a value", decl.name.text),
                 )
-                .also(ty.span, "its result type")
-                .help("the last statement is `return …`");
+                .also(ty.span, "its result type");
+                let error = match last_bound(decl) {
+                    Some(name) => error.help(format!("end it with `return {name}`")),
+                    None => error.help("the last statement is `return …`"),
+                };
                 Err(self.tell(error))
             }
             (Some((_, span)), None) => {
@@ -329,12 +332,33 @@ impl<'a> Cx<'a> {
         site: &CallSite,
         expected: Option<&Expected>,
     ) -> R<Value<'a>> {
+        self.refuse_second_operand(builtin, &args)?;
         let args = match builtin.arity {
             Arity::Named => crate::builtins::Args::placed(self, builtin, args, site, expected)?,
             Arity::Rest(first) => crate::builtins::Args::with_rest(self, builtin, first, args, site, expected)?,
             Arity::Raw => crate::builtins::Args::raw(builtin, args, site),
         };
         (builtin.run)(self, args)
+    }
+
+    /// `max(x, 0)` is meant as the larger of two; an axis is always named.
+    fn refuse_second_operand(&mut self, builtin: &Builtin, args: &[ArgIn<'a>]) -> R<()> {
+        let larger = match builtin.name {
+            "max" => "larger",
+            "min" => "smaller",
+            _ => return Ok(()),
+        };
+        let [first, second, ..] = args else { return Ok(()) };
+        if first.name.is_some() || second.name.is_some() {
+            return Ok(());
+        }
+        let (name, span) = (builtin.name, second.value.span());
+        let (a, b) = (self.excerpt(first.value.span()), self.excerpt(span));
+        let error =
+            Diagnostic::error(Code::E0103, span, format!("`{name}` reduces one tensor, and this is a second argument"))
+                .help(format!("the {larger} of two is `{name}imum({a}, {b})`"))
+                .help(format!("an axis is named: `{name}({a}, axis: -1)`"));
+        Err(self.tell(error))
     }
 
     /// `over: NAME` for a `fn` that has an argument `axis` becomes the number of that axis.
@@ -370,4 +394,19 @@ impl<'a> Cx<'a> {
 /// Whether a function's values are computed again for the gradient.
 fn is_checkpoint(decl: &ast::Fn) -> bool {
     decl.attrs.iter().any(|attr| &*attr.name.text == "checkpoint")
+}
+
+/// The names that the last statement of a function binds.
+fn last_bound(decl: &ast::Fn) -> Option<String> {
+    match &decl.body.stmts.last()?.kind {
+        ast::StmtKind::Annotated { name, .. } => Some(name.text.to_string()),
+        ast::StmtKind::Assign { targets, .. } => {
+            let name = |target: &ast::Expr| match &target.kind {
+                ast::ExprKind::Name(text) => Some(text.to_string()),
+                _ => None,
+            };
+            Some(targets.iter().map(name).collect::<Option<Vec<String>>>()?.join(", "))
+        }
+        _ => None,
+    }
 }

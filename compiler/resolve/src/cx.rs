@@ -13,7 +13,7 @@ use mlc_syntax::ast;
 use mlc_syntax::codes::Code;
 use mlc_syntax::diag::Diagnostic;
 use mlc_syntax::span::{FileId, Sources, Span};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::rc::Rc;
 use std::sync::Arc;
 
@@ -94,7 +94,7 @@ pub(crate) struct Frame<'a> {
     pub block: Rc<Bindings<'a>>,
     pub classes: BTreeMap<Class, DType>,
     /// Session sizes of the instance that are seen here.
-    pub session: Rc<std::collections::BTreeSet<Arc<str>>>,
+    pub session: Rc<BTreeSet<Arc<str>>>,
     /// Where it was called.
     pub call: Option<Span>,
     /// The way from the entry point, for random draws.
@@ -130,7 +130,7 @@ impl<'a> Frame<'a> {
 pub(crate) struct Overrides<'a> {
     /// `D` or `Model.V`.
     pub list: Vec<(String, &'a ast::Expr, FileId)>,
-    pub used: std::collections::BTreeSet<String>,
+    pub used: BTreeSet<String>,
 }
 
 /// How far the evaluation of a constant is.
@@ -170,6 +170,8 @@ pub(crate) struct Cx<'a> {
     depth: u32,
     /// Expressions and statements evaluated so far.
     work: u32,
+    /// Params and states that some code reads.
+    pub read: BTreeSet<(InstanceId, Arc<str>)>,
 }
 
 impl<'a> Cx<'a> {
@@ -203,6 +205,7 @@ impl<'a> Cx<'a> {
             scopes: 0,
             depth: 0,
             work: 0,
+            read: BTreeSet::new(),
         }
     }
 
@@ -310,7 +313,8 @@ impl<'a> Cx<'a> {
             }
         }
         diagnostic.secondary.retain(|label| self.files.origin(label.span.file) == Origin::User);
-        if let Some(note) = self.instance_note() {
+        let place = diagnostic.primary.as_ref().map(|label| label.span);
+        if let Some(note) = self.instance_note(place) {
             diagnostic.notes.push(note);
         }
         self.report.add(diagnostic)
@@ -335,10 +339,14 @@ impl<'a> Cx<'a> {
         calls.into_iter().find(|call| self.files.origin(call.file) == Origin::User).unwrap_or(span)
     }
 
-    fn instance_note(&self) -> Option<String> {
+    /// The instance whose code is at `place`, if its arguments may matter.
+    fn instance_note(&self, place: Option<Span>) -> Option<String> {
         let frame = self.frames.iter().rev().find(|frame| self.files.origin(frame.file) == Origin::User)?;
         let instance = &self.instances[frame.instance?.0 as usize];
-        if instance.layer.params.is_empty() {
+        let at_making =
+            place.is_some_and(|place| place.file == instance.made.file && instance.made.to(place) == instance.made);
+        let is_default = instance.made == instance.layer.name.span;
+        if instance.layer.params.is_empty() || at_making || is_default && self.overrides.used.is_empty() {
             return None;
         }
         let made = self.sources.position(instance.made);

@@ -61,6 +61,7 @@ impl<'a> Cx<'a> {
             self.check_names(source.file, source.module);
         }
         self.tell_unused_overrides();
+        self.warn_of_unused(sources);
         self.assemble(functions, not_exported, trains, tests)
     }
 

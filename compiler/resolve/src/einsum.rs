@@ -53,11 +53,9 @@ impl<'a> Cx<'a> {
         match pattern.text.split_once("->") {
             Some((left, right)) => Ok((left, right, left.len() + 2)),
             None => {
-                let error = Diagnostic::error(
-                    Code::E0105,
-                    pattern.span,
-                    "a pattern has two sides: `\"b i d, b j d -> b i j\"`",
-                );
+                let error = Diagnostic::error(Code::E0105, pattern.span, "this pattern has no `->`")
+                    .note("a pattern has two sides: what is given, and what is made of it")
+                    .help(format!("write what is to come out: `\"{} -> …\"`", pattern.text.trim()));
                 Err(self.tell(error))
             }
         }
@@ -134,8 +132,12 @@ impl<'a> Cx<'a> {
         let (left, right, right_at) = self.sides(&pattern)?;
         let parts: Vec<&str> = left.split(',').collect();
         if parts.len() != operands.len() {
-            let title = format!("the pattern has {} operands, and these are {}", parts.len(), operands.len());
-            return self.fail(Code::E0119, span, title);
+            let given =
+                if operands.len() == 1 { "one is given".to_string() } else { format!("{} are given", operands.len()) };
+            let title = format!("the pattern is of {}, and {given}", tensors(parts.len()));
+            let error = Diagnostic::error(Code::E0119, span, title)
+                .note("`,` separates the letters of one tensor from those of the next");
+            return Err(self.tell(error));
         }
         let mut sizes: BTreeMap<String, Size> = BTreeMap::new();
         let mut named = Vec::new();
@@ -159,8 +161,20 @@ impl<'a> Cx<'a> {
         }
         let out = self.letters(&pattern, right, right_at, most_dots)?;
         if let Some(letter) = out.iter().find(|letter| !sizes.contains_key(&letter.name)) {
-            let title = format!("`{}` stands in no operand", letter.name);
-            return self.pattern_error(&pattern, letter.at, letter.name.len(), title);
+            let mut known: Vec<String> = Vec::new();
+            for name in named.iter().flat_map(|(letters, _)| letters) {
+                let name = if name.starts_with("...") { "`...`".to_string() } else { format!("`{name}`") };
+                if !known.contains(&name) {
+                    known.push(name);
+                }
+            }
+            let title = format!("no tensor has an axis `{}`", letter.name);
+            let place = pattern.place(self, letter.at, letter.name.len());
+            let error = Diagnostic::error(Code::E0105, place, title)
+                .label("this letter stands only here")
+                .note(format!("the letters on the left are {}", known.join(", ")))
+                .help("a letter on the right stands for an axis on the left; those that are left out are summed over");
+            return Err(self.tell(error));
         }
         let out: Vec<String> = out.into_iter().map(|letter| letter.name).collect();
         if let Some((_, first)) = named.first()
@@ -201,8 +215,20 @@ impl<'a> Cx<'a> {
                 }
                 Some(other) => {
                     let (a, b) = (self.show_dim(&other.dim), self.show_dim(&axis.dim));
-                    let title = format!("`{}` is {a} in one operand and {b} in another", letter.name);
-                    return self.pattern_error(pattern, letter.at, letter.name.len(), title);
+                    let title = format!("`{}` is {a} in one tensor and {b} in another", letter.name);
+                    let place = pattern.place(self, letter.at, letter.name.len());
+                    let error = Diagnostic::error(Code::E0105, place, title)
+                        .label(format!("{b}, an axis of {}", self.show(operand)));
+                    let error = match first_place(pattern.text, &letter.name, letter.at) {
+                        Some(first) => {
+                            let first = pattern.place(self, first, letter.name.len());
+                            error.also(first, format!("{a} here"))
+                        }
+                        None => error,
+                    };
+                    return Err(self.tell(error.help(
+                        "axes of one letter have one size: give them two letters, or check the order of the axes",
+                    )));
                 }
             }
         }
@@ -363,12 +389,13 @@ impl<'a> Cx<'a> {
                 let (whole, part) = (self.show_dim(&axis.dim), self.show_dim(&known));
                 let letter = open.or(group.first());
                 let (at, length) = letter.map_or((0, pattern.text.len()), |letter| (letter.at, letter.name.len()));
-                self.pattern_error(
-                    pattern,
-                    at,
-                    length,
-                    format!("an axis of {whole} does not split into parts of {part}"),
-                )
+                let place = pattern.place(self, at, length);
+                let title = format!("an axis of {whole} does not split into parts of {part}");
+                let mut error = Diagnostic::error(Code::E0105, place, title);
+                if let (Some(n), Some(by @ 1..)) = (axis.dim.as_const(), known.as_const()) {
+                    error = error.note(format!("{n} = {by} * {} + {}", n / by, n % by));
+                }
+                Err(self.tell(error))
             }
         }
     }
@@ -416,6 +443,17 @@ impl<'a> Cx<'a> {
     fn too_large_join(&mut self, site: Span) -> Reported {
         self.tell(Diagnostic::error(Code::E0114, site, "the joined axis is too large"))
     }
+}
+
+/// Where a letter stands for the first time, before `end`.
+fn first_place(text: &str, name: &str, end: usize) -> Option<usize> {
+    let is_letter = |c: char| c.is_alphanumeric() || c == '_';
+    let whole = |at: usize| !text[..at].ends_with(is_letter) && !text[at + name.len()..].starts_with(is_letter);
+    text.get(..end)?.match_indices(name).map(|(at, _)| at).find(|at| whole(*at))
+}
+
+fn tensors(count: usize) -> String {
+    if count == 1 { "one tensor".to_string() } else { format!("{count} tensors") }
 }
 
 fn counted(axes: usize) -> String {

@@ -84,6 +84,8 @@ pub(crate) struct Entry<'a> {
     pub session_uses: Vec<crate::sessions::Use>,
     /// Weights of a test's region, in order of first use.
     pub test_params: Vec<TestParam>,
+    /// The types that the arguments are declared with.
+    pub arguments: BTreeMap<Arc<str>, Span>,
     pub checks: Vec<SizeCheck>,
     pub faults: Vec<(Value, Fault)>,
     /// Members that are constant tensors, as this entry has made them.
@@ -122,6 +124,7 @@ impl<'a> Entry<'a> {
             session: BTreeMap::new(),
             session_uses: Vec::new(),
             test_params: Vec::new(),
+            arguments: BTreeMap::new(),
             checks: Vec::new(),
             faults: Vec::new(),
             constants: BTreeMap::new(),

@@ -173,6 +173,7 @@ impl<'a> Cx<'a> {
             let ty = Type::new(dtype, shape_of(&axes));
             self.check_extent(param.ty.span, &ty.shape)?;
             let value = self.entry.input(Input::Arg(param.name.text.to_string()), ty.clone());
+            self.entry.arguments.insert(param.name.text.clone(), param.ty.span);
             self.set_local(&param.name.text, Value::Tensor(Tensor { value, dtype, axes }));
             columns.push((param.name.text.to_string(), ty));
         }

@@ -191,7 +191,7 @@ impl<'a> Cx<'a> {
             Some(expr) => expr,
             None => match &param.default {
                 Some(default) => default,
-                None => return Err(self.missing_argument(param, site)),
+                None => return Err(self.missing_argument(param, &layer.params, site)),
             },
         };
         let value = self.arg_value(&param.ty, crate::calls::ArgValue::Expr(expr))?;

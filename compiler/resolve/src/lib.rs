@@ -12,7 +12,7 @@
 //!   `choices`, `joins`, `stacks`, `outline`
 //! - weights and states: `instances`, `constants`, `weights`, `states`, `sessions`, `init`, `initialisers`
 //! - what a program declares: `declarations`, `entry`, `export`, `train`, `minimize`, `optimizer`,
-//!   `metrics`, `pipeline`, `every`, `tests`
+//!   `metrics`, `pipeline`, `every`, `tests`, `unused`
 //!
 //! Nothing here knows about machines; no IO; the same source gives the same [`program::Program`].
 
@@ -77,6 +77,7 @@ mod tests;
 mod train;
 mod types;
 mod updates;
+mod unused;
 mod value;
 mod weights;
 

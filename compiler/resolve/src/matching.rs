@@ -64,7 +64,16 @@ impl<'a> Cx<'a> {
                 .label(found.shown.clone())
                 .also(found.ty.span, format!("declared `{}`", self.sources.text(found.ty.span)));
         let cast_to = if wanted == "float" { "f32" } else { wanted };
-        Err(self.tell(error.help(format!("write `cast(…, {cast_to})` where the conversion is meant"))))
+        let written = self.sources.text(found.span);
+        let declared = self.entry.arguments.get(written).copied();
+        let error = match declared.filter(|ty| self.sources.text(*ty).starts_with(actual.name())) {
+            Some(ty) => {
+                let ours = self.sources.text(ty).replacen(actual.name(), cast_to, 1);
+                error.also(ty, "its type is given here").help(format!("declare `{written}: {ours}`"))
+            }
+            None => error.help(format!("write `cast(…, {cast_to})` where the conversion is meant")),
+        };
+        Err(self.tell(error))
     }
 
     /// Matches the axes of a value, binding fresh names where `what` allows it. Returns the axes
@@ -74,12 +83,18 @@ impl<'a> Cx<'a> {
         if packs > 1 {
             return self.fail(Code::E0122, found.ty.span, "a type has at most one pack");
         }
+        self.require_sizes(pattern)?;
         let fits = if packs == 1 { actual.len() + 1 >= pattern.len() } else { actual.len() == pattern.len() };
         if !fits {
             let wanted = pattern.len() - packs;
             let wanted = if packs == 1 { format!("at least {wanted}") } else { wanted.to_string() };
-            let detail = format!("{} axes, and {wanted} are wanted", actual.len());
-            return Err(self.mismatch(found, Some(detail)));
+            let plural = if wanted == "1" { "is" } else { "are" };
+            let axes = if actual.len() == 1 { "1 axis".to_string() } else { format!("{} axes", actual.len()) };
+            let detail = format!("{axes}, and {wanted} {plural} wanted");
+            let flatten = pattern.len() == 2 && packs == 0 && actual.len() > 3;
+            let help =
+                flatten.then_some("`flatten(x)` joins all axes but the first into one: the features of a dense layer");
+            return Err(self.mismatch_with(found, Some(detail), help));
         }
         let in_pack = actual.len() + packs - pattern.len();
         let mut rest = actual;
@@ -91,6 +106,18 @@ impl<'a> Cx<'a> {
             axes.extend(self.match_axis(axis, mine, found)?);
         }
         Ok(axes)
+    }
+
+    /// A name in a shape that stands for something else than a size is an error of its own.
+    fn require_sizes(&mut self, pattern: &'a [ast::Axis]) -> R<()> {
+        for axis in pattern {
+            let ast::AxisKind::Size(expr) = &axis.kind else { continue };
+            let ast::ExprKind::Name(text) = &expr.kind else { continue };
+            if let SizeName::Bound(value @ Value::Tensor(_)) = self.size_name(text, expr.span)? {
+                self.as_size(value, expr.span)?;
+            }
+        }
+        Ok(())
     }
 
     fn match_axis(&mut self, pattern: &'a ast::Axis, actual: &[Size], found: &mut Match<'a, '_>) -> R<Vec<Size>> {
@@ -231,10 +258,26 @@ impl<'a> Cx<'a> {
                     Err(self.open_mismatch(id, &name, actual, site, found))
                 }
                 _ => {
-                    let (a, b) = (self.show_size(actual), self.show_size(declared));
-                    Err(self.mismatch(found, Some(format!("{a} is not {b}"))))
+                    let (a, b) = (self.size_with_origin(actual), self.size_with_origin(declared));
+                    let comma = if a.contains(", ") { "," } else { "" };
+                    Err(self.mismatch(found, Some(format!("{a}{comma} is not {b}"))))
                 }
             },
+        }
+    }
+
+    /// A size with where it comes from: `16, the `C` of `stem``, `3136 = 7 * 7 * 64`.
+    fn size_with_origin(&self, size: &Size) -> String {
+        if size.why.is_some() {
+            return self.show_size(size);
+        }
+        let owner = size.names.iter().filter(|name| name.kind == AxisNameKind::Size).find_map(|name| {
+            let at = self.instances.iter().position(|instance| instance.scope == name.scope)?;
+            Some((name.text.clone(), self.instance_name(InstanceId(at as u32))))
+        });
+        match owner {
+            Some((name, owner)) => format!("{}, the `{name}` of `{owner}`", self.show_dim(&size.dim)),
+            None => self.show_size(size),
         }
     }
 
@@ -269,13 +312,14 @@ impl<'a> Cx<'a> {
         let (second, path) = (self.show_dim(&actual.dim), self.instance_name(id));
         let line = self.sources.position(origin);
         let because = actual.why.as_ref().map_or(String::new(), |why| format!(", because {second} = {why}"));
+        let reason = solved.size.why.as_ref().map_or(String::new(), |why| format!(": {first} = {why}"));
         let unknown = if actual.dim.as_const().is_none() { " (they are equal only by chance)" } else { "" };
         let error = Diagnostic::error(
             Code::E0107,
             site.callee,
             format!("matrix sizes do not agree: {second} and {first}{unknown}"),
         )
-        .label(format!("`{path}` takes {first} features (set by its first use, {line})"))
+        .label(format!("`{path}` takes {first} features (set by its first use, {line}{reason})"))
         .also(found.span, format!("{}{because}", found.shown))
         .help("give the two uses their own layer, or make the sizes agree");
         self.tell(error)
@@ -302,6 +346,10 @@ impl<'a> Cx<'a> {
 
     /// E0105 or E0109: a value does not have its type.
     pub fn mismatch(&mut self, found: &Match<'a, '_>, detail: Option<String>) -> Reported {
+        self.mismatch_with(found, detail, None)
+    }
+
+    fn mismatch_with(&mut self, found: &Match<'a, '_>, detail: Option<String>, help: Option<&str>) -> Reported {
         let declared = self.sources.text(found.ty.span).to_string();
         let shown = &found.shown;
         let error = match &found.what {
@@ -326,6 +374,10 @@ impl<'a> Cx<'a> {
         };
         let error = match detail {
             Some(detail) => error.note(detail),
+            None => error,
+        };
+        let error = match help {
+            Some(help) => error.help(help),
             None => error,
         };
         self.tell(error)

@@ -6,7 +6,7 @@ use crate::entry::Mode;
 use crate::report::Reported;
 use crate::train::ParamKey;
 use crate::value::{InstanceId, OptimizerValue, R, Tensor, Value, shape_of};
-use mlc_ir::autodiff::{self, Cut};
+use mlc_ir::autodiff::{self, Cut, Reason};
 use mlc_ir::graph::GlobalId;
 use mlc_ir::ty::Type;
 use mlc_syntax::ast::{self, ExprKind};
@@ -208,9 +208,16 @@ impl<'a> Cx<'a> {
                     Some(span) if span != over.span => error.also(span, text),
                     _ => error.note(text),
                 };
-                error = error.help(format!(
-                    "take `{owner}` out of `over`, or let the loss depend on it in a differentiable way"
-                ));
+                let straight = self.span_of_place(place).and_then(|span| self.straight_through(span, reason));
+                let named = self.sources.text(over.span);
+                let out = if named.contains(|c: char| !c.is_alphanumeric() && c != '_') { &owner } else { named };
+                let out = if matches!(reason, Reason::StopGradient) { &owner } else { out };
+                error = match straight {
+                    Some(call) => error.help(format!("use `{call}`, or take `{out}` out of `over`")),
+                    None => error.help(format!(
+                        "take `{out}` out of `over`, or let the loss depend on it in a differentiable way"
+                    )),
+                };
             }
             None => {
                 error = error
@@ -220,6 +227,15 @@ impl<'a> Cx<'a> {
             }
         }
         self.tell(error)
+    }
+
+    /// `straight_through(round(x), x)` for a `round(x)` in the source.
+    fn straight_through(&self, span: Span, reason: Reason) -> Option<String> {
+        const LONGEST: usize = 40;
+        let Reason::Flat(op) = reason else { return None };
+        let call = self.sources.text(span);
+        let inner = call.strip_prefix(op)?.strip_prefix('(')?.strip_suffix(')')?;
+        (call.len() <= LONGEST && !call.contains('\n')).then(|| format!("straight_through({call}, {inner})"))
     }
 
     fn keep_gradients(&mut self, gradients: &[(ParamKey, Tensor)]) -> R<()> {

@@ -104,6 +104,21 @@ pub(crate) fn reads_before_assigning(block: &ast::Block, name: &Arc<str>) -> boo
     false
 }
 
+/// The names that the text of a layer reads.
+pub(crate) fn mentioned_in(layer: &ast::Layer) -> BTreeSet<Arc<str>> {
+    let surroundings = of_layer(layer);
+    let mut read = surroundings.read;
+    for member in &layer.members {
+        match member {
+            ast::Member::Fn(decl) => read.extend(of_fn(decl, &Names::default()).read),
+            // A state may be assigned only.
+            ast::Member::State(tensor) => read.push((tensor.name.text.clone(), tensor.name.span)),
+            ast::Member::Param(_) | ast::Member::Bind(_) => {}
+        }
+    }
+    read.into_iter().map(|(name, _)| name).collect()
+}
+
 /// What the functions of a layer see.
 fn of_layer(layer: &ast::Layer) -> Names {
     of_members(&layer.params, &layer.members)

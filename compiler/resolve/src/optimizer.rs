@@ -45,7 +45,7 @@ impl<'a> Cx<'a> {
                 Some(ArgValue::Value(_, span)) => {
                     return self.fail(Code::E0122, span, "an optimizer's argument is an expression");
                 }
-                None if param.default.is_none() => return Err(self.missing_argument(param, site)),
+                None if param.default.is_none() => return Err(self.missing_argument(param, &decl.params, site)),
                 None => {}
             }
         }

@@ -29,7 +29,7 @@ impl<'a> Cx<'a> {
                     let value = self.convert_static(&param.ty, value, span, &param.name.text)?;
                     self.set_local(&param.name.text, value);
                 }
-                None if is_static => self.bind_static_default(param, site)?,
+                None if is_static => self.bind_static_default(param, params, site)?,
                 Some((value @ (Value::Number(_) | Value::Bool(_) | Value::Lazy(_)), span)) => {
                     untyped.push((param, value, span))
                 }
@@ -48,15 +48,17 @@ impl<'a> Cx<'a> {
             return Err(reported);
         }
         for param in absent {
-            let Some(default) = &param.default else { return Err(self.missing_argument(param, site)) };
+            let Some(default) = &param.default else {
+                return Err(self.missing_argument(param, params, site));
+            };
             let value = self.arg_value(&param.ty, ArgValue::Expr(default))?;
             self.bind_param(param, value, default.span, site, &mut later)?;
         }
         later.into_iter().try_for_each(|found| self.match_later(found))
     }
 
-    fn bind_static_default(&mut self, param: &'a ast::Param, site: &CallSite) -> R<()> {
-        let Some(default) = &param.default else { return Err(self.missing_argument(param, site)) };
+    fn bind_static_default(&mut self, param: &'a ast::Param, all: &'a [ast::Param], site: &CallSite) -> R<()> {
+        let Some(default) = &param.default else { return Err(self.missing_argument(param, all, site)) };
         let value = self.arg_value(&param.ty, ArgValue::Expr(default))?;
         let value = self.convert_static(&param.ty, value, default.span, &param.name.text)?;
         self.set_local(&param.name.text, value);

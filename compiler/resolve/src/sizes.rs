@@ -136,7 +136,10 @@ impl<'a> Cx<'a> {
             Value::Poison => Err(self.report.silent()),
             Value::Tensor(tensor) => {
                 let shown = self.show(tensor);
-                let error = Diagnostic::error(Code::E0122, span, format!("this is {shown}, not a size"))
+                let text = self.sources.text(span);
+                let is_name = text.chars().all(|c| c.is_alphanumeric() || c == '_');
+                let what = if is_name { format!("`{text}`") } else { "this".to_string() };
+                let error = Diagnostic::error(Code::E0122, span, format!("{what} is {shown}, not a size"))
                     .help("sizes are known when compiling: a name from a type, an integer, or arithmetic of these");
                 Err(self.tell(error))
             }
@@ -306,12 +309,62 @@ impl<'a> Cx<'a> {
             Some(call) => Diagnostic::error(Code::E0108, call, title).also(condition.span, "required here"),
             None => Diagnostic::error(Code::E0108, condition.span, title),
         };
-        if let Some((a, b)) = sides
-            && let (Some(a), Some(b)) = (self.show_static(a), self.show_static(b))
+        if let (Some((a, b)), ast::ExprKind::Binary { left, right, .. }) = (sides, &condition.kind)
+            && let (Some(a), Some(b)) = (self.shown_sum(left, a), self.shown_sum(right, b))
         {
-            error = error.note(format!("the two sides are {a} and {b}"));
+            error = error.note([a, b].into_iter().filter(|side| !side.is_empty()).collect::<Vec<_>>().join(", and "));
+        }
+        if let Some(help) = self.divisor_help(condition) {
+            error = error.help(help);
         }
         self.tell(error)
+    }
+
+    /// `D % Heads` with what it is made of: "`D % Heads` is 100 % 12 = 4"; nothing for a literal.
+    fn shown_sum(&mut self, expr: &'a ast::Expr, value: &Value<'a>) -> Option<String> {
+        let (text, value) = (self.sources.text(expr.span).to_string(), self.show_static(value)?);
+        if text == value {
+            return Some(String::new());
+        }
+        let inner = self.with_values(expr).filter(|inner| *inner != value && *inner != text);
+        Some(inner.map_or_else(|| format!("`{text}` is {value}"), |inner| format!("`{text}` is {inner} = {value}")))
+    }
+
+    /// An expression with the values of its names.
+    fn with_values(&mut self, expr: &'a ast::Expr) -> Option<String> {
+        match &expr.kind {
+            ast::ExprKind::Binary { op, left, right, .. } => {
+                let mut side = |side: &'a ast::Expr| {
+                    let shown = self.with_values(side)?;
+                    let compound = matches!(side.kind, ast::ExprKind::Binary { .. });
+                    Some(if compound { format!("({shown})") } else { shown })
+                };
+                Some(format!("{} {} {}", side(left)?, op.symbol(), side(right)?))
+            }
+            _ => {
+                let value = self.expr(expr).ok()?;
+                self.show_static(&value)
+            }
+        }
+    }
+
+    /// `requires D % Heads == 0`: which numbers near the divisor would do.
+    fn divisor_help(&mut self, condition: &'a ast::Expr) -> Option<String> {
+        let ast::ExprKind::Binary { op: ast::BinaryOp::Eq, left, right, .. } = &condition.kind else { return None };
+        let ast::ExprKind::Binary { op: ast::BinaryOp::Rem, left: whole, right: part, .. } = &left.kind else {
+            return None;
+        };
+        if !matches!(right.kind, ast::ExprKind::Int(0)) {
+            return None;
+        }
+        let (n, by) = (self.static_int(whole).ok()?, self.static_int(part).ok()?);
+        const FAR: i64 = 10_000;
+        let divides = |at: &i64| *at > 0 && n % *at == 0;
+        let below = (1..by).rev().take(FAR as usize).find(divides);
+        let above = (by..=n.min(by.saturating_add(FAR))).find(divides);
+        let found: Vec<String> = [below, above].iter().flatten().map(i64::to_string).collect();
+        let verb = if found.len() == 1 { "divides" } else { "divide" };
+        (!found.is_empty()).then(|| format!("{} {verb} {n}", found.join(" and ")))
     }
 }
 

@@ -288,6 +288,23 @@ impl<'a> Cx<'a> {
         self.tell(error.help("give the new value another name"))
     }
 
+    /// The result type of the function under way, if `expr` is its last statement.
+    fn is_meant_as_result(&self, expr: &ast::Expr) -> Option<Span> {
+        let FrameKind::Fn(decl) = self.top().kind else { return None };
+        let is_last = matches!(decl.body.stmts.last(), Some(ast::Stmt { kind: StmtKind::Expr(last), .. }) if std::ptr::eq(last, expr));
+        decl.result.as_ref().filter(|_| is_last).map(|ty| ty.span)
+    }
+
+    /// The text at a place, shortened if it is long.
+    pub fn excerpt(&self, span: Span) -> String {
+        const LONGEST: usize = 40;
+        let text = self.sources.text(span);
+        match text.char_indices().find(|(at, c)| *c == '\n' || *at >= LONGEST) {
+            Some((end, _)) => format!("{}…", &text[..end]),
+            None => text.to_string(),
+        }
+    }
+
     fn expr_stmt(&mut self, expr: &'a ast::Expr) -> R<()> {
         match self.top().kind {
             FrameKind::Every => self.every_stmt(expr),
@@ -303,8 +320,14 @@ impl<'a> Cx<'a> {
                 value => {
                     let shown = self.show_value(&value);
                     let error = Diagnostic::error(Code::E0121, expr.span, "the value of this expression is not used")
-                        .label(shown)
-                        .help("bind it to a name, or `return` it");
+                        .label(shown);
+                    let error = match self.is_meant_as_result(expr) {
+                        Some(ty) => error.also(ty, "a value of this type is to be returned").help(format!(
+                            "a function returns what stands behind `return`: `return {}`",
+                            self.excerpt(expr.span)
+                        )),
+                        None => error.help("bind it to a name, or `return` it"),
+                    };
                     Err(self.tell(error))
                 }
             },

@@ -89,6 +89,7 @@ impl<'a> Cx<'a> {
     pub fn read_whole(&mut self, id: InstanceId, name: &Arc<str>, span: Span) -> R<Tensor> {
         self.require_region(span)?;
         let key = (id, name.clone());
+        self.read.insert(key.clone());
         if let Some(tensor) = self.entry.tensors.get(&key) {
             return Ok(tensor.clone());
         }

@@ -79,5 +79,6 @@ codes! {
     E0303 "an input does not have the function's type",
     E0304 "an output cannot be written",
     E0305 "an index is out of range",
+    W0001 "a parameter or a part of a layer is never used",
     W0002 "a loss takes logits, not probabilities",
 }

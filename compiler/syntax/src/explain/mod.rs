@@ -93,6 +93,10 @@ fn generic(refused: &Refused) -> Diagnostic {
     let expected = expected::in_words(refused.rules);
     let title = format!("expected {expected}, found {}", describe(found));
     let message = Diagnostic::error(Code::E0001, refused.found_span(), title).label(format!("expected {expected}"));
+    let begins_part = found.starts_with(|c: char| c.is_alphanumeric() || "_\"".contains(c));
+    if refused.expects(Rule::comma) && begins_part && !RESERVED.contains(&found) {
+        return message.help(format!("is a `,` missing before `{found}`?"));
+    }
     if RESERVED.contains(&found) && expected::wants_name(refused.rules) {
         return message.note(format!("`{found}` is a word of the language and cannot be a name"));
     }

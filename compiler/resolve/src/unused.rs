@@ -1,0 +1,91 @@
+//! W0001: params and parts of layers that no code uses. Told only of programs without errors, about
+//! what is neither read in any instance nor mentioned in the layer's text, so that what an option
+//! switches off is not told.
+
+use crate::cx::Cx;
+use crate::imports::Source;
+use crate::instances::Place;
+use crate::value::{InstanceId, Value};
+use mlc_syntax::ast;
+use mlc_syntax::codes::Code;
+use mlc_syntax::diag::Diagnostic;
+use std::collections::BTreeSet;
+
+impl<'a> Cx<'a> {
+    /// Warns about the layers of the user's files.
+    pub fn warn_of_unused(&mut self, sources: &[Source<'a>]) {
+        if !self.report.is_clean() {
+            return;
+        }
+        let touched = self.touched();
+        for source in sources {
+            for item in &source.module.items {
+                if let ast::Item::Layer(layer) = item {
+                    self.warn_of_layer(layer, &touched);
+                }
+            }
+        }
+    }
+
+    /// Instances of which a param or a part's param is read.
+    fn touched(&self) -> BTreeSet<InstanceId> {
+        let mut touched = BTreeSet::new();
+        for (id, _) in &self.read {
+            let mut next = Some(*id);
+            while let Some(id) = next.filter(|id| touched.insert(*id)) {
+                next = match &self.instance(id).place {
+                    Place::In(parent, _) => Some(*parent),
+                    Place::Loose | Place::Root(_) => None,
+                };
+            }
+        }
+        touched
+    }
+
+    fn warn_of_layer(&mut self, layer: &'a ast::Layer, touched: &BTreeSet<InstanceId>) {
+        let is_used = |id: &InstanceId| touched.contains(id) && std::ptr::eq(self.instance(*id).layer, layer);
+        let ids = (0..self.instances.len()).map(|at| InstanceId(at as u32));
+        let instances: Vec<InstanceId> = ids.filter(|id| is_used(id)).collect();
+        if instances.is_empty() {
+            return; // never called: a library, or an option
+        }
+        let mentioned = crate::names::mentioned_in(layer);
+        let mut unused = Vec::new();
+        for member in &layer.members {
+            match member {
+                ast::Member::Param(tensor) => {
+                    let name = &tensor.name;
+                    let read = instances.iter().any(|id| self.read.contains(&(*id, name.text.clone())));
+                    if !read && !mentioned.contains(&name.text) {
+                        unused.push((name, "the parameter"));
+                    }
+                }
+                ast::Member::Bind(bind) => {
+                    for name in bind.names.iter().filter(|name| !mentioned.contains(&name.text)) {
+                        let values = instances.iter().filter_map(|id| self.instance(*id).bindings.get(&name.text));
+                        let parts: Vec<InstanceId> = values.flat_map(parts).collect();
+                        if !parts.is_empty() && !parts.iter().any(|part| touched.contains(part)) {
+                            unused.push((name, "the layer"));
+                        }
+                    }
+                }
+                ast::Member::State(_) | ast::Member::Fn(_) => {}
+            }
+        }
+        for (name, what) in unused {
+            let title = format!("{what} `{}` of `{}` is never used", name.text, layer.name.text);
+            let warning = Diagnostic::warning(Code::W0001, name.span, title)
+                .help("use it in a function of the layer, or take the line out: it gets no weights");
+            self.tell(warning);
+        }
+    }
+}
+
+/// The instances in a value.
+fn parts(value: &Value<'_>) -> Vec<InstanceId> {
+    match value {
+        Value::Instance(id) => vec![*id],
+        Value::List(values) | Value::Tuple(values) => values.iter().flat_map(parts).collect(),
+        _ => Vec::new(),
+    }
+}
