@@ -33,6 +33,9 @@ impl<'a> Cx<'a> {
         let mut placed: Vec<Option<ArgValue<'a>>> = vec![None; names.len()];
         let mut failed = None;
         let count = args.len();
+        if let Some(reported) = self.unnamed_behind_named(&args) {
+            return Err(reported);
+        }
         for (position, arg) in args.into_iter().enumerate() {
             let at = match &arg.name {
                 None if position < names.len() => position,
@@ -60,6 +63,21 @@ impl<'a> Cx<'a> {
             Some(reported) => Err(reported),
             None => Ok(placed),
         }
+    }
+
+    /// Arguments by position come first.
+    fn unnamed_behind_named(&mut self, args: &[ArgIn<'a>]) -> Option<Reported> {
+        let named = args.iter().position(|arg| arg.name.is_some())?;
+        let unnamed = args[named..].iter().find(|arg| arg.name.is_none())?;
+        let first = args[named].name.as_ref().map_or(args[named].value.span(), |(_, span)| *span);
+        let error = Diagnostic::error(
+            Code::E0103,
+            unnamed.value.span(),
+            "an argument without a name stands behind one with a name",
+        )
+        .also(first, "the first with a name")
+        .help("arguments by position come first, or give this one its name");
+        Some(self.tell(error))
     }
 
     fn too_many(&mut self, names: &[&str], count: usize, span: Span, site: &CallSite) -> Reported {

@@ -86,7 +86,11 @@ impl<'a> Cx<'a> {
             }
             Value::Poison => Err(self.report.silent()),
             other => {
-                let title = format!("`{}` is {} and cannot be called", site.name, self.show_value(&other));
+                let shown = match &other {
+                    Value::Number(_) | Value::Str(_) | Value::Bool(_) => other.describe().to_string(),
+                    _ => self.show_value(&other),
+                };
+                let title = format!("`{}` is {shown} and cannot be called", site.name);
                 self.fail(Code::E0122, site.callee, title)
             }
         }

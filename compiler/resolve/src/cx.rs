@@ -317,7 +317,27 @@ impl<'a> Cx<'a> {
         if let Some(note) = self.instance_note(place) {
             diagnostic.notes.push(note);
         }
+        if let Some(note) = self.call_note(&diagnostic) {
+            diagnostic.notes.push(note);
+        }
         self.report.add(diagnostic)
+    }
+
+    /// Where a function was called, if what is wrong in its body hangs on the sizes it was given.
+    fn call_note(&self, diagnostic: &Diagnostic) -> Option<String> {
+        let of_sizes = matches!(
+            diagnostic.code,
+            Code::E0104 | Code::E0105 | Code::E0107 | Code::E0109 | Code::E0113 | Code::E0114 | Code::E0115
+        );
+        let place = diagnostic.primary.as_ref()?.span;
+        let at = self.frames.iter().rposition(|frame| self.files.origin(frame.file) == Origin::User)?;
+        let frame = &self.frames[at];
+        let FrameKind::Fn(decl) = frame.kind else { return None };
+        let inside = place.file == frame.file && decl.span.lo <= place.lo && place.hi <= decl.body.span.hi;
+        // A function of the layer under way, or of no layer: for others the instance is named.
+        let helper = frame.instance.is_none() || at > 0 && self.frames[at - 1].instance == frame.instance;
+        let call = frame.call.filter(|call| helper && inside && self.files.origin(call.file) == Origin::User)?;
+        of_sizes.then(|| format!("in the call of `{}` at {}", decl.name.text, self.sources.position(call)))
     }
 
     /// Shorthand for an error with only a title.

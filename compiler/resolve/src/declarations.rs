@@ -91,6 +91,7 @@ impl<'a> Cx<'a> {
                 ast::Item::Extern(decl) => self.unsupported(decl.span, "`extern fn`"),
                 ast::Item::Fn(decl) => self.check_attrs(decl, "a function of a `model`"),
                 ast::Item::Layer(layer) => {
+                    let _ = self.check_members(layer);
                     self.check_layer_attrs(layer);
                     Ok(())
                 }

@@ -210,7 +210,9 @@ impl<'a> Cx<'a> {
             }
             other => {
                 let title = format!("`{owner}` is {} and has no `.{}`", other.describe(), name.text);
-                self.fail(Code::E0120, name.span, title)
+                let error = Diagnostic::error(Code::E0120, name.span, title);
+                let known = matches!(&*name.text, "step" | "zero_grad" | "parameters" | "fit");
+                Err(self.tell(if known { error.help(habits::instead_of_method(&name.text)) } else { error }))
             }
         }
     }

@@ -66,6 +66,9 @@ pub(crate) fn instead_of_method(name: &str) -> String {
         "squeeze" => "write `x[:, 0]`".to_string(),
         "matmul" | "mm" | "dot" => "write `a @ b`".to_string(),
         "fit" | "compile" | "train" => "training is written as a `train` block".to_string(),
+        "step" => "`minimize LOSS over NET with OPT` does the whole step".to_string(),
+        "zero_grad" => "gradients are not kept: `minimize LOSS over NET with OPT` does a whole step".to_string(),
+        "parameters" => "name the layer itself: `over net`".to_string(),
         "eval" => "evaluation is the step without updates: `evaluate(valid)` in `every`".to_string(),
         _ => format!("write `{name}(x, …)` or `x |> {name}(…)`"),
     }

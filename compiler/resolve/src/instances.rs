@@ -198,7 +198,8 @@ impl<'a> Cx<'a> {
         self.convert_static(&param.ty, value, expr.span, &param.name.text)
     }
 
-    fn check_members(&mut self, layer: &'a ast::Layer) -> R<()> {
+    /// Refuses names that a layer declares twice.
+    pub fn check_members(&mut self, layer: &'a ast::Layer) -> R<()> {
         let mut seen: BTreeMap<&str, Span> = BTreeMap::new();
         let mut result = Ok(());
         for member in &layer.members {

@@ -6,6 +6,7 @@ use crate::report::Reported;
 use crate::value::{R, Size, Tensor, Value, shape_of};
 use mlc_ir::dim::Decision;
 use mlc_ir::ops::contract::Contract;
+use mlc_ir::ty::DType;
 use mlc_syntax::codes::Code;
 use mlc_syntax::diag::Diagnostic;
 use mlc_syntax::span::Span;
@@ -21,6 +22,14 @@ impl<'a> Cx<'a> {
                     .help("a product with a scalar is written `a * b`");
             return Err(self.tell(error));
         }
+        if a.dtype == DType::Bool {
+            let (left, right) = (self.show(&a), self.show(&b));
+            let error = Diagnostic::error(Code::E0104, place.span, "`@` does not take bool")
+                .also(place.left, left)
+                .also(place.right, right)
+                .help("cast it: `cast(a, f32) @ cast(b, f32)`, or ask `any(a and b, axis: -1)`");
+            return Err(self.tell(error));
+        }
         let (last, first) = (a.rank() - 1, b.rank().saturating_sub(2));
         if a.axes[last].dim.decide(&b.axes[first].dim) != Decision::Equal {
             return Err(self.matrix_sizes_differ(&a, &b, last, first, place));
@@ -30,6 +39,8 @@ impl<'a> Cx<'a> {
         if !fits {
             let (left, right) = (self.show(&a), self.show(&b));
             let error = Diagnostic::error(Code::E0105, place.span, format!("shapes do not agree: {left} @ {right}"))
+                .also(place.left, left.clone())
+                .also(place.right, right.clone())
                 .note("the axes before the last two are equal, or one side has none");
             return Err(self.tell(error));
         }

@@ -176,14 +176,41 @@ impl<'a> Cx<'a> {
             Value::Bool(value) if axes.is_empty() => self.scalar_argument(Value::Bool(value), DType::Bool, &found)?,
             value @ (Value::Number(_) | Value::Bool(_)) => self.spread_argument(element, axes, value, &found)?,
             Value::Poison => return Err(self.report.silent()),
-            other => {
-                return Err(self.wrong_kind(found.ty, &other, found.span, &subject(&found.what).replace('`', "")));
-            }
+            other => return Err(self.not_a_tensor(&found, &other)),
         };
         if !found.later.is_empty() {
             later.push(found);
         }
         Ok(value)
+    }
+
+    /// A value that is no tensor, where a tensor type is declared.
+    fn not_a_tensor(&mut self, found: &Match<'a, '_>, value: &Value<'a>) -> crate::report::Reported {
+        let wanted = self.sources.text(found.ty.span).to_string();
+        let title = match &found.what {
+            Matched::Result { function } => {
+                format!("`{function}` returns {}, and its result type is {wanted}", value.describe())
+            }
+            Matched::Annotation { name } => {
+                format!("`{name}` is {}, and its annotation says {wanted}", value.describe())
+            }
+            Matched::Argument { .. } | Matched::Declaration => {
+                return self.wrong_kind(found.ty, value, found.span, &subject(&found.what).replace('`', ""));
+            }
+        };
+        let text = self.excerpt(found.span);
+        let error = Diagnostic::error(Code::E0122, found.span, title).also(found.ty.span, "declared here");
+        let error = match value {
+            Value::Function(_) | Value::Instance(_) => error.help(format!("call it: `{text}(…)`")),
+            Value::Tuple(parts) => error
+                .note(format!("the tuple has {} parts", parts.len()))
+                .help("declare all of them, `-> (A, B)`, or take one: `t[0]`"),
+            Value::Nothing => {
+                error.help("a function gives a value if it declares a type behind `->` and has a `return`")
+            }
+            _ => error,
+        };
+        self.tell(error)
     }
 
     /// The tensor with the axes that its type says. Where only a check at run time makes the two

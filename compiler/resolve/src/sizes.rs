@@ -151,7 +151,8 @@ impl<'a> Cx<'a> {
     }
 
     fn unbound_size(&mut self, text: &Arc<str>, span: Span) -> Reported {
-        if text.starts_with(char::is_lowercase) {
+        let is_known = self.top().locals.contains_key(text) || self.files.find(self.top().file, text).is_some();
+        if text.starts_with(char::is_lowercase) && is_known {
             return match self.name(text, span) {
                 Ok(value) => {
                     let title = format!("`{text}` is {}, not a size", value.describe());
@@ -159,6 +160,11 @@ impl<'a> Cx<'a> {
                 }
                 Err(reported) => reported,
             };
+        }
+        if text.starts_with(char::is_lowercase) {
+            let error = Diagnostic::error(Code::E0101, span, format!("no size is called `{text}` here"))
+                .help(format!("the names of sizes begin with a capital: `{}`", text.to_uppercase()));
+            return self.tell(error);
         }
         let error = Diagnostic::error(Code::E0101, span, format!("no size is called `{text}` here"))
             .help("a size gets its name from the type of an argument, or from an annotation: `x: f32[B, P] = …`");
@@ -358,6 +364,16 @@ impl<'a> Cx<'a> {
             return None;
         }
         let (n, by) = (self.static_int(whole).ok()?, self.static_int(part).ok()?);
+        if matches!(part.kind, ast::ExprKind::Int(_)) && by > 0 {
+            let below = n / by * by;
+            let found = [below, below.checked_add(by)?].into_iter().filter(|near| *near > 0);
+            let found: Vec<String> = found.map(|near| near.to_string()).collect();
+            return Some(format!(
+                "{} {} of {by}",
+                found.join(" and "),
+                if found.len() == 1 { "is a multiple" } else { "are multiples" }
+            ));
+        }
         const FAR: i64 = 10_000;
         let divides = |at: &i64| *at > 0 && n % *at == 0;
         let below = (1..by).rev().take(FAR as usize).find(divides);

@@ -40,6 +40,7 @@ impl<'a> Cx<'a> {
             match self.run_stmt(stmt) {
                 Ok(None) => {}
                 Ok(Some(returned)) => {
+                    self.warn_of_unreached(stmt, block);
                     return match failed {
                         Some(reported) => Err(reported),
                         None => Ok(Some(returned)),
@@ -51,6 +52,17 @@ impl<'a> Cx<'a> {
         match failed {
             Some(reported) => Err(reported),
             None => Ok(None),
+        }
+    }
+
+    /// W0003: what stands behind a `return` in its block.
+    fn warn_of_unreached(&mut self, stmt: &'a ast::Stmt, block: &'a ast::Block) {
+        let behind = block.stmts.iter().find(|other| other.span.lo > stmt.span.lo);
+        if let (StmtKind::Return(_), Some(behind)) = (&stmt.kind, behind) {
+            let warning = Diagnostic::warning(Code::W0003, behind.span, "this is never reached")
+                .also(stmt.span, "the function ends here")
+                .help("take it out, or put it before the `return`");
+            self.tell(warning);
         }
     }
 

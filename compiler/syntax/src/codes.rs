@@ -81,4 +81,5 @@ codes! {
     E0305 "an index is out of range",
     W0001 "a parameter or a part of a layer is never used",
     W0002 "a loss takes logits, not probabilities",
+    W0003 "a statement is never reached",
 }

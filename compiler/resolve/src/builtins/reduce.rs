@@ -91,6 +91,12 @@ fn prepared<'a>(cx: &mut Cx<'a>, kind: ReduceKind, args: &Args<'a>, x: Tensor, s
 /// The axes that `axis:` or `over:` choose; all if there is neither.
 fn chosen_axes<'a>(cx: &mut Cx<'a>, args: &Args<'a>, x: &Tensor) -> R<Vec<usize>> {
     let span = args.get("x").map_or(args.site.span, |(_, span)| span);
+    if let (Some(over), Some((_, axis))) = (args.over, args.get("axis")) {
+        let error = Diagnostic::error(Code::E0103, over.span, "`over` and `axis` are both given")
+            .also(axis, "the axis is chosen here already")
+            .help("both choose the axis: take one of them out");
+        return Err(cx.tell(error));
+    }
     if let Some(over) = args.over {
         return cx.axes_by_name(&x.axes, over, span);
     }

@@ -13,6 +13,8 @@ pub fn explain(refused: &Refused) -> Option<Diagnostic> {
         increment,
         sign,
         import_alias,
+        reserved_name,
+        nameless_function,
         first_word,
         neighbour,
         colon_block,
@@ -170,6 +172,25 @@ pub fn foreign_statement(word: &str, span: Span) -> Option<Diagnostic> {
 /// `a, b` as a statement.
 pub fn unused_values(span: Span) -> Diagnostic {
     Diagnostic::error(Code::E0001, span, "expected `=` after these values").help("`return a, b` gives two values back")
+}
+
+/// `in = Linear(4)`
+fn reserved_name(refused: &Refused) -> Option<Diagnostic> {
+    let word = super::token_at(refused.text);
+    let behind = refused.text[word.len()..].trim_start();
+    let bound = behind.starts_with('=') && !behind.starts_with("==");
+    (bound && RESERVED.contains(&word)).then(|| {
+        let title = format!("`{word}` is a word of the language and cannot be a name");
+        Diagnostic::error(Code::E0001, refused.span(0, word.len()), title).help(format!("take another: `{word}_`"))
+    })
+}
+
+/// `f(fn(x) x + 1)`
+fn nameless_function(refused: &Refused) -> Option<Diagnostic> {
+    let inside = refused.found() == "fn" && !refused.before().is_empty() && wants_operand(refused);
+    inside.then(|| {
+        foreign(refused.found_span(), "there are no functions without a name", "declare a `fn` and pass its name")
+    })
 }
 
 fn first_word(refused: &Refused) -> Option<Diagnostic> {
