@@ -76,8 +76,8 @@ mod stmts;
 mod tests;
 mod train;
 mod types;
-mod updates;
 mod unused;
+mod updates;
 mod value;
 mod weights;
 

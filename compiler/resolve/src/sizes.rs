@@ -307,7 +307,7 @@ impl<'a> Cx<'a> {
         &mut self,
         condition: &'a ast::Expr,
         call: Option<Span>,
-        sides: Option<(&Value<'a>, &Value<'a>)>,
+        sides: Option<[(&'a ast::Expr, &Value<'a>); 2]>,
     ) -> Reported {
         let text = self.sources.text(condition.span).to_string();
         let title = format!("`requires {text}` does not hold");
@@ -315,7 +315,7 @@ impl<'a> Cx<'a> {
             Some(call) => Diagnostic::error(Code::E0108, call, title).also(condition.span, "required here"),
             None => Diagnostic::error(Code::E0108, condition.span, title),
         };
-        if let (Some((a, b)), ast::ExprKind::Binary { left, right, .. }) = (sides, &condition.kind)
+        if let Some([(left, a), (right, b)]) = sides
             && let (Some(a), Some(b)) = (self.shown_sum(left, a), self.shown_sum(right, b))
         {
             error = error.note([a, b].into_iter().filter(|side| !side.is_empty()).collect::<Vec<_>>().join(", and "));
