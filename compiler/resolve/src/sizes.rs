@@ -278,7 +278,7 @@ impl<'a> Cx<'a> {
         };
         match number::compare(op, x, y) {
             Some(true) => return Ok(()),
-            Some(false) => return Err(self.requirement_broken(shown, call, Some((&a, &b)))),
+            Some(false) => return Err(self.requirement_broken(shown, call, Some([(left, &a), (right, &b)]))),
             None => {}
         }
         let (x, y) = (self.as_size(a, left.span)?.dim, self.as_size(b, right.span)?.dim);
