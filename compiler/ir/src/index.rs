@@ -215,6 +215,18 @@ pub enum Definition {
         /// What is added.
         value: Expr,
     },
+    /// Sums at coordinates that data names along a result axis: `Σ over r with place(i, r) == i[axis] of
+    /// value(i, r)`, in the order of `axes`. Neither expression depends on that axis.
+    Scatter {
+        /// Which axis.
+        axis: usize,
+        /// Extents of the summed axes.
+        axes: Vec<Dim>,
+        /// A coordinate (i32 or i64), clamped into the axis; of the axes before `axis` and the summed ones.
+        place: Expr,
+        /// What is added there.
+        value: Expr,
+    },
     /// The coordinates of the only operand's elements along its last axis, in their order; equals keep
     /// theirs.
     Order {
@@ -436,6 +448,10 @@ impl Definition {
                 if let Some(factor) = factor {
                     factor.each(&mut note);
                 }
+                value.each(&mut note);
+            }
+            Definition::Scatter { place, value, .. } => {
+                place.each(&mut note);
                 value.each(&mut note);
             }
             Definition::Order { .. } => found.push(0),

@@ -26,6 +26,7 @@ pub fn eval(definition: &Definition, args: &[&Tensor], results: &[Type], symbols
             vec![cx.scan(&results[0], *axis, *from, factor.as_ref(), value)]
         }
         Definition::Update { starts } => vec![cx.tensor(&results[0], |at| cx.updated(starts, at))],
+        Definition::Scatter { axis, axes, place, value } => vec![cx.scatter(&results[0], *axis, axes, place, value)],
         Definition::Order { order } => vec![cx.order(*order, args[0])],
         Definition::Best { axes, extreme, value, results: parts } => {
             let part = |(part, ty): (&BestPart, &Type)| {
@@ -180,6 +181,19 @@ impl Cx<'_> {
             None => old.literal(old.offset(&at.iter().map(|i| *i as usize).collect::<Vec<_>>())),
         };
         Number::of(element)
+    }
+
+    fn scatter(&self, ty: &Type, axis: usize, axes: &[Dim], place: &Expr, value: &Expr) -> Tensor {
+        let most = extents(ty)[axis] as i64 - 1;
+        self.tensor(ty, |at| {
+            let here = |whole: &Vec<i64>| self.expr(place, whole).int().clamp(0, most.max(0)) == at[axis];
+            let terms = self.places(axes, at).filter(here).map(|whole| self.expr(value, &whole));
+            if ty.dtype.is_float() {
+                Number::Float(terms.map(Number::float).sum())
+            } else {
+                Number::Int(wrap_to(ty.dtype, terms.map(Number::int).fold(0, i64::wrapping_add)))
+            }
+        })
     }
 
     /// Ranks by counting: how many elements come before each.

@@ -166,7 +166,7 @@ impl<'a> Walk<'a> {
             Definition::Reduce { .. } | Definition::Dot { .. } | Definition::Best { .. } | Definition::Scan { .. } => {
                 self.place_anchor(id)
             }
-            Definition::Order { .. } => self.new_group(id, Some(id)),
+            Definition::Order { .. } | Definition::Scatter { .. } => self.new_group(id, Some(id)),
             Definition::Update { .. } => self.new_update(id),
         };
         self.definitions[id.index()] = Some(definition);

@@ -162,6 +162,11 @@ impl Inline<'_> {
                 let value = widened(self.expr(anchor, &value, &at, &[]), dtype);
                 (Vec::new(), Some(Reduction::Scan { axis, from, dtype: wide, factor, value }))
             }
+            Some(Definition::Scatter { axis, axes: red, place, value }) => {
+                let at = axes(red.len());
+                let (place, value) = (self.expr(anchor, &place, &at, &[]), self.expr(anchor, &value, &at, &[]));
+                (red, Some(Reduction::Scatter { axis, dtype, place, value }))
+            }
             Some(Definition::Order { order }) => {
                 let value = self.load(node.args[0], &axes(0), &[]);
                 (Vec::new(), Some(Reduction::Order { order, value, spare: 0 }))

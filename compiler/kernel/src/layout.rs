@@ -65,6 +65,10 @@ fn map_roots(nest: &mut Nest, f: &mut dyn FnMut(&ExprRef) -> ExprRef) {
         Some(Reduction::Fold { value, .. } | Reduction::Best { value, .. } | Reduction::Order { value, .. }) => {
             *value = f(value);
         }
+        Some(Reduction::Scatter { place, value, .. }) => {
+            *place = f(place);
+            *value = f(value);
+        }
         Some(Reduction::Scan { factor, value, .. }) => {
             factor.iter_mut().for_each(|factor| *factor = f(factor));
             *value = f(value);
@@ -230,7 +234,13 @@ fn rewrite_loads(expr: &ExprRef, new: &dyn Fn(usize, &Address) -> Option<Address
 /// Merges neighbouring parallel axes of maps and folds wherever all accesses allow it.
 fn merge_axes(nest: &mut Nest) {
     match nest.reduce {
-        Some(Reduction::Dot { .. } | Reduction::Best { .. } | Reduction::Scan { .. } | Reduction::Order { .. }) => {
+        Some(
+            Reduction::Dot { .. }
+            | Reduction::Best { .. }
+            | Reduction::Scan { .. }
+            | Reduction::Order { .. }
+            | Reduction::Scatter { .. },
+        ) => {
             return;
         }
         Some(Reduction::Fold { .. }) | None => {}

@@ -113,6 +113,18 @@ pub enum Reduction {
         /// What is added, in `dtype`.
         value: ExprRef,
     },
+    /// Sums at coordinates along a parallel axis that data names, term after term of the reduced axes:
+    /// what the only store, whose own value does not count, stands for.
+    Scatter {
+        /// Which axis.
+        axis: usize,
+        /// Of the sums.
+        dtype: DType,
+        /// The coordinate, within the axis.
+        place: ExprRef,
+        /// What is added there.
+        value: ExprRef,
+    },
     /// The coordinates along the last parallel axis of the elements of a buffer, in their order: what
     /// the only store writes.
     Order {
@@ -177,7 +189,7 @@ impl Nest {
     pub fn plan(&self) -> Option<ReducePlan> {
         let reduce = self.reduce.as_ref()?;
         let lanes = match reduce {
-            Reduction::Scan { .. } | Reduction::Order { .. } => return None,
+            Reduction::Scan { .. } | Reduction::Order { .. } | Reduction::Scatter { .. } => return None,
             _ if self.red.is_empty() => false,
             Reduction::Best { .. } => false,
             Reduction::Dot { .. } => self.constant_outputs() < FEW_OUTPUTS,

@@ -96,6 +96,9 @@ pub fn nest_text(graph: &Graph, info: &KernelInfo) -> String {
                 let factor = factor.as_ref().map_or(String::new(), |factor| format!("{} * ", printer.expr(factor)));
                 format!("Scan from {from:?} of i{axis}: {factor}before + {}", printer.expr(value))
             }
+            Reduction::Scatter { axis, place, value, .. } => {
+                format!("Scatter to i{axis} = {} of {}", printer.expr(place), printer.expr(value))
+            }
             Reduction::Order { order, value, .. } => format!("{order:?} order of {}", printer.expr(value)),
         };
         let _ = writeln!(text, "  reduced = {value}");
@@ -229,18 +232,19 @@ impl Printer<'_> {
         match at {
             Address::Linear(ix) => format!("{buffer}[{}]", self.ix(ix)),
             Address::Axes { index, within, .. } => {
-                let index: Vec<String> = index
-                    .iter()
-                    .map(|index| match index {
-                        Index::At(ix) => self.ix(ix),
-                        Index::Data { value, .. } => self.expr(value),
-                        Index::Window { start, at, .. } => format!("{} + {}", self.expr(start), self.ix(at)),
-                    })
-                    .collect();
                 let within = if within.is_empty() { String::new() } else { format!(" if {}", self.conds(within)) };
-                format!("{buffer}[{}{within}]", index.join("; "))
+                format!("{buffer}[{}{within}]", self.indices(index))
             }
         }
+    }
+
+    fn indices(&self, index: &[Index]) -> String {
+        let index = index.iter().map(|index| match index {
+            Index::At(ix) => self.ix(ix),
+            Index::Data { value, .. } => self.expr(value),
+            Index::Window { start, at, .. } => format!("{} + {}", self.expr(start), self.ix(at)),
+        });
+        index.collect::<Vec<_>>().join("; ")
     }
 
     fn stmts(&self, stmts: &[Stmt], depth: usize, text: &mut String) {
@@ -269,6 +273,9 @@ impl Printer<'_> {
                 format!("acc{acc} = {}(acc{acc}, {})", lower_name(combine), self.expr(value))
             }
             Stmt::Set { acc, value } => format!("acc{acc} = {}", self.expr(value)),
+            Stmt::Add { buffer, index, value } => {
+                format!("{}[{}] += {}", self.buffers[*buffer], self.indices(index), self.expr(value))
+            }
             Stmt::Sort { keys, into, row, extent, order, .. } => {
                 let (keys, into) = (&self.buffers[*keys], &self.buffers[*into]);
                 format!("{into}[{}] = {} order of {} of {keys}", self.ix(row), lower_name(order), self.dim(extent))

@@ -42,6 +42,8 @@ pub enum Shape {
     Scan,
     /// Whole rows put in order.
     Sort,
+    /// Terms added one after another where they belong.
+    Scatter,
 }
 
 /// How a nest is run.
@@ -90,6 +92,7 @@ pub fn choose(nest: &Nest, machine: &Machine, typical: &[(Sym, i64)]) -> Schedul
         None => match nest.reduce {
             Some(Reduction::Scan { .. }) => Shape::Scan,
             Some(Reduction::Order { .. }) => Shape::Sort,
+            Some(Reduction::Scatter { .. }) => Shape::Scatter,
             _ => Shape::Map,
         },
         Some(ReducePlan::Lanes) => Shape::Lanes,
@@ -99,6 +102,8 @@ pub fn choose(nest: &Nest, machine: &Machine, typical: &[(Sym, i64)]) -> Schedul
         Shape::Map | Shape::Block => nest.par.len().checked_sub(1),
         Shape::Lanes => Some(nest.par.len() + nest.red.len() - 1),
         Shape::Scan | Shape::Sort => None,
+        // Elements side by side behind the scattered axis have one coordinate.
+        Shape::Scatter => nest.par.len().checked_sub(1),
     };
     let lanes = vector.map_or(1, |axis| lanes_along(nest, AxisId(axis as u32), machine));
     let mut schedule = Schedule {
@@ -115,7 +120,7 @@ pub fn choose(nest: &Nest, machine: &Machine, typical: &[(Sym, i64)]) -> Schedul
     };
     match shape {
         Shape::Map => schedule.vectors = 2,
-        Shape::Lanes | Shape::Scan | Shape::Sort => {}
+        Shape::Lanes | Shape::Scan | Shape::Sort | Shape::Scatter => {}
         Shape::Block => choose_block(nest, machine, typical, &mut schedule),
     }
     choose_tiles(nest, typical, &mut schedule);
@@ -203,7 +208,7 @@ fn block_cost(machine: &Machine, rows: i64, vectors: i64) -> i64 {
 
 fn choose_tiles(nest: &Nest, typical: &[(Sym, i64)], schedule: &mut Schedule) {
     let whole = match &nest.reduce {
-        Some(Reduction::Scan { axis, .. }) => Some(*axis),
+        Some(Reduction::Scan { axis, .. } | Reduction::Scatter { axis, .. }) => Some(*axis),
         Some(Reduction::Order { .. }) => nest.par.len().checked_sub(1),
         _ => None,
     };
@@ -231,6 +236,12 @@ fn lanes_along(nest: &Nest, axis: AxisId, machine: &Machine) -> i64 {
             widths.note(*dtype);
         }
         // Never in vectors.
+        Some(Reduction::Scatter { axis: scattered, dtype, .. }) => {
+            if AxisId(*scattered as u32) == axis {
+                return 1;
+            }
+            widths.note(*dtype);
+        }
         Some(Reduction::Scan { .. } | Reduction::Order { .. }) | None => {}
     }
     if let Some(Reduction::Best { .. }) = &nest.reduce {
@@ -361,6 +372,10 @@ impl Widths<'_> {
 pub fn each_root(nest: &Nest, f: &mut dyn FnMut(&ExprRef)) {
     match &nest.reduce {
         Some(Reduction::Fold { value, .. } | Reduction::Best { value, .. } | Reduction::Order { value, .. }) => {
+            f(value);
+        }
+        Some(Reduction::Scatter { place, value, .. }) => {
+            f(place);
             f(value);
         }
         Some(Reduction::Scan { factor, value, .. }) => {

@@ -11,7 +11,7 @@ mod rows;
 
 pub use builder::build;
 
-use crate::expr::ExprRef;
+use crate::expr::{ExprRef, Index};
 use crate::nest::Buffer;
 use mlc_ir::dim::Dim;
 use mlc_ir::graph::SpanId;
@@ -129,6 +129,15 @@ pub enum Stmt {
         /// Which.
         acc: usize,
         /// The value.
+        value: ExprRef,
+    },
+    /// Adds to an element whose place data names.
+    Add {
+        /// Which buffer.
+        buffer: usize,
+        /// One index for each axis.
+        index: Vec<Index>,
+        /// What is added.
         value: ExprRef,
     },
     /// Writes the coordinates of a row's elements in their order.

@@ -10,6 +10,7 @@ use mlc_ir::index::SortOrder;
 use mlc_ir::ops::arg_sort::ArgSort;
 use mlc_ir::ops::cum_sum::{CumSum, Start};
 use mlc_ir::ops::recur::Recur;
+use mlc_ir::ops::scatter_add::ScatterAdd;
 use mlc_ir::ops::slice_at::SliceAt;
 use mlc_ir::ops::update_slice::UpdateSlice;
 use mlc_ir::ops::{Domain, Op};
@@ -153,6 +154,27 @@ fn running_values() {
                     b.add(CumSum { axis: 2, from }, &[sum]).to_vec(),
                 ]
                 .concat()
+            });
+        }
+    }
+}
+
+#[test]
+fn scattered_sums() {
+    for dtype in [DType::F32, DType::F64, DType::I32, DType::U8] {
+        for ids in [DType::I32, DType::I64] {
+            at_all_sizes("a scatter", move |b, size| {
+                let wide = b.param(Type::new(dtype, vec![Dim::from(5), size.clone()]));
+                let rows = b.param(Type::new(dtype, vec![Dim::from(2), size.clone(), Dim::from(3)]));
+                let (five, many) =
+                    (b.param(Type::new(ids, vec![5.into()])), b.param(Type::new(ids, vec![size.clone()])));
+                let batched = b.param(Type::new(ids, vec![Dim::from(5), size.clone()]));
+                let doubled = b.binary(mlc_ir::scalar::BinaryOp::Add, wide, wide);
+                vec![
+                    b.add1(ScatterAdd { axis: 0, batch: 0, size: size.clone() }, &[doubled, five]),
+                    b.add1(ScatterAdd { axis: 1, batch: 0, size: 4.into() }, &[rows, many]),
+                    b.add1(ScatterAdd { axis: 1, batch: 1, size: 6.into() }, &[wide, batched]),
+                ]
             });
         }
     }

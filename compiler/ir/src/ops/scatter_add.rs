@@ -5,7 +5,7 @@ use super::support::*;
 use super::{Arity, Attribute, Case, Class, InferError, Op, OpInfo, Primitive, Replace, Types};
 use crate::autodiff::{Adj, Reason, VjpCx};
 use crate::dim::{Dim, SizeError};
-use crate::index::{Combine, Definition, Expr, Ix, reduced_axes};
+use crate::index::{Definition, Expr, Ix, reduced_axes};
 use crate::scalar::{BinaryOp, CompareOp, Literal};
 use crate::tensor::{Data, Tensor, each_index, extents, round_to};
 use crate::ty::{DType, Type};
@@ -91,8 +91,7 @@ impl Primitive for ScatterAdd {
         list
     }
 
-    /// A choice where each place has one update at most, else a sum over all updates of which each
-    /// place takes its own: quadratic, but without order. Kernels may know better.
+    /// A choice where each place has one update at most.
     fn lower(&self, args: &[&Type], results: &[&Type]) -> Definition {
         let (updates, ids, rank) = (args[0], args[1], results[0].rank());
         let inner = ids.rank() - self.batch;
@@ -102,18 +101,15 @@ impl Primitive for ScatterAdd {
         let id_place = (0..self.batch).map(axis).chain(along.iter().cloned()).collect();
         let behind = (self.axis + 1..rank).map(axis);
         let update_place = (0..self.axis).map(axis).chain(along.iter().cloned()).chain(behind).collect();
-        let here = Expr::Compare(
-            CompareOp::Eq,
-            Box::new(Expr::Position(ids.dtype, axis(self.axis))),
-            Box::new(clamped(Expr::operand(1, id_place, ids.dtype), ids.dtype, &self.size)),
-        );
-        let update = Expr::operand(0, update_place, updates.dtype);
-        let zero = Expr::Literal(Literal::zero(updates.dtype));
-        let value = Expr::Select(Box::new(here), Box::new(update), Box::new(zero));
-        if single {
-            return Definition::Map(value);
+        let place = clamped(Expr::operand(1, id_place, ids.dtype), ids.dtype, &self.size);
+        let value = Expr::operand(0, update_place, updates.dtype);
+        if !single {
+            return Definition::Scatter { axis: self.axis, axes: sizes.to_vec(), place, value };
         }
-        Definition::Reduce { axes: sizes.to_vec(), combine: Combine::Sum, value }
+        let here = Box::new(Expr::Position(ids.dtype, axis(self.axis)));
+        let here = Expr::Compare(CompareOp::Eq, here, Box::new(place));
+        let zero = Expr::Literal(Literal::zero(updates.dtype));
+        Definition::Map(Expr::Select(Box::new(here), Box::new(value), Box::new(zero)))
     }
 
     fn cases() -> Vec<Case> {

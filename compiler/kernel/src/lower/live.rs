@@ -153,7 +153,7 @@ fn hand_over(cells: &mut Cells<'_>, time: &Timeline, old: (usize, &Piece), new: 
 
 /// Whether a nest reads one of the buffers at another element than the one that `store` writes.
 fn reads_elsewhere(nest: &Nest, store: &Store, buffers: &dyn Fn(usize) -> bool) -> bool {
-    if let Some(Reduction::Order { .. }) = nest.reduce {
+    if let Some(Reduction::Order { .. } | Reduction::Scatter { .. }) = nest.reduce {
         return true;
     }
     let mut elsewhere = false;

@@ -8,7 +8,7 @@ use super::{Emit, mem};
 use crate::expr::{Address, ExprRef, Index};
 use crate::lane::{Cmp, Convert, Elem, IBinary, Op, Tail, Ty, V};
 use mlc_ir::dim::Dim;
-use mlc_ir::index::{Cond, Ix};
+use mlc_ir::index::{Combine, Cond, Ix};
 use mlc_ir::scalar::Literal;
 use mlc_ir::ty::DType;
 
@@ -142,6 +142,32 @@ impl Emit<'_> {
         }
         let (condition, fill) = (self.test(within), self.literal(fill));
         Some(self.select(condition, value, fill))
+    }
+
+    /// `buffer[index] += value`
+    pub(super) fn add_at(&mut self, buffer: usize, index: &[Index], value: &ExprRef) {
+        let dtype = self.tree.buffers[buffer].dtype;
+        let vector = self.vector.is_some() && self.tree.lanes > 1;
+        let value = self.expr(value);
+        let value = self.memory_value(value, vector);
+        let shape = self.tree.buffers[buffer].shape.clone();
+        let mut number = Some(Lin::default());
+        for (index, size) in index.iter().zip(&shape) {
+            let coordinate = self.coordinate(index, size, &[]);
+            let scaled = number.and_then(|number| self.times_size(number, size));
+            number = scaled.zip(coordinate).map(|(number, coordinate)| number.plus(&coordinate, 1));
+        }
+        let Some(number) = number.filter(|number| number.lane == i64::from(vector)) else {
+            mlc_ir::internal_error("lane", "terms are added in lanes that lie apart")
+        };
+        let base = self.base(buffer);
+        let address = self.address(base, &number, mem(dtype));
+        let tail = if vector { self.tail() } else { Tail::Full };
+        let lanes = if vector { self.tree.lanes as u8 } else { 1 };
+        let old = self.b.load(address, mem(dtype), lanes, tail, Memory::Written);
+        let sum = self.combine(Combine::Sum, dtype, old, value);
+        self.b.store(address, mem(dtype), tail, sum);
+        self.memo.clear();
     }
 
     /// An index moved into its axis.

@@ -98,6 +98,7 @@ pub fn lower(tree: &Tree) -> Lowered {
     for part in &tree.parts {
         scan(&part.body, &mut |stmt| match stmt {
             Stmt::Store { buffer, .. } => written.push(tree.buffers[*buffer].source),
+            Stmt::Add { buffer, .. } => written.push(tree.buffers[*buffer].source),
             Stmt::Sort { into, spare, .. } => {
                 written.extend([tree.buffers[*into].source, tree.buffers[*spare].source]);
             }
@@ -197,6 +198,7 @@ impl Emit<'_> {
             Stmt::Init { acc, value } => self.init(*acc, *value),
             Stmt::Fold { acc, combine, value } => self.fold(*acc, *combine, value),
             Stmt::Set { acc, value } => self.set(*acc, value),
+            Stmt::Add { buffer, index, value } => self.add_at(*buffer, index, value),
             Stmt::Sort { keys, into, spare, row, extent, order } => {
                 self.sort(&sort::Row { keys: *keys, into: *into, spare: *spare, first: row, extent, order: *order });
             }

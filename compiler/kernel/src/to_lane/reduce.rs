@@ -92,7 +92,7 @@ impl Emit<'_> {
     }
 
     /// Two values put together.
-    fn combine(&mut self, combine: Combine, dtype: DType, a: V, b: V) -> V {
+    pub(super) fn combine(&mut self, combine: Combine, dtype: DType, a: V, b: V) -> V {
         let ty = self.b.ty(a);
         let int = |op| Op::IBinary(op, a, b);
         let op = match (combine, dtype.is_float()) {

@@ -263,7 +263,7 @@ impl TreeBuilder<'_> {
         let init = |acc: usize, value: Literal| Stmt::Init { acc, value };
         match &self.nest.reduce {
             None => (Vec::new(), None),
-            Some(Reduction::Scan { .. } | Reduction::Order { .. }) => {
+            Some(Reduction::Scan { .. } | Reduction::Order { .. } | Reduction::Scatter { .. }) => {
                 mlc_ir::internal_error("tree", "work along a parallel axis has no block of registers")
             }
             Some(Reduction::Best { extreme, dtype, .. }) => {

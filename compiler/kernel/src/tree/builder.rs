@@ -29,6 +29,7 @@ pub fn build(nest: &Nest, schedule: &Schedule) -> Tree {
         Shape::Lanes => builder.lanes(),
         Shape::Scan => builder.scan(),
         Shape::Sort => builder.sort(),
+        Shape::Scatter => builder.scatter(),
     };
     Tree {
         name: nest.name.clone(),

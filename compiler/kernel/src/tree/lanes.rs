@@ -19,9 +19,10 @@ impl TreeBuilder<'_> {
         let (dtype, combine) = match &self.nest.reduce {
             Some(Reduction::Fold { dtype, combine, .. }) => (*dtype, *combine),
             Some(Reduction::Dot { dtype, .. }) => (*dtype, Combine::Sum),
-            Some(Reduction::Best { .. } | Reduction::Scan { .. } | Reduction::Order { .. }) | None => {
-                mlc_ir::internal_error("tree", "this reduction is not dealt to lanes")
-            }
+            Some(
+                Reduction::Best { .. } | Reduction::Scan { .. } | Reduction::Order { .. } | Reduction::Scatter { .. },
+            )
+            | None => mlc_ir::internal_error("tree", "this reduction is not dealt to lanes"),
         };
         let axis = self.nest.par.len() + self.nest.red.len() - 1;
         let extent = self.extent(axis);

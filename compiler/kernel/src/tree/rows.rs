@@ -1,12 +1,12 @@
-//! Work along one parallel axis at a time: running values, and rows put in order.
+//! Work along one parallel axis at a time: running values, rows put in order, terms put where they belong.
 
 use super::builder::TreeBuilder;
 use super::{How, Part, Result, Stmt};
-use crate::expr::{Address, Expr, ExprRef};
+use crate::expr::{Address, Expr, ExprRef, Index};
 use crate::nest::Reduction;
 use mlc_ir::dim::Dim;
 use mlc_ir::index::{Ix, Start};
-use mlc_ir::scalar::BinaryOp;
+use mlc_ir::scalar::{BinaryOp, Literal};
 use std::sync::Arc;
 
 impl TreeBuilder<'_> {
@@ -42,6 +42,47 @@ impl TreeBuilder<'_> {
             stmts
         });
         vec![Part { tiles, body }]
+    }
+
+    /// Zeros, then one term after another added where it belongs.
+    pub(super) fn scatter(&mut self) -> Vec<Part> {
+        let Some(Reduction::Scatter { axis, dtype, place, value }) = &self.nest.reduce else {
+            mlc_ir::internal_error("tree", "terms are scattered without a scatter")
+        };
+        let ([store], Some(last)) = (self.nest.stores.as_slice(), self.nest.par.len().checked_sub(1)) else {
+            mlc_ir::internal_error("tree", "a scatter has one result with axes")
+        };
+        let zero: ExprRef = Arc::new(Expr::Literal(Literal::zero(*dtype)));
+        let tiles = self.tile_vars();
+        let rows = self.inner_axes(&[last]);
+        let mut body = self.around(&rows, &mut |this| {
+            this.along(last, &mut |this| {
+                vec![Stmt::Store { buffer: store.buffer, at: this.here_ix(&store.at), value: zero.clone() }]
+            })
+        });
+        let terms: Vec<usize> = (self.nest.par.len()..self.nest.par.len() + self.nest.red.len()).collect();
+        let others = self.inner_axes(&[*axis, last]);
+        let bound = self.extent(*axis);
+        let inner: Vec<usize> = terms.into_iter().chain(others).collect();
+        body.extend(self.around(&inner, &mut |this| {
+            let add = &mut |this: &mut Self| {
+                let mut index: Vec<Index> = this.at[..=last].iter().cloned().map(Index::At).collect();
+                index[*axis] = Index::Data { value: this.here(place), bound: bound.clone() };
+                vec![Stmt::Add { buffer: store.buffer, index, value: this.here(value) }]
+            };
+            if *axis == last { add(this) } else { this.along(last, add) }
+        }));
+        vec![Part { tiles, body }]
+    }
+
+    /// The vectors of an axis, one after another.
+    fn along(&mut self, axis: usize, body: &mut dyn FnMut(&mut Self) -> Vec<Stmt>) -> Vec<Stmt> {
+        let extent = self.extent(axis);
+        let segments = self.segments(&extent, self.schedule.vectors);
+        let blocks = segments.iter().flat_map(|segment| {
+            self.blocks(segment, &mut |this, base, vectors| this.vectors(axis, &base, vectors, segment, body))
+        });
+        blocks.collect()
     }
 
     /// One row after another.
