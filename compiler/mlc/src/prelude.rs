@@ -5,6 +5,7 @@ pub const FILES: &[(&str, &str)] = &[
     ("prelude/layers.dl", include_str!("../prelude/layers.dl")),
     ("prelude/normalization.dl", include_str!("../prelude/normalization.dl")),
     ("prelude/convolution.dl", include_str!("../prelude/convolution.dl")),
+    ("prelude/recurrent.dl", include_str!("../prelude/recurrent.dl")),
     ("prelude/attention.dl", include_str!("../prelude/attention.dl")),
     ("prelude/activations.dl", include_str!("../prelude/activations.dl")),
     ("prelude/pooling.dl", include_str!("../prelude/pooling.dl")),

@@ -1,5 +1,6 @@
 //! Which argument goes to which parameter, and what is said where one does not fit.
 
+use crate::argument_habits;
 use crate::calls::{ArgIn, ArgValue, CallSite};
 use crate::cx::Cx;
 use crate::report::Reported;
@@ -91,7 +92,7 @@ impl<'a> Cx<'a> {
         if !names.is_empty() {
             error = error.note(format!("its arguments: {}", names.join(", ")));
         }
-        if matches!(site.name.as_str(), "Linear" | "Conv2d") {
+        if site.name.starts_with(char::is_uppercase) {
             error = error.help("the input size is not given: it is found by the first use");
         } else if matches!(site.name.as_str(), "max" | "min") {
             error = error.help(format!("`{0}` reduces one tensor; the {0}imum of two is `{0}imum(a, b)`", site.name));
@@ -103,21 +104,10 @@ impl<'a> Cx<'a> {
 
     fn unknown_argument(&mut self, names: &[&str], name: &str, span: Span, site: &CallSite) -> Reported {
         let mut error = Diagnostic::error(Code::E0103, span, format!("`{}` has no argument `{name}`", site.name));
-        let habit = match name {
-            "activation" => Some("apply the activation to the result: `relu(conv(x))`".to_string()),
-            "in_features" | "in_channels" | "input_shape" | "input_dim" => {
-                Some("the input size is found by itself".to_string())
-            }
-            "kernel_size" => Some("write `kernel: 3`".to_string()),
-            "padding_mode" => None,
-            "learning_rate" => Some("the learning rate is called `lr`".to_string()),
-            "dim" | "keepdim" | "keepdims" => Some("write `axis: -1`, and `keep: true` to keep the axis".to_string()),
-            _ => None,
-        };
-        if let Some(near) = scope::nearest(name, names.iter().copied()) {
-            error = error.help(format!("did you mean `{near}`?"));
-        } else if let Some(habit) = habit {
+        if let Some(habit) = argument_habits::instead_of(&site.name, name) {
             error = error.help(habit);
+        } else if let Some(near) = scope::nearest(name, names.iter().copied()) {
+            error = error.help(format!("did you mean `{near}`?"));
         }
         if !names.is_empty() {
             error = error.note(format!("its arguments: {}", names.join(", ")));

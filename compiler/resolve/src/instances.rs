@@ -106,8 +106,12 @@ impl<'a> Cx<'a> {
         site: &CallSite,
     ) -> R<InstanceId> {
         self.require_place_for_layer(layer, site)?;
+        let positions = args.iter().filter(|arg| arg.name.is_none()).count();
         let args = self.bind_args(&layer.params, args, site)?;
         let given = self.static_args(&layer.params, args)?;
+        if self.files.origin(file) == scope::Origin::Prelude {
+            self.refuse_size_as_float(layer, &given, positions, site)?;
+        }
         let scope = self.new_scope();
         let id = InstanceId(self.instances.len() as u32);
         self.instances.push(Instance {

@@ -5,7 +5,7 @@
 //! known. What a name stands for while that happens is a `value::Value`; everything under way is in
 //! `cx::Cx`, and each other module adds methods for its job:
 //!
-//! - names and types: `scope`, `imports`, `lookup`, `habits`, `names`, `types`, `matching`, `statics`, `sizes`, `axes`, `consts`
+//! - names and types: `scope`, `imports`, `lookup`, `habits`, `argument_habits`, `names`, `types`, `matching`, `statics`, `sizes`, `axes`, `consts`
 //! - code: `calls`, `arguments`, `params`, `exprs`, `stmts`, `number`, `literals`, `arith`,
 //!   `broadcasting`, `matmul`, `index`, `forms`, `faults`, `updates`, `einsum`, `draws`, `builtins`, `lints`
 //! - control flow: `nest`, `passes`, `molds`, `assigned`, `speculate`, `scans`, `loops`, `branches`,
@@ -18,6 +18,7 @@
 
 pub mod program;
 
+mod argument_habits;
 mod arguments;
 mod arith;
 mod assigned;

@@ -86,6 +86,9 @@ impl<'a> Cx<'a> {
     fn parts(&mut self, value: &Value<'a>, over: &'a ast::Expr) -> R<Vec<ParamKey>> {
         let mut found = Vec::new();
         self.collect_parts(value, over, &mut found)?;
+        if found.is_empty() && !self.report.is_clean() {
+            return Err(self.report.silent());
+        }
         if found.is_empty() {
             let error = Diagnostic::error(Code::E0122, over.span, "there are no parameters in `over`")
                 .help("name the network: `minimize loss over net with opt`");

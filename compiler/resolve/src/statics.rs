@@ -113,6 +113,10 @@ impl<'a> Cx<'a> {
             Value::Tensor(_) | Value::Lazy(_) => {
                 error = error.note("an argument of this type must be known when compiling")
             }
+            Value::Number(_) if wanted == "str" && name == "padding" => {
+                error =
+                    error.help(format!("write `pad: {}` for so many places on both sides", shown.trim_matches('`')));
+            }
             Value::Number(_) if wanted == "bool" && name == "bias" => {
                 error = error.help("the input size is not given: it is found by the first use");
             }

@@ -36,7 +36,7 @@ import torch
 from safetensors.numpy import save_file
 
 HERE = pathlib.Path(__file__).parent
-TABLES = ["elementwise", "reductions", "losses", "pooling", "layers", "convolution", "attention"]
+TABLES = ["elementwise", "reductions", "losses", "pooling", "layers", "convolution", "attention", "recurrent"]
 
 
 @dataclasses.dataclass

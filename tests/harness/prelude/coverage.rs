@@ -1,87 +1,117 @@
-//! Every declaration of the prelude has a line of documentation and is used by a program here.
+//! Every declaration of the prelude has a line of documentation, is used by a program here, and
+//! stands in `docs/prelude.md`.
 
-use crate::files;
+use crate::entries::{self, Entry, HELPERS, uses};
+use crate::{files, folder, mlc};
 use libtest_mimic::{Failed, Trial};
-use mlc_syntax::ast;
-use mlc_syntax::span::{Sources, Span};
+use mlc_tests::{arrays, process, repository, snapshot};
+use std::fmt::Write;
 use std::fs;
 
-/// What other entries are made of, and is checked through them.
-const HELPERS: [&str; 11] = [
-    "clipped",
-    "conv_pads",
-    "depthwise_uniform",
-    "orthonormal",
-    "part",
-    "per_axis",
-    "ramp",
-    "reduced",
-    "root",
-    "same_pad",
-    "window_pads",
-];
-
 pub fn trials() -> Vec<Trial> {
-    vec![Trial::test("every entry is documented", documented), Trial::test("every entry has a case", covered)]
-}
-
-/// A declaration of the prelude.
-struct Entry {
-    name: String,
-    file: &'static str,
-    /// The line above it.
-    above: String,
-}
-
-fn entries() -> Vec<Entry> {
-    let mut entries = Vec::new();
-    for (file, text) in mlc::prelude::FILES {
-        let mut sources = Sources::default();
-        let id = sources.add(file, text);
-        let (module, diagnostics) = mlc_syntax::parse(id, &sources);
-        assert!(diagnostics.is_empty(), "{file}");
-        for item in &module.items {
-            let (name, span) = declared(item).unwrap_or_else(|| panic!("{file}: only fn, layer, optimizer stand here"));
-            let before = &text[..span.lo as usize];
-            let above = before[..before.rfind('\n').unwrap_or(0)].lines().last().unwrap_or("").to_string();
-            entries.push(Entry { name: name.text.to_string(), file, above });
-        }
-    }
-    entries
-}
-
-fn declared(item: &ast::Item) -> Option<(&ast::Name, Span)> {
-    match item {
-        ast::Item::Fn(decl) => Some((&decl.name, decl.span)),
-        ast::Item::Layer(decl) => Some((&decl.name, decl.span)),
-        ast::Item::Optimizer(decl) => Some((&decl.name, decl.span)),
-        _ => None,
-    }
+    vec![
+        Trial::test("every entry is documented", documented),
+        Trial::test("every entry has a case", covered),
+        Trial::test("the page is current", || {
+            snapshot::check(&repository("docs/prelude.md"), &page()).map_err(Failed::from)
+        }),
+        Trial::test("it has the one style", formatted),
+    ]
 }
 
 fn documented() -> Result<(), Failed> {
-    let bare: Vec<String> = entries()
+    let bare: Vec<String> = entries::all()
         .iter()
-        .filter(|entry| !entry.above.starts_with("# "))
+        .filter(|entry| entry.doc.is_empty())
         .map(|entry| format!("{} in {}", entry.name, entry.file))
         .collect();
     if bare.is_empty() { Ok(()) } else { Err(format!("no line of documentation: {}", bare.join(", ")).into()) }
 }
 
 fn covered() -> Result<(), Failed> {
-    let texts: Vec<String> = files("dl").iter().map(fs::read_to_string).collect::<Result<_, _>>()?;
-    let used = |name: &str| texts.iter().any(|text| text.lines().any(|line| uses(line, name)));
-    let names = entries().into_iter().map(|entry| entry.name);
-    let missing: Vec<String> = names.filter(|name| !HELPERS.contains(&name.as_str()) && !used(name)).collect();
+    let missing: Vec<String> =
+        entries::all().iter().filter(|entry| checks(entry).is_empty()).map(|entry| entry.name.clone()).collect();
     if missing.is_empty() { Ok(()) } else { Err(format!("no program uses {}", missing.join(", ")).into()) }
 }
 
-/// Whether a line calls `name`, or gives it as an argument.
-fn uses(line: &str, name: &str) -> bool {
-    let code = line.split('#').next().unwrap_or("");
-    let called = code.match_indices(&format!("{name}(")).any(|(at, _)| {
-        let before = code[..at].chars().next_back();
-        !before.is_some_and(|letter| letter.is_alphanumeric() || letter == '_')
-    });
-    called || code.contains(&format!(": {name})")) || code.contains(&format!("\"{name}\""))
+/// `mlc fmt` would change nothing.
+fn formatted() -> Result<(), Failed> {
+    let files: Vec<String> = ::mlc::prelude::FILES
+        .iter()
+        .map(|(name, _)| repository("compiler/mlc").join(name).to_string_lossy().into_owned())
+        .collect();
+    let args: Vec<&str> = ["fmt", "--check"].into_iter().chain(files.iter().map(String::as_str)).collect();
+    let outcome = process::run(mlc(), &repository("."), &args);
+    if outcome.status == 0 { Ok(()) } else { Err(format!("{}{}", outcome.stdout, outcome.stderr).into()) }
+}
+
+/// What is compared for an entry.
+fn checks(entry: &Entry) -> Vec<&'static str> {
+    if HELPERS.contains(&entry.name.as_str()) {
+        return vec!["through others"];
+    }
+    let mut found = Vec::new();
+    for path in files("dl") {
+        let text = fs::read_to_string(&path).unwrap();
+        let golden = path.with_extension("golden");
+        // Behind `project` stands the step, whose optimizer is not what a case is about.
+        let about = if golden.exists() { text.split("fn project").next().unwrap_or("") } else { &text };
+        if !uses(about, &entry.name) {
+            continue;
+        }
+        if golden.exists() {
+            let arrays = arrays::read(&golden);
+            let any = |prefix: &str| arrays.keys().any(|name| name.starts_with(prefix));
+            found.extend(any("value.").then_some("values"));
+            found.extend(any("gradient.").then_some("gradient"));
+            found.extend(text.contains("check_grad").then_some("differences"));
+        } else if path == folder().join("optimizers.dl") {
+            found.push("training");
+        } else {
+            found.push("statistics");
+        }
+    }
+    let order = ["values", "gradient", "differences", "training", "statistics"];
+    order.into_iter().filter(|check| found.contains(check)).collect()
+}
+
+/// The reference page.
+fn page() -> String {
+    let mut page = INTRODUCTION.to_string();
+    let entries = entries::all();
+    for (file, text) in ::mlc::prelude::FILES {
+        let about: Vec<&str> = text.lines().take_while(|line| line.starts_with("# ")).map(|line| &line[2..]).collect();
+        let theme = file.trim_start_matches("prelude/").trim_end_matches(".dl");
+        let _ = write!(page, "\n## {theme}\n\n{}\n\n| | meaning | checked |\n|---|---|---|\n", about.join(" "));
+        for entry in entries.iter().filter(|entry| entry.file == *file) {
+            let _ = writeln!(page, "| {} | {} | {} |", signature(entry), cell(&entry.doc), checks(entry).join(", "));
+        }
+    }
+    page
+}
+
+const INTRODUCTION: &str = "\
+# The prelude
+
+Made from `compiler/mlc/prelude/*.dl` (`MLC_BLESS=1 cargo test -p mlc-tests --test prelude`); edit these
+files, not this page. `mlc emit --prelude` shows their text. Primitives are in [ops.md](ops.md).
+
+Checked, each in f64 and f32: *values* and *gradient* against PyTorch, or the stated formula where they
+differ on purpose; *differences*: the gradient against finite differences; *training*: weights after
+twelve steps against PyTorch or the formula; *statistics*: mean, deviation, bounds of what is drawn.
+";
+
+/// The head, and of a layer its functions and weights.
+fn signature(entry: &Entry) -> String {
+    let head = entry.head.trim_start_matches("fn ").trim_start_matches("layer ").trim_start_matches("optimizer ");
+    let mut lines = vec![format!("`{head}`")];
+    lines.extend(entry.functions.iter().map(|function| format!("`{}`", function.trim_start_matches("fn "))));
+    if !entry.tensors.is_empty() {
+        lines.push(entry.tensors.iter().map(|tensor| format!("`{tensor}`")).collect::<Vec<_>>().join(", "));
+    }
+    cell(&lines.join("<br>"))
+}
+
+fn cell(text: &str) -> String {
+    text.replace('|', "\\|")
 }

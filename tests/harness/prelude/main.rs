@@ -6,6 +6,7 @@
 
 mod coverage;
 mod dropout;
+mod entries;
 mod golden;
 mod initialisers;
 mod optimizers;
