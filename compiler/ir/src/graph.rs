@@ -197,9 +197,20 @@ pub enum Output {
     Fault(Fault),
 }
 
-/// A run-time check of an index tensor.
+/// What a [`Fault`] looks at.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Checked {
+    /// The elements of an index tensor.
+    Index,
+    /// The length of a result.
+    Length,
+}
+
+/// A run-time check of an index tensor, or of a length.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Fault {
+    /// Which of the two.
+    pub checked: Checked,
     /// Where the index is used.
     pub span: SpanId,
     /// What is indexed, for the message: `f32[B, 10]`, axis of size `bound`.

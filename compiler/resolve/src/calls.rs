@@ -84,6 +84,7 @@ impl<'a> Cx<'a> {
                     .help(format!("call one after the other: `for block in {name} {{ x = block(x) }}`"));
                 Err(self.tell(error))
             }
+            Value::View(placed, view) => self.call_instance(placed.id, Owner::View(placed, view), args, site),
             Value::Poison => Err(self.report.silent()),
             other => {
                 let shown = match &other {
@@ -178,7 +179,17 @@ impl<'a> Cx<'a> {
             self.warn_of_probabilities(decl, &given);
         }
         let frame = self.fn_frame(decl, file, owner, site);
-        let result = self.within(frame, |cx| cx.deeper(site.span, |cx| cx.run_fn(decl, given, site, expected)));
+        let run = |cx: &mut Cx<'a>, given| {
+            cx.within(frame, |cx| cx.deeper(site.span, |cx| cx.run_fn(decl, given, site, expected)))
+        };
+        let result = match owner {
+            Owner::View(_, view) => {
+                let given = self.seen_args(*view, given)?;
+                let result = self.with_view(*view, |cx| run(cx, given))?;
+                self.unseen_result(*view, result, site.span)
+            }
+            Owner::File | Owner::Instance(_) | Owner::Row(_) | Owner::Block(_) => run(self, given),
+        };
         if let (true, Ok(result)) = (of_prelude, &result) {
             self.note_probabilities(decl, result);
         }
@@ -187,8 +198,9 @@ impl<'a> Cx<'a> {
 
     fn refuse_recursion(&mut self, decl: &'a ast::Fn, owner: &Owner<'a>, site: &CallSite) -> R<()> {
         let instance = match owner {
-            Owner::Instance(id) | Owner::Row(Placed { id, .. }) => Some(*id),
-            Owner::File | Owner::Block(_) => None,
+            Owner::Instance(id) | Owner::Row(Placed { id, .. }) | Owner::View(Placed { id, .. }, _) => Some(*id),
+            Owner::Block(block) => block.states,
+            Owner::File => None,
         };
         let same = |frame: &Frame<'a>| match frame.kind {
             FrameKind::Fn(other) => std::ptr::eq(other, decl) && frame.instance == instance,
@@ -214,11 +226,16 @@ impl<'a> Cx<'a> {
             Owner::Instance(id) => {
                 (frame.instance, frame.session) = (Some(*id), self.session_names(*id, Some(decl)));
             }
-            Owner::Row(placed) => {
+            Owner::Row(placed) | Owner::View(placed, _) => {
                 (frame.instance, frame.session) = (Some(placed.id), self.session_names(placed.id, Some(decl)));
                 frame.rows = self.joined_rows(&placed.rows);
             }
-            Owner::Block(block) => frame.block = block.clone(),
+            Owner::Block(block) => {
+                frame.block = block.clone();
+                if let Some(id) = block.states {
+                    (frame.instance, frame.session) = (Some(id), self.session_names(id, Some(decl)));
+                }
+            }
         }
         frame
     }
@@ -264,6 +281,7 @@ impl<'a> Cx<'a> {
             self.bind_expected(result, expected, site)?;
         }
         self.bind_params(&decl.params, given, site)?;
+        self.refuse_length(decl, site.span)?;
         self.requires(&decl.requires, Some(site.span))?;
         let value = self.outlined_body(decl)?;
         match expected {

@@ -95,6 +95,8 @@ pub(crate) struct Frame<'a> {
     pub classes: BTreeMap<Class, DType>,
     /// Session sizes of the instance that are seen here.
     pub session: Rc<BTreeSet<Arc<str>>>,
+    /// Lengths of the results, in an exported function.
+    pub lengths: Rc<Vec<crate::lengths::Length<'a>>>,
     /// Where it was called.
     pub call: Option<Span>,
     /// The way from the entry point, for random draws.
@@ -164,6 +166,10 @@ pub(crate) struct Cx<'a> {
     pub imports: BTreeMap<Span, FileId>,
     pub every_state: crate::every::EveryState,
     pub checks: Vec<crate::program::Check>,
+    /// For each train block with states, a layer that has just these.
+    pub holders: &'a [ast::Layer],
+    /// `load`s of the train block whose bindings are being made.
+    pub loads: Vec<crate::loads::Load>,
     file_scopes: BTreeMap<FileId, ScopeId>,
     places: BTreeMap<Span, SpanId>,
     scopes: u32,
@@ -177,6 +183,7 @@ pub(crate) struct Cx<'a> {
 impl<'a> Cx<'a> {
     pub fn new(
         files: &'a Files<'a>,
+        holders: &'a [ast::Layer],
         sources: &'a Sources,
         overrides: Overrides<'a>,
         main: FileId,
@@ -200,6 +207,8 @@ impl<'a> Cx<'a> {
             imports,
             every_state: crate::every::EveryState::default(),
             checks: Vec::new(),
+            holders,
+            loads: Vec::new(),
             file_scopes: BTreeMap::new(),
             places: BTreeMap::new(),
             scopes: 0,
@@ -254,6 +263,7 @@ impl<'a> Cx<'a> {
             block: Rc::new(Bindings::default()),
             classes: BTreeMap::new(),
             session: Rc::default(),
+            lengths: Rc::default(),
             call: None,
             path: String::new(),
             ordinals: BTreeMap::new(),
@@ -450,6 +460,8 @@ impl<'a> Cx<'a> {
             Value::Tensor(tensor) => Some(self.show(tensor)),
             Value::Lazy(lazy) => Some(self.show_axes(&lazy.axes)),
             Value::List(_)
+            | Value::View(..)
+            | Value::Params(_)
             | Value::Pack(_)
             | Value::Stack(_)
             | Value::Zip(_)

@@ -62,6 +62,11 @@ impl<'a> Cx<'a> {
         }
         self.tell_unused_overrides();
         self.warn_of_unused(sources);
+        for train in &mut trains {
+            if let Some(block) = blocks.iter().find(|block| *block.decl.name.text == *train.name) {
+                train.loads = self.load_tables(&block.loads);
+            }
+        }
         self.assemble(functions, not_exported, trains, tests)
     }
 

@@ -58,7 +58,7 @@ impl<'a> Cx<'a> {
             Some(_) => self.key_number(0, span)?,
         };
         let (seed, step) = match (seed, self.entry.mode) {
-            (None, Mode::Export | Mode::Train | Mode::Grads | Mode::Eval | Mode::Every) => {
+            (None, Mode::Export | Mode::Train | Mode::Grads | Mode::Accumulate | Mode::Eval | Mode::Every) => {
                 (self.key_input(Input::Seed), self.key_input(Input::Step))
             }
             (None, Mode::Init) => (self.key_input(Input::Seed), self.key_number(0, span)?),

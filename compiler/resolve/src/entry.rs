@@ -33,6 +33,8 @@ pub(crate) enum Mode {
     Train,
     /// The step, with gradients as results.
     Grads,
+    /// The step of a batch before the last, where a step has several: gradients are summed up.
+    Accumulate,
     /// The step without updates.
     Eval,
     /// Arguments of the actions of an `every` block.
@@ -44,12 +46,12 @@ pub(crate) enum Mode {
 impl Mode {
     /// What `training` is.
     pub fn training(self) -> bool {
-        matches!(self, Mode::Train | Mode::Grads)
+        matches!(self, Mode::Train | Mode::Grads | Mode::Accumulate)
     }
 
     /// Whether the body of the `step` is being evaluated.
     pub fn is_step(self) -> bool {
-        matches!(self, Mode::Train | Mode::Grads | Mode::Eval)
+        matches!(self, Mode::Train | Mode::Grads | Mode::Accumulate | Mode::Eval)
     }
 }
 
@@ -98,8 +100,12 @@ pub(crate) struct Entry<'a> {
     pub indices: Vec<crate::nest::KnownIndex>,
     /// How many run-time `if`s are around what is being evaluated.
     pub conditional: u32,
+    /// Lengths that the data decides.
+    pub lengths: Vec<crate::lengths::Found>,
     /// What `f32` reads as: f64 in gradient checks and for f64 parameters in optimizers.
     pub real: DType,
+    /// Inside of `cast(net, f64)`: what is stored and how it is seen.
+    pub seen: Option<crate::views::Seen>,
     pub step: Option<crate::train::StepState<'a>>,
     /// Probabilities, and the function that made them, for warnings.
     pub probabilities: BTreeMap<Value, &'static str>,
@@ -132,7 +138,9 @@ impl<'a> Entry<'a> {
             loops: Vec::new(),
             indices: Vec::new(),
             conditional: 0,
+            lengths: Vec::new(),
             real: DType::F32,
+            seen: None,
             step: None,
             probabilities: BTreeMap::new(),
         }

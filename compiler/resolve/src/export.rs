@@ -4,7 +4,7 @@ use crate::calls::CallSite;
 use crate::cx::{Cx, FrameKind};
 use crate::entry::{Entry, Mode};
 use crate::instances::{Place, Root};
-use crate::program::Function;
+use crate::program::{Function, Length};
 use crate::sizes::SizeName;
 use crate::types::{Element, Form};
 use crate::value::{AxisNameKind, InstanceId, R, Size, Tensor, Value, shape_of};
@@ -15,6 +15,7 @@ use mlc_syntax::ast;
 use mlc_syntax::codes::Code;
 use mlc_syntax::diag::Diagnostic;
 use mlc_syntax::span::{FileId, Span};
+use std::rc::Rc;
 use std::sync::Arc;
 
 /// An instance whose exported functions become entry points.
@@ -60,15 +61,28 @@ impl<'a> Cx<'a> {
             cx.within(frame, |cx| {
                 cx.take_facts(&decl.params, &decl.requires)?;
                 cx.entry_args(&decl.params, &site)?;
-                cx.requires(&decl.requires, None)?;
+                let lengths = cx.bounded_lengths(decl)?;
+                for condition in decl.requires.iter().filter(|condition| !Cx::is_bound(&lengths, condition)) {
+                    cx.requires(std::slice::from_ref(condition), None)?;
+                }
+                cx.frame().lengths = Rc::new(lengths);
                 let value = cx.fn_body(decl)?;
                 let mut results = cx.entry_results(decl, value)?;
                 results.extend(cx.entry.state_outputs());
                 Ok(results)
             })
         });
-        let entry = self.add_entry(entry, results?, 1);
-        Ok(Function { name, model: layer.name.text.to_string(), entry, span: decl.name.span })
+        let results = results?;
+        let count = results.iter().filter(|(output, _)| matches!(output, Output::Result(_))).count();
+        let length = |(at, found): (usize, &crate::lengths::Found)| Length {
+            name: found.name.to_string(),
+            result: found.field,
+            axis: found.axis,
+            value: count - entry.lengths.len() + at,
+        };
+        let lengths = entry.lengths.iter().enumerate().map(length).collect();
+        let entry = self.add_entry(entry, results, 1);
+        Ok(Function { name, model: layer.name.text.to_string(), entry, lengths, span: decl.name.span })
     }
 
     /// What `requires` says about the sizes of the arguments (rule 6): `H % 16 == 0` makes `H` a
@@ -149,11 +163,13 @@ impl<'a> Cx<'a> {
         {
             return self.fail(Code::E0102, decl.span, format!("two results are called `{twice}`"));
         }
+        let lengths = self.length_outputs(&names, decl.name.span)?;
         let mut results = Vec::new();
         for (name, value) in names.into_iter().zip(values) {
             let tensor = self.tensor(value, decl.name.span)?;
             results.push((Output::Result(name), tensor.value));
         }
+        results.extend(lengths);
         Ok(results)
     }
 

@@ -187,6 +187,10 @@ impl<'a> Cx<'a> {
         let value = self.expr(base)?;
         let owner = self.sources.text(base.span).to_string();
         match value {
+            Value::View(placed, view) => match self.member_through(&placed, view, name)? {
+                Some(value) => Ok(value),
+                None => Err(self.no_member(placed.id, name)),
+            },
             Value::Instance(id) => match self.member(id, &name.text, name.span)? {
                 Some(value) => Ok(value),
                 None => Err(self.no_member(id, name)),

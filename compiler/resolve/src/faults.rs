@@ -6,7 +6,7 @@ use crate::number;
 use crate::report::Reported;
 use crate::value::{R, Size, Tensor, Value, shape_of};
 use mlc_ir::dim::Dim;
-use mlc_ir::graph::Fault;
+use mlc_ir::graph::{Checked, Fault};
 use mlc_ir::ops::binary::Binary;
 use mlc_ir::ops::iota::Iota;
 use mlc_ir::ops::reduce::{Reduce, ReduceKind};
@@ -24,19 +24,25 @@ pub(crate) struct Indices<'t> {
     pub bound: Dim,
     /// What is indexed, for the message.
     pub text: String,
+    pub checked: Checked,
 }
 
 impl<'t> Indices<'t> {
     /// Indices into an axis.
     pub fn of(cx: &Cx<'_>, x: &Tensor, ids: &'t Tensor, axis: usize) -> Indices<'t> {
-        Indices { ids, bound: x.axes[axis].dim.clone(), text: format!("axis {axis} of {}", cx.show(x)) }
+        Indices {
+            ids,
+            bound: x.axes[axis].dim.clone(),
+            text: format!("axis {axis} of {}", cx.show(x)),
+            checked: Checked::Index,
+        }
     }
 }
 
 impl<'a> Cx<'a> {
     /// Tells the first index out of range when the program runs.
     pub fn fault_outside(&mut self, indices: &Indices<'_>, span: Span) -> R<()> {
-        let Indices { ids, bound, text } = indices;
+        let Indices { ids, bound, text, checked } = indices;
         let inside = |known: &crate::nest::KnownIndex| {
             known.value == ids.value
                 && number::compare_sizes(CompareOp::Ge, &known.low, &Dim::zero()) == Some(true)
@@ -63,7 +69,7 @@ impl<'a> Cx<'a> {
         let none = self.broadcast_scalar(none, flat.clone(), span)?;
         let places = self.emit(span, Select, &[&bad, &positions, &none], flat)?;
         let first = self.emit(span, Reduce { kind: ReduceKind::Min, axes: vec![0] }, &[&places], Vec::new())?;
-        let fault = Fault { span: self.place(span), text: text.clone(), bound: bound.clone() };
+        let fault = Fault { checked: *checked, span: self.place(span), text: text.clone(), bound: bound.clone() };
         if !self.entry.faults.iter().any(|(value, other)| *value == first.value && *other == fault) {
             self.entry.faults.push((first.value, fault));
         }

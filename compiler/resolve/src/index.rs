@@ -7,7 +7,7 @@ use crate::forms::Form;
 use crate::number;
 use crate::value::{R, Size, Tensor, Value, shape_of};
 use mlc_ir::dim::{Decision, Dim, SizeError};
-use mlc_ir::graph::{Relation, SizeCheck};
+use mlc_ir::graph::{Checked, Relation, SizeCheck};
 use mlc_ir::ops::gather::Gather;
 use mlc_ir::ops::slice::Slice;
 use mlc_ir::ops::slice_at::SliceAt;
@@ -82,7 +82,7 @@ impl<'a> Cx<'a> {
         }
     }
 
-    fn index_tensor(&mut self, x: &Tensor, indices: &'a [Index], span: Span) -> R<Tensor> {
+    pub fn index_tensor(&mut self, x: &Tensor, indices: &'a [Index], span: Span) -> R<Tensor> {
         let pieces = self.pieces(x, indices, span)?;
         self.part(x, &pieces, span)
     }
@@ -292,7 +292,7 @@ impl<'a> Cx<'a> {
         let bound = whole.sub(&length).and_then(|rest| rest.add(&Dim::one()));
         let Ok(bound) = bound else { return self.fail(Code::E0114, span, "this slice is too large") };
         let text = format!("the start of {} elements along axis {axis} of {}", self.show_dim(&length), self.show(x));
-        self.fault_outside(&Indices { ids: &start, bound, text }, span)?;
+        self.fault_outside(&Indices { ids: &start, bound, text, checked: Checked::Index }, span)?;
         Ok(Piece::Window { start, size, step })
     }
 

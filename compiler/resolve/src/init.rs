@@ -55,7 +55,10 @@ impl<'a> Cx<'a> {
             axes: global.ty.shape.iter().map(|dim| Size::plain(dim.clone())).collect(),
         };
         match self.initial[at].clone() {
-            Initial::Param { instance, tensor } => self.stacked_value(instance, tensor, &expected, &global.path),
+            Initial::Param { instance, tensor } => {
+                let path = self.graph_path(instance, &tensor.name.text);
+                self.stacked_value(instance, tensor, &expected, &path)
+            }
             Initial::Zero { span } => {
                 let zero = self.literal(span, Literal::zero(global.ty.dtype))?;
                 self.broadcast_scalar(zero, expected.axes, span)

@@ -55,6 +55,8 @@ pub(crate) struct Instance<'a> {
     pub place: Place,
     /// For a stack: how many layers it has.
     pub stack: Option<Size>,
+    /// What it was copied from, through all copies.
+    pub origin: Option<InstanceId>,
     /// Whether all bindings have been made: from then on names mean params before arguments.
     pub complete: bool,
     /// Where it was made.
@@ -125,6 +127,7 @@ impl<'a> Cx<'a> {
             session: BTreeSet::new(),
             place: Place::Loose,
             stack: None,
+            origin: None,
             complete: false,
             made: self.user_span(site.span),
         });

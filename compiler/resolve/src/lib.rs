@@ -6,18 +6,19 @@
 //! `cx::Cx`, and each other module adds methods for its job:
 //!
 //! - names and types: `scope`, `imports`, `lookup`, `habits`, `argument_habits`, `names`, `types`, `matching`, `statics`, `sizes`, `axes`, `consts`
-//! - code: `calls`, `arguments`, `params`, `exprs`, `stmts`, `number`, `literals`, `arith`,
+//! - code: `calls`, `views`, `arguments`, `params`, `exprs`, `stmts`, `number`, `literals`, `arith`,
 //!   `broadcasting`, `matmul`, `index`, `forms`, `faults`, `updates`, `einsum`, `draws`, `builtins`, `lints`
 //! - control flow: `nest`, `passes`, `molds`, `assigned`, `speculate`, `scans`, `loops`, `branches`,
 //!   `choices`, `joins`, `stacks`, `outline`
-//! - weights and states: `instances`, `constants`, `weights`, `states`, `sessions`, `init`, `initialisers`
-//! - what a program declares: `declarations`, `entry`, `export`, `train`, `minimize`, `optimizer`,
-//!   `metrics`, `pipeline`, `every`, `tests`, `unused`
+//! - weights and states: `instances`, `constants`, `twins`, `loads`, `weights`, `states`, `sessions`, `init`, `initialisers`
+//! - what a program declares: `declarations`, `entry`, `export`, `lengths`, `train`, `minimize`, `chosen`,
+//!   `accumulate`, `optimizer`, `metrics`, `pipeline`, `every`, `tests`, `unused`
 //!
 //! Nothing here knows about machines; no IO; the same source gives the same [`program::Program`].
 
 pub mod program;
 
+mod accumulate;
 mod argument_habits;
 mod arguments;
 mod arith;
@@ -28,6 +29,7 @@ mod broadcasting;
 mod builtins;
 mod calls;
 mod choices;
+mod chosen;
 mod constants;
 mod consts;
 mod cx;
@@ -47,8 +49,10 @@ mod init;
 mod initialisers;
 mod instances;
 mod joins;
+mod lengths;
 mod lints;
 mod literals;
+mod loads;
 mod lookup;
 mod loops;
 mod matching;
@@ -76,10 +80,12 @@ mod statics;
 mod stmts;
 mod tests;
 mod train;
+mod twins;
 mod types;
 mod unused;
 mod updates;
 mod value;
+mod views;
 mod weights;
 
 use crate::cx::{Cx, Overrides};
@@ -164,7 +170,8 @@ fn resolve_parsed(
     }
     let places: BTreeMap<Span, FileId> = request.imports.iter().copied().collect();
     imports::enter(&mut files, &modules, &places, sources, &mut found);
-    let mut cx = Cx::new(&files, sources, Overrides::new(overrides, &given), request.file, places);
+    let holders = train::state_holders(&user);
+    let mut cx = Cx::new(&files, &holders, sources, Overrides::new(overrides, &given), request.file, places);
     let broken = found.iter().any(|diagnostic| diagnostic.severity == Severity::Error);
     for diagnostic in found {
         cx.report.add(diagnostic);

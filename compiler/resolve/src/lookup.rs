@@ -177,10 +177,6 @@ impl<'a> Cx<'a> {
 
     fn unknown_name(&mut self, text: &Arc<str>, span: Span) -> crate::report::Reported {
         let mut error = Diagnostic::error(Code::E0101, span, format!("unknown name `{text}`"));
-        if builtins::is_planned(text) {
-            let error = Diagnostic::error(Code::E0009, span, format!("`{text}` is not supported yet"));
-            return self.tell(error);
-        }
         if let Some(advice) = habits::instead_of(text) {
             error = error.help(advice);
         } else if let Some(advice) = self.constant_elsewhere(text) {

@@ -68,7 +68,7 @@ impl<'a> Cx<'a> {
                 named.push((name, value));
             }
         }
-        self.plan(named, span)
+        self.plan(named)
     }
 
     /// The sum over different losses.
@@ -93,7 +93,7 @@ impl<'a> Cx<'a> {
         Ok(total)
     }
 
-    fn plan(&mut self, named: Vec<(String, IrValue)>, span: Span) -> R<Plan> {
+    fn plan(&mut self, named: Vec<(String, IrValue)>) -> R<Plan> {
         let depends = self.column_dependence();
         let mut planner = Planner {
             step: &mut self.entry.builder,
@@ -104,17 +104,13 @@ impl<'a> Cx<'a> {
             sources: Vec::new(),
             combines: Vec::new(),
             params: Vec::new(),
-            refused: None,
         };
         let mut results = Vec::new();
         for (_, value) in &named {
             let value = planner.value(*value);
             results.push(planner.as_f64(value));
         }
-        let Planner { finish, sources, combines, refused, .. } = planner;
-        if let Some(what) = refused {
-            return self.unsupported(span, what);
-        }
+        let Planner { finish, sources, combines, .. } = planner;
         let names = named.into_iter().map(|(name, _)| name).collect();
         Ok(Plan { names, sources, combines, finish: finish.finish(results) })
     }
@@ -178,8 +174,6 @@ struct Planner<'b> {
     sources: Vec<IrValue>,
     combines: Vec<Combine>,
     params: Vec<IrValue>,
-    /// What the runtime cannot put together yet.
-    refused: Option<&'static str>,
 }
 
 impl Planner<'_> {
@@ -236,10 +230,7 @@ impl Planner<'_> {
     fn reduced(&mut self, value: IrValue, kind: ReduceKind) -> IrValue {
         match kind {
             ReduceKind::Sum => self.accumulated(value, Combine::Sum),
-            ReduceKind::Prod => {
-                self.refused = Some("a product over the columns in a metric");
-                self.mean_over_batches(value)
-            }
+            ReduceKind::Prod => self.accumulated(value, Combine::Prod),
             ReduceKind::Max => self.accumulated(value, Combine::Max),
             ReduceKind::Min => self.accumulated(value, Combine::Min),
             ReduceKind::Any | ReduceKind::All => {

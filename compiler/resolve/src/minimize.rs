@@ -48,6 +48,10 @@ impl<'a> Cx<'a> {
         if self.entry.mode == Mode::Grads {
             return self.keep_gradients(&gradients);
         }
+        if self.entry.mode == Mode::Accumulate {
+            return self.sum_gradients(&gradients, span);
+        }
+        let gradients = self.mean_gradients(gradients, span)?;
         let binding = match &with.kind {
             ExprKind::Name(text) => text.to_string(),
             _ => optimizer.decl.name.text.to_string(),
@@ -123,6 +127,11 @@ impl<'a> Cx<'a> {
                     }
                 }
             }
+            Value::Params(chosen) => {
+                let found = self.chosen_params(chosen)?;
+                into.extend(found);
+                Ok(())
+            }
             Value::Poison => Err(self.report.silent()),
             other => {
                 let title = format!("`over` takes layers and parameters, and this is {}", other.describe());
@@ -187,8 +196,7 @@ impl<'a> Cx<'a> {
         let mut failed = None;
         let mut told: Vec<InstanceId> = Vec::new();
         for key in parts {
-            let touched =
-                parts.iter().any(|(id, name)| *id == key.0 && self.entry.tensors.contains_key(&(*id, name.clone())));
+            let touched = self.entry.tensors.keys().any(|(id, _)| *id == key.0);
             if !touched && !told.contains(&key.0) {
                 told.push(key.0);
                 failed = Some(self.no_gradient(key, Cut { at: None }, loss, over));

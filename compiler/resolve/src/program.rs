@@ -51,8 +51,23 @@ pub struct Function {
     pub model: String,
     /// Its entry. Unnamed results are `out` (one) or `0`, `1`, … (several).
     pub entry: usize,
+    /// Results whose length the data decides.
+    pub lengths: Vec<Length>,
     /// Where it is declared.
     pub span: Span,
+}
+
+/// The length of a result: the result has room for its bound, another result of the entry tells the length.
+#[derive(Clone, Debug)]
+pub struct Length {
+    /// The size's name.
+    pub name: String,
+    /// Which result is cut.
+    pub result: usize,
+    /// Along which of its axes.
+    pub axis: usize,
+    /// Which result is the length: an i32 scalar from 0 to the size of that axis.
+    pub value: usize,
 }
 
 /// A training block.
@@ -76,6 +91,10 @@ pub struct Train {
     pub columns: Vec<(String, Type)>,
     /// Entry: columns (and globals) to accumulands and new globals; `training` is true.
     pub step: usize,
+    /// Batches of one step; entries count them, not steps.
+    pub batches: i64,
+    /// Entry for all batches of a step but the last: columns to accumulands and gradient sums.
+    pub accumulate: Option<usize>,
     /// Entry: columns to accumulands; `training` is false, nothing is written.
     pub eval: usize,
     /// Entry: columns to accumulands, then the gradient of each of `trained`, named by its path.
@@ -88,8 +107,23 @@ pub struct Train {
     pub metrics: Vec<String>,
     /// Parameters that some `minimize` updates.
     pub trained: Vec<GlobalId>,
+    /// Weights that are read from files when the training starts.
+    pub loads: Vec<Load>,
     /// `every` blocks, in source order.
     pub every: Vec<Every>,
+}
+
+/// A file of weights that is read when a training starts.
+#[derive(Clone, Debug)]
+pub struct Load {
+    /// As it is written.
+    pub path: String,
+    /// The instance's name, which may stand in front of the names in the file.
+    pub binding: String,
+    /// What it fills, with the names in the file.
+    pub tensors: Vec<(GlobalId, String)>,
+    /// Where it is written.
+    pub span: Span,
 }
 
 /// A data source and its stages.

@@ -194,6 +194,10 @@ impl<'a> Cx<'a> {
         if is_session {
             self.entry.session.insert((id, text.clone()), solved);
         } else {
+            for twin in self.twins(id) {
+                let open = &mut self.instances[twin.0 as usize].open;
+                open.entry(text.clone()).and_modify(|known| *known = Some(solved.clone()));
+            }
             self.instances[id.0 as usize].open.insert(text.clone(), Some(solved));
         }
         Ok(())

@@ -5,6 +5,7 @@ use crate::cx::Cx;
 use crate::faults::Indices;
 use crate::value::{Callee, Function, InstanceId, Owner, R, Size, Tensor, Value};
 use mlc_ir::dim::Dim;
+use mlc_ir::graph::Checked;
 use mlc_ir::ops::gather::Gather;
 use mlc_ir::ops::slice::Slice;
 use mlc_ir::ops::update_slice::UpdateSlice;
@@ -141,7 +142,7 @@ impl<'a> Cx<'a> {
 
     fn row_at(&mut self, placed: &Placed, at: &Tensor, count: &Dim, span: Span) -> R<Value<'a>> {
         let text = format!("layer of `{}`", self.instance_name(placed.id));
-        self.fault_outside(&Indices { ids: at, bound: count.clone(), text }, span)?;
+        self.fault_outside(&Indices { ids: at, bound: count.clone(), text, checked: Checked::Index }, span)?;
         let at = self.cast(at, DType::I64, span)?;
         Ok(self.stack_row(placed.id, &placed.rows, RowAt::Position(at)))
     }

@@ -101,7 +101,7 @@ impl<'a> Cx<'a> {
         match self.entry.mode {
             Mode::Test => true,
             Mode::Eval | Mode::Every => symbolic,
-            Mode::Static | Mode::Init | Mode::Export | Mode::Train | Mode::Grads => false,
+            Mode::Static | Mode::Init | Mode::Export | Mode::Train | Mode::Grads | Mode::Accumulate => false,
         }
     }
 
@@ -117,6 +117,9 @@ impl<'a> Cx<'a> {
         let (dtype, axes) = self.param_type(id, decl, span)?;
         let fills = matches!(value, Value::Number(_) | Value::Bool(_));
         let mut tensor = self.materialise(value, dtype, span)?;
+        if self.seen_dtype(dtype) == tensor.dtype {
+            tensor = self.cast(&tensor, dtype, span)?;
+        }
         if fills && !axes.is_empty() {
             tensor = self.broadcast_scalar(tensor, axes.clone(), span)?;
         }

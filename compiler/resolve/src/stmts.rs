@@ -108,7 +108,8 @@ impl<'a> Cx<'a> {
                 return Err(self.tell(error));
             }
         }
-        let value = self.exprs_value(values)?;
+        let lengths = self.top().lengths.clone();
+        let value = if lengths.is_empty() { self.exprs_value(values)? } else { self.return_cut(values, &lengths)? };
         Ok(Some((value, value_span)))
     }
 

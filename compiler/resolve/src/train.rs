@@ -9,7 +9,7 @@ use crate::instances::{Place, Root};
 use crate::program;
 use crate::scope;
 use crate::value::{Bindings, InstanceId, R, Tensor, Value};
-use mlc_ir::graph::{GlobalId, Input, Output};
+use mlc_ir::graph::{GlobalId, GlobalKind, Output};
 use mlc_ir::ty::{DType, Type};
 use mlc_syntax::ast::{self};
 use mlc_syntax::codes::Code;
@@ -23,18 +23,37 @@ use std::sync::Arc;
 pub(crate) type ParamKey = (InstanceId, Arc<str>);
 
 /// What a step has said so far.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug)]
 pub(crate) struct StepState<'a> {
+    /// Batches of one step.
+    pub batches: i64,
     /// Losses with the names they are reported under, in order.
     pub losses: Vec<(String, Tensor)>,
     pub metrics: Vec<(ast::Name, Value<'a>)>,
     /// Where each parameter got its update.
     pub updated: BTreeMap<ParamKey, Span>,
     pub trained: Vec<GlobalId>,
+    /// Parameters that `ema` moves.
+    pub moved: Vec<GlobalId>,
     /// Gradients by path, for [`Mode::Grads`].
     pub grads: Vec<(String, mlc_ir::graph::Value)>,
     /// New values of weights and optimizer states.
     pub new: Vec<(GlobalId, mlc_ir::graph::Value)>,
+}
+
+impl StepState<'_> {
+    fn new(batches: i64) -> Self {
+        StepState {
+            batches,
+            losses: Vec::new(),
+            metrics: Vec::new(),
+            updated: BTreeMap::new(),
+            trained: Vec::new(),
+            moved: Vec::new(),
+            grads: Vec::new(),
+            new: Vec::new(),
+        }
+    }
 }
 
 /// A train block whose bindings have been made.
@@ -45,14 +64,18 @@ pub(crate) struct Block<'a> {
     pub bindings: Rc<Bindings<'a>>,
     /// Where each binding's value is written.
     pub places: BTreeMap<Arc<str>, Span>,
+    /// What is read from files when the run starts.
+    pub loads: Vec<crate::loads::Load>,
 }
 
 impl<'a> Cx<'a> {
     /// Makes the bindings of a train block; `several`: the program has more than one.
     pub fn train_bindings(&mut self, decl: &'a ast::Train, file: FileId, several: bool) -> Block<'a> {
         let frame = self.new_frame(FrameKind::Bindings, file);
-        let (bindings, places) = self.within(frame, |cx| cx.bind_all(decl));
-        let block = Block { decl, file, bindings: Rc::new(bindings), places };
+        let (mut bindings, places) = self.within(frame, |cx| cx.bind_all(decl));
+        bindings.states = self.state_holder(decl, file, &bindings);
+        let loads = std::mem::take(&mut self.loads);
+        let block = Block { decl, file, bindings: Rc::new(bindings), places, loads };
         self.place_roots(&block, several);
         block
     }
@@ -74,7 +97,9 @@ impl<'a> Cx<'a> {
                 }
                 ast::Member::Fn(decl) => bindings.fns.push(decl),
                 ast::Member::State(tensor) => {
-                    let _ = self.unsupported::<()>(tensor.span, "`state` in a train block");
+                    if let Some(first) = places.insert(tensor.name.text.clone(), tensor.name.span) {
+                        self.tell(scope::twice(&tensor.name, first));
+                    }
                 }
                 ast::Member::Param(tensor) => {
                     let error = Diagnostic::error(Code::E0203, tensor.span, "a `param` belongs in a layer")
@@ -82,9 +107,6 @@ impl<'a> Cx<'a> {
                     self.tell(error);
                 }
             }
-        }
-        if let Some(at) = places.get("accumulate") {
-            let _ = self.unsupported::<()>(*at, "`accumulate`");
         }
         (bindings, places)
     }
@@ -119,10 +141,13 @@ impl<'a> Cx<'a> {
             .find(|(name, _)| name == "data")
             .and_then(|(_, pipeline)| crate::pipeline::batch_of(pipeline));
         let typical = batch.unwrap_or(1);
-        let trained_step = self.step_entry(block, step, Mode::Train, typical);
-        let eval_step = self.step_entry(block, step, Mode::Eval, typical);
+        let several = settings.as_ref().map_or(1, |settings| settings.accumulate);
+        let step_entry = |cx: &mut Cx<'a>, mode| cx.step_entry(block, step, mode, typical, several);
+        let trained_step = step_entry(self, Mode::Train);
+        let accumulate_step = if several > 1 { Some(step_entry(self, Mode::Accumulate)) } else { None };
+        let eval_step = step_entry(self, Mode::Eval);
         let grads_step = match &trained_step {
-            Ok(built) if !built.trained.is_empty() => Some(self.step_entry(block, step, Mode::Grads, typical)),
+            Ok(built) if !built.trained.is_empty() => Some(step_entry(self, Mode::Grads)),
             _ => None,
         };
         let checked = self.check_columns(block, step, &pipelines);
@@ -145,6 +170,12 @@ impl<'a> Cx<'a> {
             Some(built) => Some(built?.entry),
             None => None,
         };
+        let accumulate = match accumulate_step {
+            Some(built) => Some(built?.entry),
+            None => None,
+        };
+        let every = every?;
+        self.warn_of_untrained(block, &trained_step);
         let finish = self.finish_entry(&block.decl.name.text, &trained_step.plan);
         Ok(program::Train {
             name: block.decl.name.text.to_string(),
@@ -156,13 +187,16 @@ impl<'a> Cx<'a> {
             pipelines,
             columns: trained_step.columns,
             step: trained_step.entry,
+            batches: several,
+            accumulate,
             eval: eval_step.entry,
             grads,
             finish,
             accumulands: trained_step.plan.combines.clone(),
             metrics: trained_step.plan.names.clone(),
             trained: trained_step.trained,
-            every: every?,
+            loads: Vec::new(),
+            every,
         })
     }
 
@@ -193,6 +227,7 @@ impl<'a> Cx<'a> {
             seed: self.setting(block, "seed", i64::MIN)?,
             epochs: self.setting(block, "epochs", 1)?,
             steps: self.setting(block, "steps", 1)?,
+            accumulate: self.setting(block, "accumulate", 1)?.unwrap_or(1),
         })
     }
 
@@ -209,21 +244,36 @@ impl<'a> Cx<'a> {
 
     /// Runs `job` in a frame that sees the block's bindings.
     pub fn within_block<T>(&mut self, block: &Block<'a>, kind: FrameKind<'a>, job: impl FnOnce(&mut Cx<'a>) -> T) -> T {
-        let frame = Frame { block: block.bindings.clone(), ..self.new_frame(kind, block.file) };
+        let mut frame = Frame { block: block.bindings.clone(), ..self.new_frame(kind, block.file) };
+        if let (Some(id), FrameKind::Step | FrameKind::Every) = (block.bindings.states, frame.kind) {
+            (frame.instance, frame.session) = (Some(id), self.session_names(id, None));
+        }
         self.within(frame, job)
     }
 
     /// Evaluates the step in one mode and builds its entry.
-    pub fn step_entry(&mut self, block: &Block<'a>, step: &'a ast::Step, mode: Mode, typical: i64) -> R<StepEntry> {
+    pub fn step_entry(
+        &mut self,
+        block: &Block<'a>,
+        step: &'a ast::Step,
+        mode: Mode,
+        typical: i64,
+        batches: i64,
+    ) -> R<StepEntry> {
         let what = match mode {
             Mode::Train => "step",
+            Mode::Accumulate => "accumulate",
             Mode::Grads => "grads",
             _ => "eval",
         };
-        let entry =
-            Entry { step: Some(StepState::default()), ..Entry::new(mode, &format!("{}.{what}", block.decl.name.text)) };
+        let name = format!("{}.{what}", block.decl.name.text);
+        let entry = Entry { step: Some(StepState::new(batches)), ..Entry::new(mode, &name) };
         let (result, mut entry) = self.with_entry(entry, |cx| {
             cx.within_block(block, FrameKind::Step, |cx| {
+                if mode == Mode::Eval {
+                    // An evaluation draws from a stream of its own.
+                    cx.frame().path = "evaluate".to_string();
+                }
                 let site = CallSite { span: step.span, callee: step.span, name: "step".to_string() };
                 let columns = cx.entry_args(&step.params, &site)?;
                 cx.block(&step.body)?;
@@ -232,16 +282,75 @@ impl<'a> Cx<'a> {
             })
         });
         let (columns, plan) = result?;
-        let state = entry.step.take().unwrap_or_default();
+        let state = entry.step.take().unwrap_or(StepState::new(batches));
         let mut results: Vec<(Output, mlc_ir::graph::Value)> =
             plan.sources.iter().enumerate().map(|(at, value)| (Output::Result(format!("sum{at}")), *value)).collect();
         results.extend(state.grads.into_iter().map(|(path, value)| (Output::Result(path), value)));
-        if mode == Mode::Train {
+        if matches!(mode, Mode::Train | Mode::Accumulate) {
             results.extend(entry.state_outputs());
         }
         results.extend(state.new.into_iter().map(|(global, value)| (Output::Global(global), value)));
+        let read = entry.tensors.keys().filter_map(|key| Some((key.clone(), *self.globals.get(key)?))).collect();
         let entry = self.add_entry(entry, results, typical);
-        Ok(StepEntry { entry, columns, plan, trained: state.trained })
+        Ok(StepEntry { entry, columns, plan, trained: state.trained, read, moved: state.moved })
+    }
+
+    /// W0004: a layer is used, and none of its parameters is ever updated.
+    fn warn_of_untrained(&mut self, block: &Block<'a>, step: &StepEntry) {
+        if step.trained.is_empty() {
+            return;
+        }
+        let loaded: Vec<InstanceId> = block.loads.iter().map(|load| load.instance).collect();
+        let is_param = |global: &GlobalId| self.graph.globals[global.index()].kind == GlobalKind::Param;
+        let updated = |global: &GlobalId| step.trained.contains(global) || step.moved.contains(global);
+        let fixed =
+            |id: InstanceId| self.instance(id).origin.is_some() || self.ancestors(id).any(|a| loaded.contains(&a));
+        let params: Vec<&(ParamKey, GlobalId)> = step.read.iter().filter(|(_, global)| is_param(global)).collect();
+        let untrained: Vec<InstanceId> =
+            params.iter().filter(|((id, _), global)| !updated(global) && !fixed(*id)).map(|((id, _), _)| *id).collect();
+        let trains = |id: InstanceId| {
+            params.iter().any(|((other, _), global)| updated(global) && self.ancestors(*other).any(|a| a == id))
+        };
+        let mut told: Vec<InstanceId> = Vec::new();
+        for id in untrained {
+            // The outermost instance of which nothing is trained.
+            let outermost = self.ancestors(id).filter(|ancestor| !trains(*ancestor)).last().unwrap_or(id);
+            if !told.contains(&outermost) {
+                told.push(outermost);
+            }
+        }
+        for id in told {
+            let path = self.tensor_path(id, "").1;
+            let root = self.ancestors(id).last().map_or(String::new(), |root| self.instance_name(root));
+            let name = if path.is_empty() { root } else { format!("{root}.{}", path.trim_end_matches('.')) };
+            let title = format!("`{name}` is used, and no `minimize` reaches its parameters");
+            let span = self.instance(id).made;
+            let warning = Diagnostic::warning(Code::W0004, span, title)
+                .label("it keeps its first, random weights")
+                .help("name it in `over`, or load trained weights: `net = load(Net(), \"pretrained.safetensors\")`");
+            self.tell(warning);
+        }
+    }
+
+    /// An instance and those it belongs to, from the inside out.
+    fn ancestors(&self, id: InstanceId) -> impl Iterator<Item = InstanceId> + '_ {
+        std::iter::successors(Some(id), |id| match self.instance(*id).place {
+            Place::In(owner, _) => Some(owner),
+            Place::Root(_) | Place::Loose => None,
+        })
+    }
+
+    /// The instance that holds the states of a train block, which sees its bindings.
+    fn state_holder(&mut self, decl: &'a ast::Train, file: FileId, bindings: &Bindings<'a>) -> Option<InstanceId> {
+        let layer = self.holders.iter().find(|layer| layer.name.span == decl.name.span)?;
+        let site = CallSite { span: decl.span, callee: decl.name.span, name: decl.name.text.to_string() };
+        let frame = self.new_frame(FrameKind::Bindings, file);
+        let id = self.within(frame, |cx| cx.construct(layer, file, Vec::new(), &site)).ok()?;
+        let prefix = format!("train.{}.", decl.name.text);
+        let root = Root { name: String::new(), file_prefix: prefix.clone(), graph_prefix: prefix };
+        let instance = &mut self.instances[id.0 as usize];
+        (instance.place, instance.bindings) = (Place::Root(root), bindings.values.clone());
+        Some(id)
     }
 
     /// `metric NAME = expr`
@@ -274,8 +383,7 @@ impl<'a> Cx<'a> {
 
     /// The update count of a parameter whose updates are unconditional: the step's number plus 1, i32.
     pub fn update_count(&mut self, span: Span) -> R<Tensor> {
-        let value = self.entry.input(Input::Step, Type::scalar(DType::I64));
-        let wide = Tensor { value, dtype: DType::I64, axes: Vec::new() };
+        let wide = self.step_number(span)?;
         let step = self.cast(&wide, DType::I32, span)?;
         let place = crate::arith::Operation { symbol: "+", span, left: span, right: span };
         let next = self.binary_values(mlc_ir::scalar::BinaryOp::Add, Value::Tensor(step), Value::int(1), place)?;
@@ -288,6 +396,7 @@ struct Settings {
     seed: Option<i64>,
     epochs: Option<i64>,
     steps: Option<i64>,
+    accumulate: i64,
 }
 
 /// An entry made of the step.
@@ -296,6 +405,31 @@ pub(crate) struct StepEntry {
     columns: Vec<(String, Type)>,
     pub plan: crate::metrics::Plan,
     trained: Vec<GlobalId>,
+    /// Parameters that are read.
+    read: Vec<(ParamKey, GlobalId)>,
+    /// Parameters that something but `minimize` changes.
+    moved: Vec<GlobalId>,
+}
+
+/// For each train block with states a layer that has just these: its instance holds them.
+pub(crate) fn state_holders(module: &ast::Module) -> Vec<ast::Layer> {
+    let holder = |item: &ast::Item| match item {
+        ast::Item::Train(decl) => {
+            let is_state = |member: &&ast::Member| matches!(member, ast::Member::State(_));
+            let members: Vec<ast::Member> = decl.members.iter().filter(is_state).cloned().collect();
+            (!members.is_empty()).then(|| ast::Layer {
+                attrs: Vec::new(),
+                is_model: false,
+                name: decl.name.clone(),
+                params: Vec::new(),
+                requires: Vec::new(),
+                members,
+                span: decl.span,
+            })
+        }
+        _ => None,
+    };
+    module.items.iter().filter_map(holder).collect()
 }
 
 fn collect_loose<'a>(cx: &Cx<'a>, value: &Value<'a>, name: &str, into: &mut Vec<(InstanceId, String)>) {

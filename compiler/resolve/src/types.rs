@@ -112,17 +112,23 @@ impl<'a> Cx<'a> {
         if let Some(id) = frame.instance
             && let Some(dtype) = self.instance(id).classes.get(&class)
         {
-            return *dtype;
+            return dtype.map(|dtype| self.seen_dtype(dtype));
         }
         frame.classes.get(&class).copied()
     }
 
     /// Settles the dtype of a class, if it is not.
     pub fn bind_class(&mut self, class: Class, dtype: DType) {
+        let stored = self.stored_dtype(dtype);
         if let Some(id) = self.top().instance
             && let Some(open) = self.instances[id.0 as usize].classes.get_mut(&class)
         {
-            open.get_or_insert(dtype);
+            open.get_or_insert(stored);
+            for twin in self.twins(id) {
+                if let Some(open) = self.instances[twin.0 as usize].classes.get_mut(&class) {
+                    open.get_or_insert(stored);
+                }
+            }
             return;
         }
         self.frame().classes.entry(class).or_insert(dtype);

@@ -170,6 +170,8 @@ pub(crate) enum Owner<'a> {
     Instance(InstanceId),
     /// An instance seen through rows of stacks.
     Row(Placed),
+    /// An instance seen another way.
+    View(Placed, crate::views::View),
     Block(Rc<Bindings<'a>>),
 }
 
@@ -178,6 +180,8 @@ pub(crate) enum Owner<'a> {
 pub(crate) struct Bindings<'a> {
     pub values: std::collections::BTreeMap<Arc<str>, Value<'a>>,
     pub fns: Vec<&'a ast::Fn>,
+    /// What holds the states of a train block.
+    pub states: Option<InstanceId>,
 }
 
 /// A function as a value: `activation: relu`, or an initialiser with some arguments, `normal(std: 0.02)`.
@@ -227,6 +231,10 @@ pub(crate) enum Value<'a> {
     Range(Rc<Range>),
     /// Ranges and stacks of one length side by side.
     Zip(Rc<Vec<Value<'a>>>),
+    /// An instance seen another way: `infer(net)`.
+    View(Placed, crate::views::View),
+    /// Parameters for `over`.
+    Params(Rc<crate::chosen::Chosen<'a>>),
     Optimizer(Rc<OptimizerValue<'a>>),
     Pipeline(Rc<crate::program::Pipeline>),
     /// A member that is a constant tensor, made anew in each entry.
@@ -283,10 +291,11 @@ impl<'a> Value<'a> {
                 Callee::Optimizer { .. } => "an optimizer that has not been made yet",
                 Callee::Fn { .. } | Callee::Builtin(_) => "a function",
             },
-            Value::Instance(_) | Value::Row(_) => "a layer",
+            Value::Instance(_) | Value::Row(_) | Value::View(..) => "a layer",
             Value::Stack(_) => "a stack of layers",
             Value::Range(_) => "a range",
             Value::Zip(_) => "a list",
+            Value::Params(_) => "a choice of parameters",
             Value::Optimizer(_) => "an optimizer",
             Value::Pipeline(_) => "a data pipeline",
             Value::Deferred(_) => "a constant tensor",

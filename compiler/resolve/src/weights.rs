@@ -16,6 +16,10 @@ use std::sync::Arc;
 impl<'a> Cx<'a> {
     /// The type of a `param` or `state`, all of whose sizes must be known.
     pub fn param_type(&mut self, id: InstanceId, tensor: &'a ast::Tensor, span: Span) -> R<(DType, Vec<Size>)> {
+        self.as_stored(|cx| cx.stored_type(id, tensor, span))
+    }
+
+    fn stored_type(&mut self, id: InstanceId, tensor: &'a ast::Tensor, span: Span) -> R<(DType, Vec<Size>)> {
         let (file, scope) = (self.instance(id).file, self.instance(id).scope);
         let Form::Tensor { element, axes } = self.form(&tensor.ty)? else {
             return self.fail(Code::E0122, tensor.ty.span, "a `param` is a tensor");
@@ -82,10 +86,11 @@ impl<'a> Cx<'a> {
     /// that is meant.
     pub fn read_param(&mut self, id: InstanceId, name: &Arc<str>, span: Span) -> R<Tensor> {
         let whole = self.read_whole(id, name, span)?;
-        self.rows_of(id, &whole, span)
+        let rows = self.rows_of(id, &whole, span)?;
+        self.seen_tensor(rows, span)
     }
 
-    /// The current value of a `param` or `state` with the axes of the stacks that it belongs to.
+    /// The current value of a `param` or `state` with the axes of the stacks that it belongs to, as stored.
     pub fn read_whole(&mut self, id: InstanceId, name: &Arc<str>, span: Span) -> R<Tensor> {
         self.require_region(span)?;
         let key = (id, name.clone());
@@ -138,10 +143,15 @@ impl<'a> Cx<'a> {
         let span = self.place(decl.span);
         let (graph_prefix, file_prefix) = (root.graph_prefix, root.file_prefix);
         let full: Arc<str> = format!("{graph_prefix}{path}").into();
-        let kind = if self.is_state(id, &decl.name.text) { GlobalKind::State } else { GlobalKind::Param };
+        let of_train = self.holders.iter().any(|holder| std::ptr::eq(holder, self.instance(id).layer));
+        let kind = match self.is_state(id, &decl.name.text) {
+            true if of_train => GlobalKind::OptimizerState,
+            true => GlobalKind::State,
+            false => GlobalKind::Param,
+        };
         self.graph.globals.push(Global { path: full, kind, ty: ty.clone(), span });
         self.file_paths.push(format!("{file_prefix}{path}"));
-        self.initial.push(Initial::Param { instance: id, tensor: decl });
+        self.initial.push(Initial::Param { instance: self.origin(id), tensor: decl });
         let global = GlobalId(self.graph.globals.len() as u32 - 1);
         self.globals.insert(key, global);
         global
@@ -178,31 +188,55 @@ impl<'a> Cx<'a> {
         }
     }
 
+    /// The path of a tensor in the graph, where it is unique.
+    pub fn graph_path(&self, id: InstanceId, name: &str) -> String {
+        let (root, path) = self.tensor_path(id, name);
+        format!("{}{path}", root.graph_prefix)
+    }
+
     /// All params of an instance and of its parts, in order of declaration.
     pub fn params_under(&self, id: InstanceId, into: &mut Vec<(InstanceId, Arc<str>)>) {
+        self.tensors_under(id, a_param, into);
+    }
+
+    /// All states of an instance and of its parts, in order of declaration.
+    pub fn states_under(&self, id: InstanceId, into: &mut Vec<(InstanceId, Arc<str>)>) {
+        self.tensors_under(id, a_state, into);
+    }
+
+    fn tensors_under(&self, id: InstanceId, pick: Pick, into: &mut Vec<(InstanceId, Arc<str>)>) {
         let instance = self.instance(id);
         for member in &instance.layer.members {
-            match member {
-                ast::Member::Param(tensor) => into.push((id, tensor.name.text.clone())),
-                ast::Member::Bind(bind) => {
-                    for name in &bind.names {
-                        if let Some(value) = instance.bindings.get(&name.text) {
-                            self.params_in(value, Some(id), into);
-                        }
+            if let Some(tensor) = pick(member) {
+                into.push((id, tensor.name.text.clone()));
+            }
+            if let ast::Member::Bind(bind) = member {
+                for name in &bind.names {
+                    if let Some(value) = instance.bindings.get(&name.text) {
+                        self.tensors_in(value, Some(id), pick, into);
                     }
                 }
-                ast::Member::State(_) | ast::Member::Fn(_) => {}
             }
         }
         for param in &instance.layer.params {
             if let Some(value) = instance.args.get(&param.name.text) {
-                self.params_in(value, Some(id), into);
+                self.tensors_in(value, Some(id), pick, into);
             }
         }
     }
 
     /// All params of the instances in a value; with an owner, of those that belong to it.
     pub fn params_in(&self, value: &Value<'a>, owner: Option<InstanceId>, into: &mut Vec<(InstanceId, Arc<str>)>) {
+        self.tensors_in(value, owner, a_param, into);
+    }
+
+    fn tensors_in(
+        &self,
+        value: &Value<'a>,
+        owner: Option<InstanceId>,
+        pick: Pick,
+        into: &mut Vec<(InstanceId, Arc<str>)>,
+    ) {
         match value {
             Value::Instance(id) | Value::Stack(crate::stacks::Placed { id, .. }) => {
                 let mine = match (&self.instance(*id).place, owner) {
@@ -212,7 +246,7 @@ impl<'a> Cx<'a> {
                 };
                 let mut found = Vec::new();
                 if mine {
-                    self.params_under(*id, &mut found);
+                    self.tensors_under(*id, pick, &mut found);
                 }
                 for param in found {
                     if !into.contains(&param) {
@@ -222,11 +256,28 @@ impl<'a> Cx<'a> {
             }
             Value::List(parts) | Value::Tuple(parts) => {
                 for part in parts.iter() {
-                    self.params_in(part, owner, into);
+                    self.tensors_in(part, owner, pick, into);
                 }
             }
             _ => {}
         }
+    }
+}
+
+/// Which tensors of a layer are meant.
+type Pick = fn(&ast::Member) -> Option<&ast::Tensor>;
+
+fn a_param(member: &ast::Member) -> Option<&ast::Tensor> {
+    match member {
+        ast::Member::Param(tensor) => Some(tensor),
+        _ => None,
+    }
+}
+
+fn a_state(member: &ast::Member) -> Option<&ast::Tensor> {
+    match member {
+        ast::Member::State(tensor) => Some(tensor),
+        _ => None,
     }
 }
 

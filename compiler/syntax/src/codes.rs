@@ -82,4 +82,5 @@ codes! {
     W0001 "a parameter or a part of a layer is never used",
     W0002 "a loss takes logits, not probabilities",
     W0003 "a statement is never reached",
+    W0004 "a layer is used and never trained",
 }

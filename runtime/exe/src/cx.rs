@@ -91,6 +91,16 @@ impl<'p> Cx<'p> {
         Readers::new(self.host.root, self.host.parts, vocabulary)
     }
 
+    /// Fills what train blocks load from files; paths start where those in the source do.
+    pub fn load_pretrained(&self, instance: &mut Instance<'_>, train: &Train) -> Result<()> {
+        for load in &train.loads {
+            let path = self.host.root.join(&load.path);
+            let bytes = files::read(&path, WEIGHTS)?;
+            weights::load_some(instance, &load.tensors, &load.binding, &bytes, &path.display().to_string())?;
+        }
+        Ok(())
+    }
+
     /// The entry that makes initial weights, if there is one.
     pub fn init_entry(&self) -> Option<usize> {
         self.meta.init

@@ -3,7 +3,7 @@
 use crate::data::vocabulary::Vocabulary;
 use crate::error::{Failure, INDEX, INPUT, Result};
 use crate::mem::{Aligned, size_text};
-use crate::meta::{Entry, Kind, Meta, SessionUse};
+use crate::meta::{Checked, Entry, Kind, Meta, SessionUse};
 use mlc_rt_core::abi::{EntryCx, Program, SCRATCH_BYTES, Status};
 use mlc_rt_core::cpu::{self, Level};
 use mlc_rt_core::pool::{self, Pool};
@@ -330,7 +330,11 @@ fn fault_failure(fault: Option<&crate::meta::Fault>, sizes: &[i64], cx: &EntryCx
         || format!("must be at least 0 and less than {}", fault.bound.text),
         |bound| format!("must be from 0 to {}", bound.saturating_sub(1)),
     );
+    let what = match fault.checked {
+        Checked::Index => "index",
+        Checked::Length => "length",
+    };
     let failure =
-        Failure::data(INDEX, format!("index {} is out of range: {range}", cx.fault_value)).or_at(&fault.place);
+        Failure::data(INDEX, format!("{what} {} is out of range: {range}", cx.fault_value)).or_at(&fault.place);
     if fault.text.is_empty() { failure } else { failure.note(fault.text.clone()) }
 }

@@ -28,6 +28,22 @@ impl Tensor {
         type_text(self.dtype, &self.shape)
     }
 
+    /// Its first `count` coordinates along an axis, at most as many as there are.
+    pub fn first(&self, axis: usize, count: usize) -> Result<Self> {
+        let Some(&whole) = self.shape.get(axis) else { return Err(Failure::internal("an axis of a result")) };
+        let mut shape = self.shape.clone();
+        shape[axis] = count.min(whole);
+        let mut part = Self::zeros(self.dtype, &shape)?;
+        let inner = self.shape[axis + 1..].iter().product::<usize>() * self.dtype.bytes();
+        let (from, to) = (whole * inner, shape[axis] * inner);
+        if to > 0 {
+            for (source, target) in self.data.chunks_exact(from).zip(part.data.chunks_exact_mut(to)) {
+                target.copy_from_slice(&source[..to]);
+            }
+        }
+        Ok(part)
+    }
+
     /// Element `i` of an integer or bool tensor.
     pub fn int(&self, i: usize) -> Option<i64> {
         int_at(self.dtype, &self.data, i)

@@ -40,47 +40,67 @@ pub fn load_file(instance: &mut Instance<'_>, part: Part, path: &Path) -> Result
 
 /// Fills globals from the bytes of a file called `name` in messages. All or nothing is loaded.
 pub fn load(instance: &mut Instance<'_>, part: Part, bytes: &[u8], name: &str) -> Result<()> {
-    let file = SafeTensors::parse(bytes)
-        .map_err(|e| Failure::data(WEIGHTS, format!("these aren't usable weights: {}", e.text())).at(name))?;
+    let file = parse(bytes, name)?;
     let index = Index::new(&file, name)?;
     let vocabulary = vocabulary_of(&file, name)?;
     let meta = instance.meta;
-    let wanted: Vec<usize> =
-        (0..meta.globals.len()).filter(|&g| part.holds(meta.globals[g].kind) && instance.global(g).is_some()).collect();
+    let wanted: Vec<(usize, &str)> = (0..meta.globals.len())
+        .filter(|&g| part.holds(meta.globals[g].kind) && instance.global(g).is_some())
+        .map(|g| (g, meta.globals[g].file_path.as_str()))
+        .collect();
+    let (found, missing) = index.sources(instance, &wanted);
     let mut used = vec![false; index.tensors.len()];
-    let mut missing = Vec::new();
-    let mut found = Vec::new();
-    for &g in &wanted {
-        match index.source(&meta.globals[g]) {
-            Some(source) => {
-                source.iter().for_each(|&i| used[i] = true);
-                found.push((g, source));
-            }
-            None => missing.push(meta.globals[g].file_path.as_str()),
-        }
-    }
+    found.iter().flat_map(|found| &found.pieces).for_each(|&i| used[i] = true);
     let extra: Vec<&str> =
         index.tensors.iter().zip(&used).filter(|(_, used)| !**used).map(|((name, _), _)| name.as_str()).collect();
     if !missing.is_empty() || !extra.is_empty() {
         return Err(differing(&missing, &extra, name));
     }
-    for (g, source) in &found {
-        index.check(&meta.globals[*g], source, name)?;
-    }
+    index.fill(instance, &found, name)?;
     if part == Part::Weights {
         instance.vocabulary = vocabulary.map(Rc::new);
     }
-    for (g, source) in found {
-        let Some(memory) = instance.global_mut(g) else { continue };
-        let mut rest = memory;
-        for data in source.iter().map(|&i| index.tensors[i].1.data) {
-            // `check` made sure that the pieces fill it exactly.
-            let Some((piece, after)) = rest.split_at_mut_checked(data.len()) else { break };
-            piece.copy_from_slice(data);
-            rest = after;
-        }
-    }
     Ok(())
+}
+
+/// Fills some globals, given with their names in the file, from a file that may hold more. The names
+/// may stand behind that of the binding. All or nothing is loaded.
+pub fn load_some(
+    instance: &mut Instance<'_>,
+    tensors: &[(usize, String)],
+    binding: &str,
+    bytes: &[u8],
+    name: &str,
+) -> Result<()> {
+    let file = parse(bytes, name)?;
+    let index = Index::new(&file, name)?;
+    let plain: Vec<(usize, &str)> = tensors.iter().map(|(g, path)| (*g, path.as_str())).collect();
+    let (mut found, missing) = index.sources(instance, &plain);
+    if !missing.is_empty() {
+        let prefixed: Vec<(usize, String)> =
+            tensors.iter().map(|(g, path)| (*g, format!("{binding}.{path}"))).collect();
+        let borrowed: Vec<(usize, &str)> = prefixed.iter().map(|(g, path)| (*g, path.as_str())).collect();
+        let (behind, absent) = index.sources(instance, &borrowed);
+        if !absent.is_empty() {
+            return Err(differing(&missing, &[], name).help("name what the file lacks in `skip:`"));
+        }
+        found = behind;
+    }
+    index.fill(instance, &found, name)
+}
+
+fn parse<'a>(bytes: &'a [u8], name: &str) -> Result<SafeTensors<'a>> {
+    SafeTensors::parse(bytes)
+        .map_err(|e| Failure::data(WEIGHTS, format!("these aren't usable weights: {}", e.text())).at(name))
+}
+
+/// Where the elements of a global are in a file.
+struct Source {
+    global: usize,
+    /// One tensor, or the rows of a stack.
+    pieces: Vec<usize>,
+    /// Are these rows?
+    rows: bool,
 }
 
 /// The vocabulary in a weight file, if it has one.
@@ -120,22 +140,52 @@ impl<'a> Index<'a> {
         self.tensors.binary_search_by(|(n, _)| n.as_str().cmp(name)).ok()
     }
 
+    /// The sources of globals under these names, and the names that aren't there.
+    fn sources<'n>(&self, instance: &Instance<'_>, wanted: &[(usize, &'n str)]) -> (Vec<Source>, Vec<&'n str>) {
+        let (mut found, mut missing) = (Vec::new(), Vec::new());
+        for &(g, path) in wanted.iter().filter(|(g, _)| instance.global(*g).is_some()) {
+            match self.source(g, &instance.meta.globals[g], path) {
+                Some(source) => found.push(source),
+                None => missing.push(path),
+            }
+        }
+        (found, missing)
+    }
+
+    /// Checks all, then copies.
+    fn fill(&self, instance: &mut Instance<'_>, found: &[Source], name: &str) -> Result<()> {
+        for source in found {
+            self.check(&instance.meta.globals[source.global], source, name)?;
+        }
+        for source in found {
+            let Some(memory) = instance.global_mut(source.global) else { continue };
+            let mut rest = memory;
+            for data in source.pieces.iter().map(|&i| self.tensors[i].1.data) {
+                // `check` made sure that the pieces fill it exactly.
+                let Some((piece, after)) = rest.split_at_mut_checked(data.len()) else { break };
+                piece.copy_from_slice(data);
+                rest = after;
+            }
+        }
+        Ok(())
+    }
+
     /// The tensors that make up a global: its own, or for a stack `blocks.w` those of `blocks.0.w`, `blocks.1.w`, …
-    fn source(&self, global: &Global) -> Option<Vec<usize>> {
-        if let Some(i) = self.find(&global.file_path) {
-            return Some(vec![i]);
+    fn source(&self, g: usize, global: &Global, path: &str) -> Option<Source> {
+        if let Some(i) = self.find(path) {
+            return Some(Source { global: g, pieces: vec![i], rows: false });
         }
         let &count = global.shape.first()?;
-        let path = &global.file_path;
         let cuts = path.match_indices('.').map(|(at, _)| at);
         cuts.filter(|_| count <= self.tensors.len())
             .filter_map(|at| (0..count).map(|i| self.find(&format!("{}.{i}{}", &path[..at], &path[at..]))).collect())
             .next()
+            .map(|pieces| Source { global: g, pieces, rows: true })
     }
 
-    fn check(&self, global: &Global, source: &[usize], file: &str) -> Result<()> {
-        let shape = if self.find(&global.file_path).is_some() { &global.shape[..] } else { &global.shape[1..] };
-        for &i in source {
+    fn check(&self, global: &Global, source: &Source, file: &str) -> Result<()> {
+        let shape = if source.rows { &global.shape[1..] } else { &global.shape[..] };
+        for &i in &source.pieces {
             let (name, tensor) = &self.tensors[i];
             let dims = tensor.shape.dims();
             let same_shape = dims.len() == shape.len() && dims.iter().zip(shape).all(|(&a, &b)| a == b as u64);

@@ -168,7 +168,8 @@ fn state_step(looped: bool) -> Graph {
     let axes = vec![0, 1];
     let sum = b.add1(Reduce { kind: ReduceKind::Sum, axes }, &[new]);
     let region = graph.add_region(b.finish(vec![new, sum, fault]));
-    let check = Fault { span: SpanId(0), text: String::new(), bound: CACHE.into() };
+    let check =
+        Fault { checked: mlc_ir::graph::Checked::Index, span: SpanId(0), text: String::new(), bound: CACHE.into() };
     graph.entries.push(Entry {
         name: "main".into(),
         region,

@@ -54,7 +54,11 @@ fn needed(program: &Program, command: &[String]) -> Option<Vec<usize>> {
         None | Some("info" | "help" | "--help" | "-h") => Vec::new(),
         Some("init") => init,
         Some("run") => init.into_iter().chain(functions).collect(),
-        Some("bench") => init.into_iter().chain(functions).chain(of_trains(|train| vec![train.step])).collect(),
+        Some("bench") => init
+            .into_iter()
+            .chain(functions)
+            .chain(of_trains(|train| [train.step].into_iter().chain(train.accumulate).collect()))
+            .collect(),
         Some("step") => init.into_iter().chain(of_trains(step_entries)).collect(),
         Some("train" | "eval") => init.into_iter().chain(of_trains(training_entries)).collect(),
         Some(_) => return None,
@@ -62,7 +66,7 @@ fn needed(program: &Program, command: &[String]) -> Option<Vec<usize>> {
 }
 
 fn step_entries(train: &Train) -> Vec<usize> {
-    [train.step, train.finish].into_iter().chain(train.grads).collect()
+    [train.step, train.finish].into_iter().chain(train.accumulate).chain(train.grads).collect()
 }
 
 fn training_entries(train: &Train) -> Vec<usize> {
@@ -70,7 +74,7 @@ fn training_entries(train: &Train) -> Vec<usize> {
     let evaluated =
         actions.filter_map(|action| if let Action::Evaluate { entry, .. } = action { *entry } else { None });
     let every = train.every.iter().filter_map(|every| every.entry).chain(evaluated);
-    [train.step, train.eval, train.finish].into_iter().chain(every).collect()
+    [train.step, train.eval, train.finish].into_iter().chain(train.accumulate).chain(every).collect()
 }
 
 fn arguments(args: &[OsString]) -> Result<Vec<String>, Failure> {

@@ -10,7 +10,7 @@ mod train;
 
 use crate::digest::Digest;
 use mlc_ir::dim::Dim;
-use mlc_ir::graph::{Entry, Fault, GlobalKind, Graph, Input, Output, SizeCheck, SpanId};
+use mlc_ir::graph::{Checked, Entry, Fault, GlobalKind, Graph, Input, Output, SizeCheck, SpanId};
 use mlc_ir::ty::Type;
 use mlc_kernel::program::EntryCode;
 use mlc_resolve::program::{Function, Program, Session};
@@ -102,7 +102,15 @@ fn session_uses(program: &Program, entry: usize) -> Vec<Value> {
 }
 
 fn function(function: &Function) -> Value {
-    json!({"name": function.name, "model": function.model, "entry": function.entry})
+    let lengths = function.lengths.iter().map(
+        |length| json!({"name": length.name, "result": length.result, "axis": length.axis, "value": length.value}),
+    );
+    json!({
+        "name": function.name,
+        "model": function.model,
+        "entry": function.entry,
+        "lengths": lengths.collect::<Vec<Value>>(),
+    })
 }
 
 fn entry(graph: &Graph, entry: &Entry, code: &EntryCode) -> Value {
@@ -171,6 +179,10 @@ fn check(graph: &Graph, check: &SizeCheck) -> String {
 fn fault(graph: &Graph, fault: &Fault) -> Value {
     json!({
         "place": place(graph, fault.span).unwrap_or_default(),
+        "checked": match fault.checked {
+            Checked::Index => "index",
+            Checked::Length => "length",
+        },
         "text": fault.text,
         "bound": dim(graph, &fault.bound),
     })

@@ -3,7 +3,7 @@
 use super::{named, without_folder};
 use mlc_ir::graph::Graph;
 use mlc_ir::index::Combine;
-use mlc_resolve::program::{Action, Every, Pipeline, Stage, Tokens, Train};
+use mlc_resolve::program::{Action, Every, Load, Pipeline, Stage, Tokens, Train};
 use mlc_syntax::span::Sources;
 use serde_json::{Map, Value, json};
 
@@ -16,6 +16,8 @@ pub fn train(graph: &Graph, train: &Train, sources: &Sources) -> Value {
         "steps": train.steps,
         "batch": train.batch,
         "step": train.step,
+        "batches": train.batches,
+        "accumulate": train.accumulate,
         "eval": train.eval,
         "grads": train.grads,
         "finish": train.finish,
@@ -23,6 +25,7 @@ pub fn train(graph: &Graph, train: &Train, sources: &Sources) -> Value {
         "metrics": train.metrics,
         "columns": train.columns.iter().map(|(name, ty)| named(graph, name, ty)).collect::<Vec<Value>>(),
         "trained": train.trained.iter().map(|id| id.index()).collect::<Vec<usize>>(),
+        "loads": train.loads.iter().map(load).collect::<Vec<Value>>(),
         "every": train.every.iter().map(every).collect::<Vec<Value>>(),
     });
     value["pipelines"] = Value::Object(pipelines(train, sources));
@@ -37,6 +40,11 @@ fn accumuland(combine: &Combine) -> Value {
         Combine::Min => "min",
     };
     json!({"combine": name})
+}
+
+fn load(load: &Load) -> Value {
+    let tensors = load.tensors.iter().map(|(global, name)| json!({"global": global.index(), "name": name}));
+    json!({"path": load.path, "binding": load.binding, "tensors": tensors.collect::<Vec<Value>>()})
 }
 
 fn pipelines(train: &Train, sources: &Sources) -> Map<String, Value> {

@@ -159,7 +159,9 @@ fn convert<'a>(cx: &mut Cx<'a>, args: Args<'a>) -> R<Value<'a>> {
     args.need(cx, "dtype")?;
     let Some(dtype) = args.dtype(cx)? else { return Ok(value) };
     match value {
-        Value::Instance(_) => cx.unsupported(span, "`cast` of a layer"),
+        value @ (Value::Instance(_) | Value::Row(_) | Value::View(..)) => {
+            crate::views::cast_instance(cx, value, dtype, span)
+        }
         Value::Number(number) => Ok(Value::Number(cast_number(cx, &number, dtype, span)?)),
         Value::Bool(value) if dtype != DType::Bool => Ok(Value::Number(Number::int(i64::from(value)).typed(dtype))),
         value => {

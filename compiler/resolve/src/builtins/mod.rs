@@ -3,6 +3,7 @@
 
 mod elementwise;
 mod gradients;
+mod instances;
 mod lists;
 mod make;
 mod order;
@@ -64,21 +65,14 @@ const FAMILIES: &[&[Builtin]] = &[
     window::ALL,
     lists::ALL,
     training::ALL,
+    instances::ALL,
     crate::pipeline::ALL,
     crate::tests::ALL,
 ];
 
-/// Functions of the language that are not there yet.
-const PLANNED: &[&str] = &["infer", "copy", "params", "load", "ema"];
-
 /// The builtin of that name.
 pub(crate) fn find(name: &str) -> Option<&'static Builtin> {
     FAMILIES.iter().flat_map(|family| family.iter()).find(|builtin| builtin.name == name)
-}
-
-/// Whether the language has it and this compiler does not.
-pub(crate) fn is_planned(name: &str) -> bool {
-    PLANNED.contains(&name)
 }
 
 /// All names.

@@ -35,13 +35,15 @@ fn counter<'a>(cx: &mut Cx<'a>, args: Args<'a>) -> R<Value<'a>> {
         );
         return Err(cx.tell(error));
     }
-    let input = match name {
-        "step_index" => Input::Step,
-        "epoch_index" => Input::Epoch,
-        _ => Input::TotalSteps,
+    let mut input = |input: Input| {
+        let value = cx.entry.input(input, Type::scalar(DType::I64));
+        Tensor { value, dtype: DType::I64, axes: Vec::new() }
     };
-    let value = cx.entry.input(input, Type::scalar(DType::I64));
-    let wide = Tensor { value, dtype: DType::I64, axes: Vec::new() };
+    let wide = match name {
+        "step_index" => cx.step_number(args.site.span)?,
+        "epoch_index" => input(Input::Epoch),
+        _ => input(Input::TotalSteps),
+    };
     cx.cast(&wide, DType::I32, args.site.span).map(Value::Tensor)
 }
 

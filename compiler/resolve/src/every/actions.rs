@@ -94,7 +94,7 @@ impl<'a> Cx<'a> {
     /// The entry of an evaluation in which some bindings are other instances.
     pub(super) fn swapped_entry(&mut self, around: Around<'_, 'a>, swap: &Swap) -> R<usize> {
         let old = &around.block.bindings;
-        let mut bindings = Bindings { values: old.values.clone(), fns: old.fns.clone() };
+        let mut bindings = Bindings { values: old.values.clone(), fns: old.fns.clone(), states: old.states };
         for (name, instance) in &swap.replaced {
             bindings.values.insert(name.clone(), Value::Instance(*instance));
         }
@@ -103,8 +103,9 @@ impl<'a> Cx<'a> {
             file: around.block.file,
             bindings: Rc::new(bindings),
             places: around.block.places.clone(),
+            loads: Vec::new(),
         };
-        let built = self.step_entry(&block, around.step, Mode::Eval, around.typical)?;
+        let built = self.step_entry(&block, around.step, Mode::Eval, around.typical, 1)?;
         if !around.plan.agrees_with(&built.plan) {
             let title = "loss and metrics are put together in another way with this instance";
             return self.fail(Code::E0203, swap.span, title);

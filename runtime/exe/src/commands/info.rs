@@ -33,7 +33,7 @@ fn text(cx: &Cx<'_>) -> String {
     for function in &meta.functions {
         let entry = &meta.entries[function.entry];
         let model = if function.model.is_empty() { String::new() } else { format!("{}.", function.model) };
-        out.push_str(&format!("  {model}{}{}\n      {}\n", function.name, entry.signature(), entry.arena));
+        out.push_str(&format!("  {model}{}{}\n      {}\n", function.name, function.signature(entry), entry.arena));
     }
     if !meta.not_exported.is_empty() {
         out.push_str("\nnot exported\n");
@@ -104,9 +104,9 @@ fn json(cx: &Cx<'_>) -> Value {
         Value::object([
             ("name", Value::from(function.name.as_str())),
             ("model", Value::from(function.model.as_str())),
-            ("type", Value::from(entry.signature().as_str())),
+            ("type", Value::from(function.signature(entry).as_str())),
             ("args", ports(&entry.args)),
-            ("results", ports(&entry.results)),
+            ("results", ports(function.results(entry))),
             ("memory", Value::from(entry.arena.as_str())),
         ])
     });

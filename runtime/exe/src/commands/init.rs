@@ -14,5 +14,6 @@ pub fn init(cx: &Cx<'_>, args: &Args) -> Result<()> {
     let entries: Vec<usize> = cx.init_entry().into_iter().collect();
     let mut instance = cx.instance(&entries, args)?;
     cx.init(&mut instance, seed)?;
+    cx.meta.trains.iter().try_for_each(|train| cx.load_pretrained(&mut instance, train))?;
     weights::save(&instance, Part::Weights, to)
 }

@@ -18,7 +18,7 @@ pub fn run(cx: &Cx<'_>, args: &Args) -> Result<()> {
     let function = find(&cx.meta, args.words.first().map_or("", |w| w))?;
     let e = function.entry;
     let entry = &cx.meta.entries[e];
-    let targets = targets(args, entry, &function.name)?;
+    let targets = targets(args, entry, function)?;
     let what = format!("function `{}`", function.name);
     let given = inputs::all(args, entry, &what)?;
     let types: Vec<_> = given.iter().map(|t| (t.dtype, &t.shape[..])).collect();
@@ -31,8 +31,19 @@ pub fn run(cx: &Cx<'_>, args: &Args) -> Result<()> {
     let mut results = call::results(&instance, e, &solved)?;
     let at = At { seed: cx.seed(args, None)?, ..At::default() };
     call::tensors(&mut instance, e, &solved, &given, &mut results, at)?;
+    cut(function, &mut results)?;
     for (i, to) in pending {
         write(&results[i], to)?;
+    }
+    Ok(())
+}
+
+/// Cuts results to the lengths that came with them.
+fn cut(function: &Function, results: &mut [Tensor]) -> Result<()> {
+    for length in &function.lengths {
+        // The entry has tested that it is no more than the axis.
+        let count = results[length.value].number(0).unwrap_or(0.0).max(0.0) as usize;
+        results[length.result] = results[length.result].first(length.axis, count)?;
     }
     Ok(())
 }
@@ -65,21 +76,23 @@ pub fn find<'m>(meta: &'m Meta, name: &str) -> Result<&'m Function> {
 }
 
 /// `--out` as numbers of results and paths.
-fn targets(args: &Args, entry: &Entry, function: &str) -> Result<Vec<(usize, PathBuf)>> {
-    let names = || entry.results.iter().map(|r| r.name.as_str());
+fn targets(args: &Args, entry: &Entry, called: &Function) -> Result<Vec<(usize, PathBuf)>> {
+    let function = &called.name;
+    let results = called.results(entry);
+    let names = || results.iter().map(|r| r.name.as_str());
     let mut targets: Vec<(usize, PathBuf)> = Vec::new();
     for text in args.values("--out") {
         let named = text.split_once('=').and_then(|(name, path)| Some((names().position(|n| n == name)?, path)));
-        let (i, path) = match (named, entry.results.len()) {
+        let (i, path) = match (named, results.len()) {
             (Some((i, path)), _) => (i, path),
             (None, 1) if !looks_named(text) => (0, text),
             (None, _) => {
                 let word = text.split('=').next().unwrap_or(text);
                 let what = if looks_named(text) { format!("no result `{word}`") } else { "several results".to_owned() };
                 return Err(Failure::usage(format!("`{function}` has {what}"))
-                    .note(format!("its type is {}", entry.signature()))
+                    .note(format!("its type is {}", called.signature(entry)))
                     .help_opt(did_you_mean(word, names()))
-                    .help(format!("write `--out {}=FILE.npy`", entry.results.first().map_or("NAME", |r| &r.name))));
+                    .help(format!("write `--out {}=FILE.npy`", results.first().map_or("NAME", |r| &r.name))));
             }
         };
         if path.is_empty() {
@@ -92,7 +105,7 @@ fn targets(args: &Args, entry: &Entry, function: &str) -> Result<Vec<(usize, Pat
     }
     if targets.is_empty() {
         return Err(Failure::usage(format!("`run {function}` needs `--out FILE.npy`"))
-            .note(format!("its type is {}", entry.signature())));
+            .note(format!("its type is {}", called.signature(entry))));
     }
     Ok(targets)
 }

@@ -26,8 +26,10 @@ pub fn step(cx: &Cx<'_>, args: &Args) -> Result<()> {
     let out_grads = args.path("--grads")?.map(|p| Pending::create(&p)).transpose()?;
     let seed = cx.seed(args, Some(train))?;
     let at = At { seed, step: 0, epoch: 0, total_steps: train.steps.unwrap_or(1) };
-    let entries: Vec<usize> =
-        [Some(train.step), Some(train.finish), train.grads, cx.init_entry()].into_iter().flatten().collect();
+    let entries: Vec<usize> = [Some(train.step), train.accumulate, Some(train.finish), train.grads, cx.init_entry()]
+        .into_iter()
+        .flatten()
+        .collect();
     let mut instance = cx.instance(&entries, args)?;
     cx.init(&mut instance, seed)?;
     cx.load(&mut instance, args)?;
@@ -35,7 +37,11 @@ pub fn step(cx: &Cx<'_>, args: &Args) -> Result<()> {
         write_gradients(&mut instance, train, &solved, &given, at, to)?;
     }
     let mut results = call::results(&instance, train.step, &solved)?;
-    call::tensors(&mut instance, train.step, &solved, &given, &mut results, at)?;
+    // Each of the step's batches is the one that is given.
+    for n in 1..=train.batches {
+        let e = if n == train.batches { train.step } else { train.accumulate.unwrap_or(train.step) };
+        call::tensors(&mut instance, e, &solved, &given, &mut results, At { step: n - 1, ..at })?;
+    }
     let mut sums = Accumulator::new(train);
     sums.add(|i| results.get(i).and_then(|t| t.number(0)).unwrap_or(f64::NAN));
     let values = sums.finish(&mut instance, train, at)?;

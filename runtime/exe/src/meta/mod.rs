@@ -18,22 +18,26 @@
 //!      "results": [{"name": "out", "dtype": "f32", "shape": [dim, 10]}],
 //!      "symbols": [{"symbol": 0, "arg": 0, "axis": 0, "coef": 1, "offset": 0}],   <extent = coef * size + offset>
 //!      "checks": ["T <= Ctx, required at gpt.dl:3:4"],
-//!      "faults": [{"place": "cnn.dl:39:18", "text": "label", "bound": dim}],
+//!      "faults": [{"checked": "index|length", "place": "cnn.dl:39:18", "text": "label", "bound": dim}],
 //!      "globals_read": [0, 1], "globals_written": [],
 //!      "sessions": [{"session": 0, "sizes": [{"symbol": 0, "size": dim}]}],   <those it touches: the symbols of the state's shape, in the entry's; may be missing>
 //!      "buffers": 12, "arena": "bytes(B) = 1234*B + 64", "flops": dim}],
-//!   "functions": [{"name": "forward", "model": "Cnn", "entry": 0}],
+//!   "functions": [{"name": "forward", "model": "Cnn", "entry": 0,
+//!      "lengths": [{"name": "N", "result": 0, "axis": 1, "value": 1}]}],   <result 0 is cut to the value of result 1, an i32 scalar; may be missing>
 //!   "not_exported": [{"name": "generate", "reason": "`V` has no default"}],   may be missing
 //!   "init": {"entry": 3} or null,      <no arguments; writes all globals>
 //!   "trains": [
 //!     {"name": "digits", "seed": 42, "epochs": 10 or null, "steps": null, "batch": 32,
 //!      "step": 5,                      <args = columns; results = accumulands, scalars f32, f64 or i32>
+//!      "batches": 4, "accumulate": 10, <a step is three calls of entry 10 and one of 5, which count calls as steps; 1 and null if there is one batch>
 //!      "eval": 6,                      <the same, but writes nothing>
 //!      "grads": 7 or null,             <results = accumulands, then one for each trained parameter, named by its path>
 //!      "finish": 8,                    <args = accumulands as f64; results = "loss" and the metrics, f32 or f64>
-//!      "accumulands": [{"combine": "sum|max|min"}], "metrics": ["loss", "accuracy"],
+//!      "accumulands": [{"combine": "sum|prod|max|min"}], "metrics": ["loss", "accuracy"],
 //!      "columns": [{"name": "image", "dtype": "f32", "shape": [dim, 28, 28, 1]}],
 //!      "trained": [0, 1],              <globals that it updates>
+//!      "loads": [{"path": "pre.safetensors", "binding": "net",
+//!                 "tensors": [{"global": 0, "name": "conv1.weight"}]}],   <read when training starts; may be missing>
 //!      "data": pipeline or null, "valid": pipeline or null, "pipelines": {"data": pipeline, "valid": pipeline},
 //!      "every": [
 //!        {"count": 1, "period": "epochs|steps",
@@ -201,9 +205,20 @@ pub struct Solve {
     pub offset: i64,
 }
 
+/// What a fault looks at.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Checked {
+    /// The elements of an index tensor.
+    Index,
+    /// The length of a result.
+    Length,
+}
+
 /// A use of an index tensor that can fail.
 #[derive(Clone, Debug)]
 pub struct Fault {
+    /// Which of them.
+    pub checked: Checked,
     /// `cnn.dl:39:18`
     pub place: String,
     /// What is indexed or what the index is, a phrase.
@@ -269,6 +284,38 @@ pub struct Function {
     pub model: String,
     /// Which entry it is.
     pub entry: usize,
+    /// Results that are cut to a length which the call returns.
+    pub lengths: Vec<Length>,
+}
+
+/// The length of a result.
+#[derive(Clone, Debug)]
+pub struct Length {
+    /// The size's name.
+    pub name: String,
+    /// Which result is cut.
+    pub result: usize,
+    /// Along which axis.
+    pub axis: usize,
+    /// Which result is the length, an i32 scalar.
+    pub value: usize,
+}
+
+impl Function {
+    /// Its results as the user declared them, lengths that are results of the entry left out.
+    pub fn results<'m>(&self, entry: &'m Entry) -> &'m [Port] {
+        let count = self.lengths.iter().map(|l| l.value).min().unwrap_or(entry.results.len());
+        &entry.results[..count]
+    }
+
+    /// `(prompt: i32[1, P]) -> i32[1, N]`
+    pub fn signature(&self, entry: &Entry) -> String {
+        let mut shown = Entry { results: self.results(entry).to_vec(), ..entry.clone() };
+        for length in &self.lengths {
+            shown.results[length.result].shape[length.axis].text.clone_from(&length.name);
+        }
+        shown.signature()
+    }
 }
 
 /// How an accumuland of a metric is combined over batches.
@@ -276,6 +323,8 @@ pub struct Function {
 pub enum Combine {
     /// Added.
     Sum,
+    /// Multiplied.
+    Prod,
     /// The largest.
     Max,
     /// The smallest.
@@ -295,8 +344,12 @@ pub struct Train {
     pub steps: Option<i64>,
     /// Rows of a batch.
     pub batch: Option<i64>,
-    /// Entry of a training step.
+    /// Entry of a training step: of its last batch.
     pub step: usize,
+    /// Batches of a step. Entries of the step are told the number of the batch, not of the step.
+    pub batches: i64,
+    /// Entry of the batches before the last.
+    pub accumulate: Option<usize>,
     /// Entry of a step that only reports.
     pub eval: usize,
     /// Entry that returns gradients.
@@ -311,6 +364,8 @@ pub struct Train {
     pub columns: Vec<Port>,
     /// Globals that the block updates.
     pub trained: Vec<usize>,
+    /// Files of weights that are read when training starts.
+    pub loads: Vec<Load>,
     /// Named pipelines.
     pub pipelines: Vec<(String, Pipeline)>,
     /// Blocks that run now and then.
@@ -322,6 +377,17 @@ impl Train {
     pub fn pipeline(&self, name: &str) -> Option<&Pipeline> {
         self.pipelines.iter().find(|(n, _)| n == name).map(|(_, p)| p)
     }
+}
+
+/// A file of weights that is read when training starts.
+#[derive(Clone, Debug)]
+pub struct Load {
+    /// As the source has it.
+    pub path: String,
+    /// What may stand in front of the names in the file.
+    pub binding: String,
+    /// Globals, and their names in the file.
+    pub tensors: Vec<(usize, String)>,
 }
 
 /// Unit of an `every` block.

@@ -1,8 +1,8 @@
 //! Reading the metadata. Every number in it is checked, so that the rest of the runtime may index by it.
 
 use super::{
-    Action, Combine, Entry, Every, Fault, Function, Global, Kind, Meta, Period, Pipeline, Port, SessionState,
-    SessionUse, Solve, Stage, Tokens, Train,
+    Action, Checked, Combine, Entry, Every, Fault, Function, Global, Kind, Length, Load, Meta, Period, Pipeline, Port,
+    SessionState, SessionUse, Solve, Stage, Tokens, Train,
 };
 use crate::dim::Dim;
 use crate::dtype::Dtype;
@@ -47,7 +47,7 @@ impl Meta {
             source: r.field("source")?.text()?,
             source_hash: r.field("source_hash")?.text()?,
             level: r.field("level")?.text()?,
-            functions: r.list("functions", |f| function(f, known))?,
+            functions: r.list("functions", |f| function(f, &entries))?,
             not_exported: r
                 .list_or_none("not_exported", |f| Ok((f.field("name")?.text()?, f.field("reason")?.text()?)))?,
             init: r.optional("init").map(|i| i.field("entry")?.index(known)).transpose()?,
@@ -201,6 +201,11 @@ fn entry(r: &Reader<'_>, symbols: &[String], globals: usize) -> Result<Entry> {
     };
     let fault = |f: &Reader<'_>| -> Result<Fault> {
         Ok(Fault {
+            checked: match f.optional("checked").map(|c| c.text()).transpose()?.as_deref() {
+                None | Some("index") => Checked::Index,
+                Some("length") => Checked::Length,
+                Some(_) => return Err(f.wrong()),
+            },
             place: f.field("place")?.text()?,
             text: f.field("text")?.text()?,
             bound: f.field("bound")?.dim(symbols)?,
@@ -222,11 +227,23 @@ fn entry(r: &Reader<'_>, symbols: &[String], globals: usize) -> Result<Entry> {
     })
 }
 
-fn function(r: &Reader<'_>, entries: usize) -> Result<Function> {
+fn function(r: &Reader<'_>, entries: &[Entry]) -> Result<Function> {
+    let entry = r.field("entry")?.index(entries.len())?;
+    let results = &entries[entry].results;
+    let length = |l: &Reader<'_>| -> Result<Length> {
+        let (result, value) = (l.field("result")?.index(results.len())?, l.field("value")?.index(results.len())?);
+        let is_scalar = results[value].shape.is_empty() && results[value].dtype == Dtype::I32;
+        if !is_scalar || result >= value {
+            return Err(l.wrong());
+        }
+        let axis = l.field("axis")?.index(results[result].shape.len())?;
+        Ok(Length { name: l.field("name")?.text()?, result, axis, value })
+    };
     Ok(Function {
         name: r.field("name")?.text()?,
         model: r.optional("model").map(|m| m.text()).transpose()?.unwrap_or_default(),
-        entry: r.field("entry")?.index(entries)?,
+        lengths: r.list_or_none("lengths", length)?,
+        entry,
     })
 }
 
@@ -235,6 +252,7 @@ fn train(r: &Reader<'_>, symbols: &[String], entries: &[Entry], globals: usize) 
         let field = a.field("combine")?;
         match field.text()?.as_str() {
             "sum" => Ok(Combine::Sum),
+            "prod" => Ok(Combine::Prod),
             "max" => Ok(Combine::Max),
             "min" => Ok(Combine::Min),
             _ => Err(field.wrong()),
@@ -248,6 +266,8 @@ fn train(r: &Reader<'_>, symbols: &[String], entries: &[Entry], globals: usize) 
         steps: r.optional_int("steps")?,
         batch: r.optional_int("batch")?,
         step: r.field("step")?.index(known)?,
+        batches: r.optional_int("batches")?.unwrap_or(1).max(1),
+        accumulate: r.optional_index("accumulate", known)?,
         eval: r.field("eval")?.index(known)?,
         grads: r.optional_index("grads", known)?,
         finish: r.field("finish")?.index(known)?,
@@ -255,11 +275,21 @@ fn train(r: &Reader<'_>, symbols: &[String], entries: &[Entry], globals: usize) 
         metrics: r.list("metrics", Reader::text)?,
         columns: r.list("columns", |c| port(c, symbols))?,
         trained: r.list("trained", |g| g.index(globals))?,
+        loads: r.list_or_none("loads", |l| load(l, globals))?,
         pipelines: pipelines(r)?,
         every: r.list("every", |e| every(e, entries))?,
     };
     check_train(&train, entries, r)?;
     Ok(train)
+}
+
+fn load(r: &Reader<'_>, globals: usize) -> Result<Load> {
+    let tensor = |t: &Reader<'_>| Ok((t.field("global")?.index(globals)?, t.field("name")?.text()?));
+    Ok(Load {
+        path: r.field("path")?.text()?,
+        binding: r.field("binding")?.text()?,
+        tensors: r.list("tensors", tensor)?,
+    })
 }
 
 /// The entries of a train block must take and return what the driver hands them.
@@ -268,7 +298,12 @@ fn check_train(train: &Train, entries: &[Entry], r: &Reader<'_>) -> Result<()> {
         ports.len() >= count && ports[..count].iter().all(|p| p.shape.is_empty() && p.dtype.bytes() >= 4)
     };
     let sums = train.accumulands.len();
-    let reports = [Some(train.step), Some(train.eval), train.grads].into_iter().flatten();
+    let swapped = train.every.iter().flat_map(|e| &e.actions).map(|action| match action {
+        Action::Evaluate { entry, .. } => *entry,
+        _ => None,
+    });
+    let reports =
+        [Some(train.step), Some(train.eval), train.accumulate, train.grads].into_iter().chain(swapped).flatten();
     let reports_fit =
         reports.map(|e| &entries[e]).all(|e| scalars(&e.results, sums) && e.args.len() == train.columns.len());
     let finish = &entries[train.finish];

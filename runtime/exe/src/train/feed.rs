@@ -103,8 +103,19 @@ impl Feed {
 
     /// Training needs at least one whole batch.
     pub fn require_whole_batch(&self, train: &Train) -> Result<()> {
-        if self.batches() > 0 {
+        let needed = usize::try_from(train.batches).unwrap_or(usize::MAX);
+        if self.batches() >= needed {
             return Ok(());
+        }
+        if needed > 1 && self.batches() > 0 {
+            let place = train.pipeline("data").map_or("", |p| p.place.as_str());
+            let (rows, have) = (self.set.rows, self.batches());
+            return Err(Failure::data(
+                DATA,
+                format!("the data has {rows} rows, {have} batches of {}, and a step takes {needed}", self.set.batch),
+            )
+            .or_at(place)
+            .help("use a smaller `batch` or `accumulate`"));
         }
         let place = train.pipeline("data").map_or("", |p| p.place.as_str());
         let failure = Failure::data(

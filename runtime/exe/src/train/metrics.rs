@@ -33,6 +33,7 @@ impl Accumulator {
         for (value, combine) in self.values.iter_mut().zip(&self.combine) {
             *value = match combine {
                 Combine::Sum => 0.0,
+                Combine::Prod => 1.0,
                 Combine::Max => f64::NEG_INFINITY,
                 Combine::Min => f64::INFINITY,
             };
@@ -51,6 +52,7 @@ impl Accumulator {
             let new = get(i);
             *value = match combine {
                 Combine::Sum => *value + new,
+                Combine::Prod => *value * new,
                 _ if new.is_nan() || value.is_nan() => f64::NAN,
                 Combine::Max => value.max(new),
                 Combine::Min => value.min(new),

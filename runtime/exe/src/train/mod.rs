@@ -71,13 +71,17 @@ impl<'a> Session<'a> {
         let saved_seed = resume.as_ref().map(|(_, position)| position.seed);
         let plan = Plan::new(cx, args, train, data.batches(), saved_seed)?;
         let progress = Progress::open(args, &plan, data.batches(), resume.is_some())?;
-        let entries: Vec<usize> = [Some(train.step), Some(train.eval), Some(train.finish), cx.init_entry()]
-            .into_iter()
-            .flatten()
-            .chain(every::entries(train))
-            .collect();
+        let entries: Vec<usize> =
+            [Some(train.step), train.accumulate, Some(train.eval), Some(train.finish), cx.init_entry()]
+                .into_iter()
+                .flatten()
+                .chain(every::entries(train))
+                .collect();
         let mut instance = cx.instance(&entries, args)?;
         data.reserve(&mut instance, train.step)?;
+        if let Some(accumulate) = train.accumulate {
+            data.reserve(&mut instance, accumulate)?;
+        }
         for (_, feed) in &feeds {
             feed.reserve(&mut instance, train.eval)?;
         }
@@ -87,7 +91,10 @@ impl<'a> Session<'a> {
                 checkpoint::load(&mut instance, &folder)?;
                 position
             }
-            None => Position::new(train, plan.seed),
+            None => {
+                cx.load_pretrained(&mut instance, train)?;
+                Position::new(train, plan.seed)
+            }
         };
         instance.vocabulary = readers.vocabulary();
         let sums = Scalars::new(&cx.meta.entries[train.step].results)?;
@@ -102,6 +109,11 @@ impl<'a> Session<'a> {
             epoch: self.position.epoch,
             total_steps: self.plan.total_steps,
         }
+    }
+
+    /// Batches of a step.
+    fn batches(&self) -> usize {
+        usize::try_from(self.train.batches).unwrap_or(usize::MAX)
     }
 
     fn is_over(&self) -> bool {
@@ -121,7 +133,7 @@ impl<'a> Session<'a> {
     fn epoch(&mut self) -> Result<()> {
         loop {
             self.step()?;
-            let ends = self.position.batch >= self.data.batches();
+            let ends = self.position.batch / self.batches() >= self.data.batches() / self.batches();
             if ends {
                 self.position.epoch += 1;
                 self.position.batch = 0;
@@ -139,11 +151,16 @@ impl<'a> Session<'a> {
 
     fn step(&mut self) -> Result<()> {
         let at = self.at();
-        self.data.run(&mut self.instance, self.train.step, self.position.batch, at, &self.sums)?;
-        self.position.batch += 1;
+        let batches = self.train.batches;
+        for n in 1..=batches {
+            let e = if n == batches { self.train.step } else { self.train.accumulate.unwrap_or(self.train.step) };
+            let of_batch = At { step: at.step * batches + n - 1, ..at };
+            self.data.run(&mut self.instance, e, self.position.batch, of_batch, &self.sums)?;
+            self.position.batch += 1;
+            self.position.epoch_sums.add(|i| self.sums.get(i));
+            self.position.report_sums.add(|i| self.sums.get(i));
+        }
         self.position.step += 1;
-        self.position.epoch_sums.add(|i| self.sums.get(i));
-        self.position.report_sums.add(|i| self.sums.get(i));
         if self.progress.wants_redraw() {
             let values = self.position.epoch_sums.finish(&mut self.instance, self.train, at)?;
             self.progress.redraw(self.train, &self.position, &values);

@@ -67,7 +67,8 @@ impl Plan {
             }
             (saved, asked) => saved.or(asked).unwrap_or(train.seed),
         };
-        let by_epochs = epochs.map(|e| e.saturating_mul(i64::try_from(batches).unwrap_or(i64::MAX)));
+        let per_epoch = i64::try_from(batches).unwrap_or(i64::MAX) / train.batches;
+        let by_epochs = epochs.map(|e| e.saturating_mul(per_epoch));
         let total_steps = [by_epochs, steps].into_iter().flatten().min().unwrap_or(0);
         let folders = folders(cx, args, train)?;
         let images = images(cx, args, train)?;
