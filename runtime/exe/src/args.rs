@@ -91,7 +91,14 @@ pub const COMMANDS: [Command; 8] = [
         words: "[MODEL.]FN",
         count: (1, 1),
         help: "call a function on NumPy files",
-        options: &[WEIGHTS, INPUT, many("--out", "[NAME=]F.npy", "where a result goes"), SEED, THREADS],
+        options: &[
+            WEIGHTS,
+            INPUT,
+            many("--text", "NAME=…", "a text as an input of tokens; results of tokens are then printed as text"),
+            many("--out", "[NAME=]F.npy", "where a result goes"),
+            SEED,
+            THREADS,
+        ],
     },
     Command {
         name: "step",

@@ -105,12 +105,14 @@ struct Source {
 
 /// The vocabulary in a weight file, if it has one.
 pub fn vocabulary(path: &Path) -> Result<Option<Vocabulary>> {
-    let bytes = files::read(path, WEIGHTS)?;
-    let name = path.display().to_string();
-    let wrong = |e: mlc_rt_core::safetensors::Error| {
-        Failure::data(WEIGHTS, format!("these aren't usable weights: {}", e.text())).at(name.as_str())
-    };
-    vocabulary_of(&SafeTensors::parse(&bytes).map_err(wrong)?, &name)
+    vocabulary_in(&files::read(path, WEIGHTS)?, &path.display().to_string())
+}
+
+/// The vocabulary in the bytes of a weight file called `name` in messages.
+pub fn vocabulary_in(bytes: &[u8], name: &str) -> Result<Option<Vocabulary>> {
+    let file = SafeTensors::parse(bytes)
+        .map_err(|e| Failure::data(WEIGHTS, format!("these aren't usable weights: {}", e.text())).at(name))?;
+    vocabulary_of(&file, name)
 }
 
 fn vocabulary_of(file: &SafeTensors<'_>, name: &str) -> Result<Option<Vocabulary>> {

@@ -38,7 +38,7 @@ pub fn bench(cx: &Cx<'_>, args: &Args) -> Result<()> {
     let subject = subject(cx, args)?;
     let seconds = seconds(args)?;
     let entry = &cx.meta.entries[subject.e];
-    let given = inputs::given(args, entry, &format!("`{}`", subject.name))?;
+    let given = inputs::given(args, entry, &format!("`{}`", subject.name), None)?;
     let (solved, tensors) = arguments(cx, args, &subject, entry, given)?;
     let entries: Vec<usize> = [Some(subject.e), cx.init_entry()].into_iter().flatten().collect();
     let mut instance = cx.instance(&entries, args)?;

@@ -1,6 +1,7 @@
 //! `info`: what is in the program.
 
 use crate::args::Args;
+use crate::commands::pipelines;
 use crate::cx::{Cx, print};
 use crate::error::Result;
 use crate::json::Value;
@@ -49,6 +50,9 @@ fn text(cx: &Cx<'_>) -> String {
         let arena = &meta.entries[train.step].arena;
         out.push_str(&format!("  {}({})\n      {arena}\n", train.name, columns.join(", ")));
         out.push_str(&format!("      reports {}\n", train.metrics.join(", ")));
+        for (name, pipeline) in &train.pipelines {
+            out.push_str(&format!("      {name} = {}\n", pipelines::text(pipeline)));
+        }
     }
     let (elements, bytes) = count(meta);
     out.push_str(&format!("\nparameters: {elements}, {}\n", size_text(bytes as u64)));
@@ -93,6 +97,10 @@ fn train(meta: &Meta, train: &Train) -> Value {
         ("epochs", int(train.epochs)),
         ("steps", int(train.steps)),
         ("batch", int(train.batch)),
+        (
+            "pipelines",
+            Value::object(train.pipelines.iter().map(|(name, p)| (name.as_str(), pipelines::text(p).as_str().into()))),
+        ),
         ("memory", Value::from(meta.entries[train.step].arena.as_str())),
     ])
 }

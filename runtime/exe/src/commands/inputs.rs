@@ -1,6 +1,8 @@
 //! `--in NAME=FILE.npy` and `--in NAME=3`.
 
 use crate::args::Args;
+use crate::commands::texts;
+use crate::data::vocabulary::Vocabulary;
 use crate::dtype::Dtype;
 use crate::error::{Failure, INPUT, Result, did_you_mean, list};
 use crate::files;
@@ -10,9 +12,12 @@ use crate::tensor::Tensor;
 use std::path::Path;
 
 /// Inputs by position; `None` where none is given.
-pub fn given(args: &Args, entry: &Entry, what: &str) -> Result<Vec<Option<Tensor>>> {
-    let pairs = args.pairs("--in")?;
-    for (name, _) in &pairs {
+pub fn given(args: &Args, entry: &Entry, what: &str, vocabulary: Option<&Vocabulary>) -> Result<Vec<Option<Tensor>>> {
+    let (pairs, texts) = (args.pairs("--in")?, args.pairs("--text")?);
+    if let Some((twice, _)) = texts.iter().find(|(name, _)| pairs.iter().any(|(other, _)| other == name)) {
+        return Err(Failure::usage(format!("`{twice}` is given with `--in` and with `--text`")));
+    }
+    for (name, _) in pairs.iter().chain(&texts) {
         let names = entry.args.iter().map(|p| p.name.as_str());
         if !names.clone().any(|n| n == name) {
             return Err(Failure::data(INPUT, format!("{what} has no input `{name}`"))
@@ -20,13 +25,20 @@ pub fn given(args: &Args, entry: &Entry, what: &str) -> Result<Vec<Option<Tensor
                 .help_opt(did_you_mean(name, names)));
         }
     }
-    let find = |port: &Port| pairs.iter().find(|(name, _)| *name == port.name);
-    entry.args.iter().map(|port| find(port).map(|(_, value)| read(port, value, what)).transpose()).collect()
+    let one = |port: &Port| {
+        let find = |all: &[(String, String)]| all.iter().find(|(name, _)| *name == port.name).map(|(_, v)| v.clone());
+        match (find(&pairs), find(&texts), vocabulary) {
+            (Some(value), _, _) => read(port, &value, what).map(Some),
+            (None, Some(text), Some(vocabulary)) => texts::encode(port, &text, vocabulary, what).map(Some),
+            _ => Ok(None),
+        }
+    };
+    entry.args.iter().map(one).collect()
 }
 
 /// Inputs by position; all must be given.
-pub fn all(args: &Args, entry: &Entry, what: &str) -> Result<Vec<Tensor>> {
-    let given = given(args, entry, what)?;
+pub fn all(args: &Args, entry: &Entry, what: &str, vocabulary: Option<&Vocabulary>) -> Result<Vec<Tensor>> {
+    let given = given(args, entry, what, vocabulary)?;
     let missing: Vec<&Port> = entry.args.iter().zip(&given).filter(|(_, g)| g.is_none()).map(|(p, _)| p).collect();
     if let [first, ..] = missing[..] {
         let value = if first.shape.is_empty() { "3" } else { "FILE.npy" };

@@ -5,8 +5,10 @@ pub mod eval;
 pub mod info;
 pub mod init;
 pub mod inputs;
+pub mod pipelines;
 pub mod run;
 pub mod step;
+pub mod texts;
 
 use crate::args::Args;
 use crate::cx::Cx;

@@ -2,8 +2,9 @@
 
 use crate::args::Args;
 use crate::call;
-use crate::commands::inputs;
+use crate::commands::{inputs, texts};
 use crate::cx::Cx;
+use crate::dtype::Dtype;
 use crate::error::{Failure, OUTPUT, Result, did_you_mean, list};
 use crate::files::Pending;
 use crate::instance::At;
@@ -20,7 +21,8 @@ pub fn run(cx: &Cx<'_>, args: &Args) -> Result<()> {
     let entry = &cx.meta.entries[e];
     let targets = targets(args, entry, function)?;
     let what = format!("function `{}`", function.name);
-    let given = inputs::all(args, entry, &what)?;
+    let vocabulary = texts::vocabulary(cx, args)?;
+    let given = inputs::all(args, entry, &what, vocabulary.as_ref())?;
     let types: Vec<_> = given.iter().map(|t| (t.dtype, &t.shape[..])).collect();
     let solved = sizes::solve(&cx.meta, entry, &types, &what)?;
     let pending: Result<Vec<(usize, Pending)>> =
@@ -35,7 +37,9 @@ pub fn run(cx: &Cx<'_>, args: &Args) -> Result<()> {
     for (i, to) in pending {
         write(&results[i], to)?;
     }
-    Ok(())
+    let Some(vocabulary) = vocabulary else { return Ok(()) };
+    let is_shown = |i: usize| targets.iter().all(|(j, _)| *j != i) && results[i].dtype == Dtype::I32;
+    (0..results.len()).filter(|&i| is_shown(i)).try_for_each(|i| texts::show(&results[i], &vocabulary))
 }
 
 /// Cuts results to the lengths that came with them.
@@ -103,7 +107,8 @@ fn targets(args: &Args, entry: &Entry, called: &Function) -> Result<Vec<(usize, 
         }
         targets.push((i, PathBuf::from(path)));
     }
-    if targets.is_empty() {
+    let shows_text = args.has("--text") && entry.results.iter().any(|r| r.dtype == Dtype::I32);
+    if targets.is_empty() && !shows_text {
         return Err(Failure::usage(format!("`run {function}` needs `--out FILE.npy`"))
             .note(format!("its type is {}", called.signature(entry))));
     }

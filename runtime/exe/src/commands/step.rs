@@ -19,7 +19,7 @@ pub fn step(cx: &Cx<'_>, args: &Args) -> Result<()> {
     let train = cx.train(args.words.first().map(String::as_str))?;
     let entry = &cx.meta.entries[train.step];
     let what = format!("the step of `{}`", train.name);
-    let given = inputs::all(args, entry, &what)?;
+    let given = inputs::all(args, entry, &what, None)?;
     let types: Vec<_> = given.iter().map(|t| (t.dtype, &t.shape[..])).collect();
     let solved = sizes::solve(&cx.meta, entry, &types, &what)?;
     let out_weights = args.path("--out-weights")?.map(|p| Pending::create(&p)).transpose()?;

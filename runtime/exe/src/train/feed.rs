@@ -93,7 +93,8 @@ impl Feed {
 
     /// Whole batches of the epoch.
     pub fn batches(&self) -> usize {
-        self.set.batches().iter().filter(|b| b.rows == self.set.batch).count()
+        // Short ones come last.
+        self.set.batches().partition_point(|b| b.rows == self.set.batch)
     }
 
     /// Batches of the epoch, short ones at the end included.

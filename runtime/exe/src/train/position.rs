@@ -118,7 +118,7 @@ impl Position {
             (values.len() == train.metrics.len()).then_some(())?;
             position.evaluated.push((item.get("name")?.as_str()?.to_owned(), values));
         }
-        for item in value.get("reported")?.as_array()? {
+        for item in value.get("reported").and_then(Value::as_array).unwrap_or_default() {
             position.report(item.get("name")?.as_str()?, read_float(item.get("value")?)?);
         }
         let best: Option<Vec<Option<f64>>> = value.get("best")?.as_array()?.iter().map(read_optional).collect();
