@@ -1,7 +1,5 @@
 //! Graphs of ten thousand nodes go through autodiff and all passes in about a second.
 
-#![expect(clippy::unwrap_used, reason = "a test stops at what it did not expect")]
-
 mod common;
 
 use common::bodies::f32s;
