@@ -7,6 +7,7 @@
 
 use crate::program::{Plan, PlanBuffer};
 use mlc_ir::dim::{Dim, SizeError};
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 /// A buffer to be placed.
@@ -32,55 +33,145 @@ fn align(bytes: i64) -> i64 {
 /// another order than the requests: the second result gives each request's position.
 pub fn plan(requests: &[Request], typical: &[i64]) -> (Plan, Vec<u32>) {
     let sizes: Vec<i64> = requests.iter().map(|r| align(r.bytes.eval(typical).unwrap_or(i64::MAX / 4))).collect();
+    let neighbours = Neighbours::new(requests);
     let mut order: Vec<usize> = (0..requests.len()).collect();
     order.sort_by_key(|i| (std::cmp::Reverse(sizes[*i]), requests[*i].from, *i));
-    let mut offsets: Vec<Option<i64>> = vec![None; requests.len()];
+    let mut offsets = vec![0; requests.len()];
+    // Those that have their place, lowest first.
+    let mut placed: Vec<usize> = Vec::with_capacity(requests.len());
     for i in order {
-        offsets[i] = Some(lowest_gap(i, requests, &sizes, &offsets));
+        let low_first = |j: &usize| (offsets[*j], *j);
+        offsets[i] = lowest_gap(i, neighbours.among(i, &placed, low_first), &sizes, &offsets);
+        let at = placed.partition_point(|j| (offsets[*j], *j) < (offsets[i], i));
+        placed.insert(at, i);
     }
-    let offset = |i: usize| offsets[i].unwrap_or(0);
-    let mut by_offset: Vec<usize> = (0..requests.len()).collect();
-    by_offset.sort_by_key(|i| (offset(*i), *i));
     let mut position = vec![0u32; requests.len()];
-    for (at, i) in by_offset.iter().enumerate() {
+    for (at, i) in placed.iter().enumerate() {
         position[*i] = at as u32;
     }
-    let buffers = by_offset.iter().enumerate().map(|(at, i)| {
-        let below = by_offset[..at].iter().filter(|j| overlap(&requests[*i], &requests[**j]));
-        let below = without_implied(below.copied().collect(), requests);
+    let buffers = placed.iter().enumerate().map(|(at, i)| {
+        let below = neighbours.among(*i, &placed[..at], |j| position[*j]);
         PlanBuffer {
             name: requests[*i].name.clone(),
             bytes: requests[*i].bytes.clone(),
-            below: below.into_iter().map(|j| position[j]).collect(),
+            below: without_implied(&below, requests).into_iter().map(|j| position[j]).collect(),
         }
     });
     (Plan { buffers: buffers.collect() }, position)
 }
 
-fn overlap(a: &Request, b: &Request) -> bool {
-    a.from <= b.to && b.from <= a.to
+/// Finds the requests that live at the same time as one, in time that grows as their number does.
+struct Neighbours<'a> {
+    requests: &'a [Request],
+    /// By their first step.
+    by_start: Vec<usize>,
+    /// A tree over steps: node `n` has the children `2n` and `2n + 1`, its leaves start at `leaves`.
+    /// A request is at the highest nodes whose steps it lives through.
+    tree: Vec<Vec<usize>>,
+    leaves: usize,
 }
 
-fn lowest_gap(i: usize, requests: &[Request], sizes: &[i64], offsets: &[Option<i64>]) -> i64 {
-    let mut taken: Vec<(i64, i64)> = (0..requests.len())
-        .filter(|j| overlap(&requests[i], &requests[*j]))
-        .filter_map(|j| offsets[j].map(|offset| (offset, offset.saturating_add(sizes[j]))))
-        .collect();
-    taken.sort_unstable();
+/// From this part of a list on it is faster to look through the list than to sort what is found.
+const MANY: usize = 16;
+
+impl<'a> Neighbours<'a> {
+    fn new(requests: &'a [Request]) -> Neighbours<'a> {
+        let steps = requests.iter().map(|request| request.to + 1).max().unwrap_or(1);
+        let leaves = steps.next_power_of_two();
+        let mut tree = vec![Vec::new(); 2 * leaves];
+        for (i, request) in requests.iter().enumerate() {
+            let (mut low, mut high) = (request.from + leaves, request.to + 1 + leaves);
+            while low < high {
+                if low % 2 == 1 {
+                    tree[low].push(i);
+                    low += 1;
+                }
+                if high % 2 == 1 {
+                    high -= 1;
+                    tree[high].push(i);
+                }
+                (low, high) = (low / 2, high / 2);
+            }
+        }
+        let mut by_start: Vec<usize> = (0..requests.len()).collect();
+        by_start.sort_by_key(|i| requests[*i].from);
+        Neighbours { requests, by_start, tree, leaves }
+    }
+
+    /// Those of a list that live at the same time as request `i`, in the order of the list, which is
+    /// that of `key`; without `i`.
+    fn among<K: Ord>(&self, i: usize, list: &[usize], key: impl Fn(&usize) -> K) -> Vec<usize> {
+        let Request { from, to, .. } = self.requests[i];
+        let mut found = self.of(i);
+        if found.len() * MANY >= list.len() {
+            let together = |j: &&usize| self.requests[**j].from <= to && from <= self.requests[**j].to && **j != i;
+            return list.iter().filter(together).copied().collect();
+        }
+        found.retain(|j| list.binary_search_by_key(&key(j), &key).is_ok_and(|at| list[at] == *j));
+        found.sort_unstable_by_key(key);
+        found
+    }
+
+    /// Those that live at the same time as request `i`, in no order.
+    fn of(&self, i: usize) -> Vec<usize> {
+        let Request { from, to, .. } = self.requests[i];
+        let start = |at: &usize| self.requests[*at].from;
+        let (first, behind) =
+            (self.by_start.partition_point(|at| start(at) < from), self.by_start.partition_point(|at| start(at) <= to));
+        let mut found: Vec<usize> = self.by_start[first..behind].iter().copied().filter(|at| *at != i).collect();
+        let mut node = from + self.leaves;
+        while node > 0 {
+            found.extend(self.tree[node].iter().filter(|at| start(at) < from));
+            node /= 2;
+        }
+        found
+    }
+}
+
+/// The lowest place for `i` between its neighbours, of which the lowest comes first.
+fn lowest_gap(i: usize, neighbours: Vec<usize>, sizes: &[i64], offsets: &[i64]) -> i64 {
     let mut low = 0;
-    for (start, end) in taken {
-        if start.saturating_sub(low) >= sizes[i] {
+    for j in neighbours {
+        if offsets[j].saturating_sub(low) >= sizes[i] {
             break;
         }
-        low = low.max(end);
+        low = low.max(offsets[j].saturating_add(sizes[j]));
     }
     low
 }
 
 /// `below`, lowest first, without those that lie below another one that they overlap in time.
-fn without_implied(below: Vec<usize>, requests: &[Request]) -> Vec<usize> {
-    let implied = |at: usize| below[at + 1..].iter().any(|above| overlap(&requests[below[at]], &requests[*above]));
-    (0..below.len()).filter(|at| !implied(*at)).map(|at| below[at]).collect()
+fn without_implied(below: &[usize], requests: &[Request]) -> Vec<usize> {
+    let mut above = Cover::default();
+    let mut kept = Vec::new();
+    for i in below.iter().rev() {
+        let Request { from, to, .. } = requests[*i];
+        if !above.meets(from, to) {
+            kept.push(*i);
+        }
+        above.add(from, to);
+    }
+    kept.reverse();
+    kept
+}
+
+/// A set of steps: disjoint stretches, by their first step.
+#[derive(Default)]
+struct Cover(BTreeMap<usize, usize>);
+
+impl Cover {
+    fn meets(&self, from: usize, to: usize) -> bool {
+        self.0.range(..=to).next_back().is_some_and(|(_, end)| *end >= from)
+    }
+
+    fn add(&mut self, mut from: usize, mut to: usize) {
+        while let Some((start, end)) = self.0.range(..=to).next_back().filter(|(_, end)| **end >= from) {
+            let (start, end) = (*start, *end);
+            self.0.remove(&start);
+            (from, to) = (from.min(start), to.max(end));
+        }
+        self.0.insert(from, to);
+    }
 }
 
 impl Plan {

@@ -12,4 +12,5 @@ mod ops;
 mod plan;
 mod random_graphs;
 mod random_loops;
+mod scale;
 mod symbolic;
