@@ -106,7 +106,7 @@ fn within(model: Model, what: &str) {
     let times = model.run();
     let total: Duration = times.iter().map(|(_, time)| *time).sum();
     println!("{what}: {total:?}: {times:?}");
-    assert!(total < Duration::from_secs(12), "{what}: {times:?}");
+    assert!(total < Duration::from_secs(60), "{what}: {times:?}");
 }
 
 #[test]

@@ -65,6 +65,8 @@ struct Neighbours<'a> {
     requests: &'a [Request],
     /// By their first step.
     by_start: Vec<usize>,
+    /// Their last steps, in order.
+    ends: Vec<usize>,
     /// A tree over steps: node `n` has the children `2n` and `2n + 1`, its leaves start at `leaves`.
     /// A request is at the highest nodes whose steps it lives through.
     tree: Vec<Vec<usize>>,
@@ -95,18 +97,22 @@ impl<'a> Neighbours<'a> {
         }
         let mut by_start: Vec<usize> = (0..requests.len()).collect();
         by_start.sort_by_key(|i| requests[*i].from);
-        Neighbours { requests, by_start, tree, leaves }
+        let mut ends: Vec<usize> = requests.iter().map(|request| request.to).collect();
+        ends.sort_unstable();
+        Neighbours { requests, by_start, ends, tree, leaves }
     }
 
     /// Those of a list that live at the same time as request `i`, in the order of the list, which is
     /// that of `key`; without `i`.
     fn among<K: Ord>(&self, i: usize, list: &[usize], key: impl Fn(&usize) -> K) -> Vec<usize> {
         let Request { from, to, .. } = self.requests[i];
-        let mut found = self.of(i);
-        if found.len() * MANY >= list.len() {
+        let over = self.ends.partition_point(|end| *end < from);
+        let begun = self.by_start.partition_point(|at| self.requests[*at].from <= to);
+        if (begun - over) * MANY >= list.len() {
             let together = |j: &&usize| self.requests[**j].from <= to && from <= self.requests[**j].to && **j != i;
             return list.iter().filter(together).copied().collect();
         }
+        let mut found = self.of(i);
         found.retain(|j| list.binary_search_by_key(&key(j), &key).is_ok_and(|at| list[at] == *j));
         found.sort_unstable_by_key(key);
         found

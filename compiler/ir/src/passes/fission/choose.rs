@@ -220,7 +220,7 @@ impl Chooser<'_> {
         }
     }
 
-    /// Cheap nodes behind early ones go with them if the body then gets no more than before.
+    /// Cheap nodes behind early ones go with them if the body then gets less than before.
     fn epilogues(&mut self) {
         let body = self.body;
         for (at, node) in body.region.nodes.iter().enumerate() {
@@ -240,7 +240,7 @@ impl Chooser<'_> {
             });
             let spared = spared.fold(0i64, |sum, arg| sum.saturating_add(bytes(arg)));
             let made = node.results.iter().fold(0i64, |sum, result| sum.saturating_add(bytes(*result)));
-            self.choice.early[at] = spared > 0 && made <= spared;
+            self.choice.early[at] = made < spared;
         }
     }
 }

@@ -3,8 +3,8 @@
 //! | class | rule |
 //! |---|---|
 //! | elementwise, view, alias, reduction | one more axis in front |
-//! | contraction | one more letter: common, free, or summed ([`summed`]) |
-//! | convolution, window | the rows are merged into the batch axis |
+//! | contraction | merged into the first letter, or one more letter: common, free, or summed ([`summed`]) |
+//! | convolution, window | merged into the batch axis |
 //! | gather, scatter | one more common or index axis |
 //! | random draws, windows at run-time places, loops, calls | refused |
 
@@ -106,7 +106,14 @@ impl Lift<'_> {
             Op::ArgSort(op) => self.each(op.clone()),
             Op::CumSum(op) => self.each(CumSum { axis: op.axis + 1, from: op.from }),
             Op::Recur(op) => self.each(Recur { axis: op.axis + 1, from: op.from }),
-            Op::Contract(op) => self.contraction(op, true),
+            Op::Contract(contract) => {
+                let merges = match self.args {
+                    [Operand::Rows(_), Operand::Same(_)] => leads(&contract.left, &contract.right, &contract.out),
+                    [Operand::Same(_), Operand::Rows(_)] => leads(&contract.right, &contract.left, &contract.out),
+                    _ => false,
+                };
+                if merges { self.merged(op) } else { self.contraction(contract, true) }
+            }
             Op::Conv(conv) => {
                 // The batch axis is the first one of images; kernels have none.
                 let images = match conv.role {
@@ -125,7 +132,14 @@ impl Lift<'_> {
 
     fn summed(mut self, op: &Op) -> Option<Value> {
         match op {
-            Op::Contract(op) => self.contraction(op, false).map(|values| values[0]),
+            Op::Contract(contract) if !leads(&contract.left, &contract.out, &contract.right) => {
+                self.contraction(contract, false).map(|values| values[0])
+            }
+            Op::Contract(_) => {
+                let (left, right) = (self.all(0), self.all(1));
+                let merged = [self.merge(left)?, self.merge(right)?];
+                self.add(op.clone(), &merged).map(|values| values[0])
+            }
             Op::Conv(conv) if conv.role == ConvRole::Weight => {
                 let (left, right) = (self.all(0), self.all(1));
                 let merged = [self.merge(left)?, self.merge(right)?];
@@ -260,6 +274,12 @@ impl Lift<'_> {
         let perm: Vec<usize> = [place].into_iter().chain(0..place).chain(place + 1..rank).collect();
         if perm.is_sorted() { Some(value) } else { self.add(Transpose { perm }, &[value]).map(|values| values[0]) }
     }
+}
+
+/// Whether the first letter of one list is the first of `of` too and does not occur in `not`: then
+/// rows in front of it are more of the same.
+fn leads(one: &[u32], not: &[u32], of: &[u32]) -> bool {
+    one.first().is_some_and(|letter| of.first() == Some(letter) && !not.contains(letter))
 }
 
 fn behind(axes: &[usize]) -> Vec<usize> {
