@@ -242,7 +242,7 @@ impl EntryEmit<'_> {
             cx.b.ins().store(access(), element, cx.cx, entry_cx::FAULT_ELEMENT);
             let value = match indices {
                 Some((indices, dtype)) => cx.index_value(indices, element, *dtype),
-                None => element,
+                None => cx.b.ins().iconst(clif::I64, i64::MIN),
             };
             cx.b.ins().store(access(), value, cx.cx, entry_cx::FAULT_VALUE);
             cx.return_status(Status::Fault);

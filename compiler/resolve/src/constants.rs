@@ -32,14 +32,15 @@ pub(crate) struct Deferred<'a> {
 impl<'a> Cx<'a> {
     /// The values of a binding's names.
     pub fn binding_values(&mut self, bind: &'a ast::Bind) -> Vec<Value<'a>> {
-        let saved = self.snapshot();
+        let (told, made) = (self.report.mark(), self.instances.len());
         let asked = std::mem::replace(&mut self.entry.wants_region, false);
         let value = self.bound_value(bind);
         let wants_region = std::mem::replace(&mut self.entry.wants_region, asked);
         match value {
             Ok(values) => values,
             Err(_) if wants_region && self.entry.mode == Mode::Static => {
-                self.restore(saved);
+                self.report.rewind(told);
+                self.instances.truncate(made);
                 self.deferred(bind)
             }
             Err(_) => vec![Value::Poison; bind.names.len()],

@@ -125,7 +125,7 @@ impl<'a> Cx<'a> {
         if divisor < 2 || self.top().locals.contains_key(name) {
             return;
         }
-        let quotient = self.graph.symbol(&format!("({name} / {divisor})"));
+        let quotient = self.graph.symbol(&format!("{name}/{divisor}"));
         if let Ok(dim) = Dim::from(quotient).mul(&Dim::from(divisor)) {
             self.set_local(name, Value::size(Size::plain(dim)));
         }

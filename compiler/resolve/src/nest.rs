@@ -119,7 +119,10 @@ impl<'a> Cx<'a> {
                 Attempt::Changes(keys) => changed.extend(keys),
                 Attempt::Keeps(names) => kept.extend(names),
             }
+            // The body will solve the same sizes again, and a state may need them before it runs.
+            let solved = self.solved_sizes();
             self.restore(saved);
+            self.keep_solved(solved);
         }
     }
 

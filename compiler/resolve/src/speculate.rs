@@ -33,6 +33,12 @@ pub(crate) struct Snapshot<'a> {
     constants: BTreeMap<u32, Vec<crate::value::Value<'a>>>,
 }
 
+/// Open sizes of instances and sizes of sessions, as far as they are known.
+pub(crate) struct SolvedSizes {
+    instances: Vec<crate::instances::Openness>,
+    session: BTreeMap<ParamKey, crate::sizes::Solved>,
+}
+
 impl<'a> Cx<'a> {
     /// Notes the state of the resolution.
     pub fn snapshot(&self) -> Snapshot<'a> {
@@ -60,6 +66,20 @@ impl<'a> Cx<'a> {
             test_checks: self.checks.len(),
             constants: entry.constants.clone(),
         }
+    }
+
+    /// The sizes of instances that are known now.
+    pub fn solved_sizes(&self) -> SolvedSizes {
+        let instances = self.instances.iter().map(|instance| instance.openness()).collect();
+        SolvedSizes { instances, session: self.entry.session.clone() }
+    }
+
+    /// Makes sizes known that were known before going back.
+    pub fn keep_solved(&mut self, solved: SolvedSizes) {
+        for (instance, openness) in self.instances.iter_mut().zip(solved.instances) {
+            instance.reopen(openness);
+        }
+        self.entry.session = solved.session;
     }
 
     /// Goes back to a noted state.

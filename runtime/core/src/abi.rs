@@ -72,7 +72,7 @@ pub struct EntryCx {
     pub fault_index: i64,
     /// Written on [`Status::Fault`]: the row-major number of the first bad element of the index tensor.
     pub fault_element: i64,
-    /// Written on [`Status::Fault`]: the bad value.
+    /// Written on [`Status::Fault`]: the bad value, or `i64::MIN` where it is not kept.
     pub fault_value: i64,
 }
 

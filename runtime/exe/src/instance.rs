@@ -323,18 +323,23 @@ fn call_error(meta: &Meta, entry: &Entry, sizes: &[i64], status: i32, cx: &Entry
 }
 
 fn fault_failure(fault: Option<&crate::meta::Fault>, sizes: &[i64], cx: &EntryCx) -> Failure {
+    // The index itself is not kept where it is one of a pass of a loop.
+    let index = match cx.fault_value {
+        i64::MIN => "an index".to_string(),
+        value => format!("index {value}"),
+    };
     let Some(fault) = fault else {
-        return Failure::data(INDEX, format!("index {} is out of range", cx.fault_value));
+        return Failure::data(INDEX, format!("{index} is out of range"));
     };
     let range = fault.bound.eval(sizes).map_or_else(
         || format!("must be at least 0 and less than {}", fault.bound.text),
         |bound| format!("must be from 0 to {}", bound.saturating_sub(1)),
     );
     let what = match fault.checked {
-        Checked::Index => "index",
-        Checked::Length => "length",
+        Checked::Index => index,
+        Checked::Length => format!("length {}", cx.fault_value),
     };
     let failure =
-        Failure::data(INDEX, format!("{what} {} is out of range: {range}", cx.fault_value)).or_at(&fault.place);
+        Failure::data(INDEX, format!("{what} is out of range: {range}")).or_at(&fault.place);
     if fault.text.is_empty() { failure } else { failure.note(fault.text.clone()) }
 }
