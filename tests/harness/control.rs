@@ -3,10 +3,10 @@
 
 #![expect(clippy::unwrap_used, reason = "test code: whatever is wrong panics")]
 
+use mlc_tests::npy;
 use mlc_tests::process;
 use mlc_tests::programs::Program;
 use mlc_tests::weights::{self, Tensor, distance};
-use mlc_tests::npy;
 use std::collections::BTreeMap;
 use std::fs;
 use std::path::Path;

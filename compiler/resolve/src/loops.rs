@@ -4,15 +4,15 @@
 //! because the body needs the index when compiling or a name changes its type from pass to pass, what
 //! was said about it is taken back and the loop is unrolled.
 
-use crate::assigned::assigned_in;
-use crate::cx::Cx;
+use crate::assigned::{assigned_in, find_stmt};
+use crate::cx::{Cx, FrameKind};
 use crate::exprs::MOST_PARTS;
 use crate::nest::{Handed, LoopForm, Pass, Source};
 use crate::report::Reported;
 use crate::stmts::Returned;
 use crate::value::{R, Value};
 use mlc_ir::dim::{Decision, Dim};
-use mlc_syntax::ast;
+use mlc_syntax::ast::{self, StmtKind};
 use mlc_syntax::codes::Code;
 use mlc_syntax::diag::Diagnostic;
 use mlc_syntax::span::Span;
@@ -86,7 +86,7 @@ impl<'a> Cx<'a> {
             return Ok(());
         }
         let alone = trip.is(1) && parts.condition.is_none();
-        if self.entry.mode == crate::entry::Mode::Static || alone {
+        if self.entry.mode == crate::entry::Mode::Static || alone || self.acts(parts.body) {
             return self.unrolled_passes(parts, values, &trip, checkpoint);
         }
         let saved = self.snapshot();
@@ -113,6 +113,12 @@ impl<'a> Cx<'a> {
                 self.unrolled_passes(parts, values, &trip, checkpoint)
             }
         }
+    }
+
+    /// Whether a body does more than compute: what it does is then said pass by pass.
+    fn acts(&self, body: &'a ast::Block) -> bool {
+        let does = |kind: &StmtKind| matches!(kind, StmtKind::Expr(_) | StmtKind::Assert { .. });
+        matches!(self.top().kind, FrameKind::Every | FrameKind::Test) && find_stmt(body, &does).is_some()
     }
 
     /// The loop is no run-time loop, for a reason that has been told, and too long to be unrolled.

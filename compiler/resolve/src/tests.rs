@@ -69,11 +69,22 @@ impl<'a> Cx<'a> {
         }
     }
 
+    /// A check is a region of its own, made of the statements before it; it does not stand in others.
+    fn refuse_nested_check(&mut self, what: &str, span: Span) -> R<()> {
+        if self.entry.loops.is_empty() && self.entry.conditional == 0 {
+            return Ok(());
+        }
+        let error = Diagnostic::error(Code::E0121, span, format!("`{what}` stands in a loop or in a run-time `if`"))
+            .help("put the truth values together, `good = good and …`, and assert them behind");
+        Err(self.tell(error))
+    }
+
     /// `assert cond, "text"`: in a test a check of its own, in a `fn` a relation of sizes.
     pub fn assert_stmt(&mut self, condition: &'a ast::Expr, message: Option<&Arc<str>>, span: Span) -> R<()> {
         if !matches!(self.top().kind, FrameKind::Test) {
             return self.requires(std::slice::from_ref(condition), None);
         }
+        self.refuse_nested_check("assert", span)?;
         let value = self.expr(condition)?;
         let tensor = self.materialise(value, DType::Bool, condition.span)?;
         if tensor.dtype != DType::Bool || !tensor.axes.is_empty() {
@@ -229,6 +240,7 @@ fn check_grad<'a>(cx: &mut Cx<'a>, mut args: Args<'a>) -> R<Value<'a>> {
     if !matches!(cx.top().kind, FrameKind::Test) {
         return cx.fail(Code::E0121, site.span, "`check_grad` belongs in a `test` block");
     }
+    cx.refuse_nested_check("check_grad", site.span)?;
     let mut tolerance = TOLERANCE;
     if let Some(at) = args.raw.iter().position(|arg| arg.name.as_ref().is_some_and(|(name, _)| &**name == "tol")) {
         let arg = args.raw.remove(at);
