@@ -339,7 +339,6 @@ fn fault_failure(fault: Option<&crate::meta::Fault>, sizes: &[i64], cx: &EntryCx
         Checked::Index => index,
         Checked::Length => format!("length {}", cx.fault_value),
     };
-    let failure =
-        Failure::data(INDEX, format!("{what} is out of range: {range}")).or_at(&fault.place);
+    let failure = Failure::data(INDEX, format!("{what} is out of range: {range}")).or_at(&fault.place);
     if fault.text.is_empty() { failure } else { failure.note(fault.text.clone()) }
 }
