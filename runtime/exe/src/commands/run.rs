@@ -39,7 +39,8 @@ pub fn run(cx: &Cx<'_>, args: &Args) -> Result<()> {
     }
     let Some(vocabulary) = vocabulary else { return Ok(()) };
     let is_shown = |i: usize| targets.iter().all(|(j, _)| *j != i) && results[i].dtype == Dtype::I32;
-    (0..results.len()).filter(|&i| is_shown(i)).try_for_each(|i| texts::show(&results[i], &vocabulary))
+    let count = function.results(entry).len();
+    (0..count).filter(|&i| is_shown(i)).try_for_each(|i| texts::show(&results[i], &vocabulary))
 }
 
 /// Cuts results to the lengths that came with them.
@@ -107,7 +108,7 @@ fn targets(args: &Args, entry: &Entry, called: &Function) -> Result<Vec<(usize, 
         }
         targets.push((i, PathBuf::from(path)));
     }
-    let shows_text = args.has("--text") && entry.results.iter().any(|r| r.dtype == Dtype::I32);
+    let shows_text = args.has("--text") && results.iter().any(|r| r.dtype == Dtype::I32);
     if targets.is_empty() && !shows_text {
         return Err(Failure::usage(format!("`run {function}` needs `--out FILE.npy`"))
             .note(format!("its type is {}", called.signature(entry))));
