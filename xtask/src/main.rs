@@ -18,7 +18,7 @@ fn main() -> ExitCode {
 fn bless() -> ExitCode {
     let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
     let status = Command::new(cargo)
-        .args(["test", "-p", "mlc-tests", "--test", "ui", "--test", "stages"])
+        .args(["test", "-p", "mlc-tests", "--test", "ui", "--test", "stages", "--test", "prelude"])
         .env("MLC_BLESS", "1")
         .status();
     match status {

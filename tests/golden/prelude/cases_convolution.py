@@ -31,6 +31,13 @@ def same(w, name, stride, dilation, groups=1, x="x"):
     return conv(w, name, pads, stride, dilation, groups, x)
 
 
+def transposed(w, name, stride=(1, 1), cut=((0, 0), (0, 0))):
+    """The layer `name`; `cut` off before and behind each axis, negative where zeros are put on."""
+    y = F.conv_transpose2d(first(w["x"]), w[f"{name}.weight"].permute(2, 3, 0, 1), stride=stride)
+    y = last(F.pad(y, [-side for pair in reversed(cut) for side in pair]))
+    return y + w[f"{name}.bias"] if f"{name}.bias" in w else y
+
+
 def case(name, shape, layers, reference):
     """Layers by the name of their result: constructor, shape of the weight, with bias or not."""
     members = {}
@@ -110,6 +117,24 @@ CASES = [
             "y_wide": same(w, "wide", [1, 1], [1, 1], 3),
         },
     ),
+    case(
+        "ConvTranspose2d",
+        [2, 3, 4, 3],
+        {
+            "plain": ("ConvTranspose2d(2, kernel: 3)", [3, 3, 3, 2], True),
+            "strided": ("ConvTranspose2d(2, kernel: (3, 2), stride: (2, 3), bias: false)", [3, 2, 3, 2], False),
+            "padded": ("ConvTranspose2d(2, kernel: 4, stride: 2, pad: (1, 0))", [4, 4, 3, 2], True),
+            "same": ('ConvTranspose2d(2, kernel: 5, stride: 2, padding: "same")', [5, 5, 3, 2], True),
+            "same_small": ('ConvTranspose2d(2, kernel: (2, 1), stride: (2, 3), padding: "same")', [2, 1, 3, 2], True),
+        },
+        lambda w: {
+            "y_plain": transposed(w, "plain"),
+            "y_strided": transposed(w, "strided", (2, 3)),
+            "y_padded": transposed(w, "padded", (2, 2), ((1, 1), (0, 0))),
+            "y_same": transposed(w, "same", (2, 2), ((1, 2), (1, 2))),
+            "y_same_small": transposed(w, "same_small", (2, 3), ((0, 0), (0, -2))),
+        },
+    ),
 ]
 
 BY_NAME = {case.name: case for case in CASES}
@@ -133,4 +158,5 @@ CASES += [
     opened(only(BY_NAME["Conv2d"], ["plain", "strided", "dilated", "grouped", "same"]), {"x": "[B, H, W, 4]"}),
     opened(BY_NAME["Conv3d"], {"x": "[B, L, H, W, 2]"}),
     opened(BY_NAME["DepthwiseConv2d"], {"x": "[B, H, W, 3]"}),
+    opened(BY_NAME["ConvTranspose2d"], {"x": "[B, H, W, 3]"}),
 ]

@@ -16,6 +16,10 @@ const OUTPUT: f64 = 60.0;
 /// The deviation of a normal distribution of deviation 1 without what is beyond 2.
 const CUT: f64 = 0.879_625_661_034_239_8;
 
+/// Paths and gains of orthonormal weights.
+const ORTHONORMAL: [(&str, f64); 6] =
+    [("square", 1.0), ("tall", 2.0), ("wide", 1.0), ("kernel", 1.0), ("single", 1.0), ("lstm.wh", 1.0)];
+
 pub fn trials() -> Vec<Trial> {
     let one = |name: &str, float| Trial::test(format!("initialisers {name}"), move || check(float));
     vec![one("f32", Float::F32), one("f64", Float::F64)]
@@ -49,7 +53,7 @@ fn check(float: Float) -> Result<(), Failed> {
     running.run(&["init", "--seed", "3", "-o", "w.safetensors"]).ok();
     let weights = arrays::read(&running.file("w.safetensors"));
     let mut wrong: Vec<String> = draws().into_iter().filter_map(|draw| looks_wrong(&weights, draw)).collect();
-    for (path, gain) in [("square", 1.0), ("tall", 2.0), ("wide", 1.0), ("kernel", 1.0), ("single", 1.0)] {
+    for (path, gain) in ORTHONORMAL {
         let off = distance_from_orthonormal(&weights[path], gain);
         let allowed = if float == Float::F64 { 1e-13 } else { 2e-5 };
         if off > allowed {
@@ -60,6 +64,9 @@ fn check(float: Float) -> Result<(), Failed> {
         if weights[path].data.iter().any(|&x| x != value) {
             wrong.push(format!("{path} is not {value} everywhere"));
         }
+    }
+    if weights["lstm.b"].data != [0., 0., 0., 1., 1., 1., 0., 0., 0., 0., 0., 0.] {
+        wrong.push("only the forget gate of an LSTM has the bias 1".to_string());
     }
     if wrong.is_empty() { Ok(()) } else { Err(wrong.join("\n").into()) }
 }
