@@ -47,7 +47,7 @@ fn put(
             out.push_str(&separator);
         }
         if cut && i == size - ENDS {
-            out.push_str("…");
+            out.push('…');
             out.push_str(&separator);
         }
         put(rest, first + i * step, depth + 1, shortened, element, out);
