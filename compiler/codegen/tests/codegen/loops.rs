@@ -3,7 +3,7 @@
 
 use crate::random_loops::graph;
 use crate::run::run_compiled;
-use mlc_codegen::{Options, compile_jit};
+use mlc_codegen::{Level, Options, Target, compile_jit, compile_object};
 use mlc_ir::graph::Graph;
 use mlc_ir::tensor::{Data, Tensor};
 use mlc_ir::ty::DType;
@@ -12,6 +12,7 @@ use mlc_kernel::program::{PARALLEL_WORK, Program, Step};
 use mlc_kernel::run::{Memory, Outcome, run};
 use mlc_kernel::schedule::Machine;
 use mlc_rt_core::abi::Status;
+use object::{Object, ObjectSymbol};
 
 fn bytes(tensor: &Tensor) -> Vec<u8> {
     match (&tensor.data, tensor.dtype) {
@@ -67,5 +68,21 @@ fn random_loops_have_the_same_bits_everywhere() {
                 assert_eq!(found.results, expected.results, "{what}");
             }
         }
+    }
+}
+
+/// Objects of loops refer to nothing but what C compilers take for granted, and come out the same.
+#[test]
+fn objects_with_loops() {
+    let (graph, _) = graph(3, false);
+    let (program, target) = (program(&graph), Target::parse("x86_64-unknown-linux-gnu").unwrap());
+    let compile =
+        |threads| compile_object(&program, &target, &Options { level: Level::V3, threads }, b"{}", None).unwrap();
+    let bytes = compile(1);
+    assert!(bytes == compile(3));
+    let file = object::File::parse(&*bytes).unwrap();
+    let undefined = file.symbols().filter(|symbol| symbol.is_undefined() && !symbol.name().unwrap().is_empty());
+    for symbol in undefined {
+        assert!(["memmove", "memset"].contains(&symbol.name().unwrap()), "{symbol:?}");
     }
 }

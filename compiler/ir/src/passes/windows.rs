@@ -1,9 +1,16 @@
-//! Adds to windows where they lie: `a + update_slice(0, d, …)` is `a` with `d` added in the window, which
-//! costs the window and not all of `a`. Gradients of slices at run-time places come as such sums.
+//! Changes windows where they lie.
+//!
+//! - `a + update_slice(0, d, …)` is `a` with `d` added in the window, which costs the window and not all
+//!   of `a`: gradients of slices at run-time places come as such sums.
+//! - A row that was read, updated and put back at its place is an update of the row in its place, and a
+//!   window of a row that was read is a window of the tensor: what a layer of a stack does to its state.
 
+use crate::dim::Dim;
 use crate::graph::{Def, Graph, Node, Region, Value};
 use crate::ops::Op;
+use crate::ops::reshape::Reshape;
 use crate::ops::slice_at::SliceAt;
+use crate::ops::update_slice::UpdateSlice;
 use crate::passes::regions::bottom_up;
 use crate::rewrite::Cursor;
 use crate::scalar::BinaryOp;
@@ -22,6 +29,11 @@ fn in_region(region: &Region) -> Region {
     let sums = Sums::new(region);
     let mut cursor = Cursor::new(region);
     for node in &region.nodes {
+        let changed = updated_row(&mut cursor, node).or_else(|| window_of_row(&mut cursor, node));
+        if let Some(value) = changed {
+            cursor.put(node, &[value]);
+            continue;
+        }
         let terms = if is_sum(node) { sums.terms(node) } else { Vec::new() };
         let (windows, others): (Vec<Value>, Vec<Value>) = terms.iter().partition(|term| sums.is_window(**term));
         // A part of another sum is rewritten with it.
@@ -56,6 +68,84 @@ fn sum(cursor: &mut Cursor<'_>, others: &[Value], windows: &[Value], region: &Re
         total = cursor.b.add1(node.op.clone(), &update);
     }
     total
+}
+
+/// An update of a whole row with an update of that row, as updates of a part of the row.
+fn updated_row(cursor: &mut Cursor<'_>, node: &Node) -> Option<Value> {
+    let Op::UpdateSlice(_) = node.op else { return None };
+    let (stack, rows) = (node.args[0], cursor.old.ty(node.args[1]));
+    let shape = &cursor.old.ty(stack).shape;
+    if !rows.shape.first()?.is(1) || rows.shape[1..] != shape[1..] {
+        return None;
+    }
+    let row = Row { stack, at: node.args[2] };
+    let inner = plain(cursor.old, node.args[1]);
+    let changes = row.changes(cursor.old, inner).filter(|changes| !changes.is_empty())?;
+    cursor.at(node, PASS);
+    let mut stack = cursor.get(stack);
+    for update in changes {
+        let args = cursor.args(update);
+        let part: Vec<Dim> = [Dim::one()].into_iter().chain(cursor.b.ty(args[1]).shape.iter().cloned()).collect();
+        let part = cursor.b.add1(Reshape { shape: part }, &[args[1]]);
+        let at = cursor.get(row.at);
+        let operands: Vec<Value> = [stack, part, at].into_iter().chain(args[2..].iter().copied()).collect();
+        stack = cursor.b.add1(UpdateSlice, &operands);
+    }
+    Some(stack)
+}
+
+/// A window of a row, as a window of the tensor.
+fn window_of_row(cursor: &mut Cursor<'_>, node: &Node) -> Option<Value> {
+    let Op::SliceAt(op) = &node.op else { return None };
+    let read = cursor.old.producer(plain(cursor.old, node.args[0]))?;
+    let Op::Gather(_) = read.op else { return None };
+    let row = Row { stack: read.args[0], at: *read.args.get(1)? };
+    let same = cursor.old.ty(node.args[0]).shape[..] == *cursor.old.ty(row.stack).shape.get(1..)?;
+    row.changes(cursor.old, read.results[0]).filter(|_| same)?;
+    cursor.at(node, PASS);
+    let sizes = [Dim::one()].into_iter().chain(op.sizes.iter().cloned()).collect();
+    let starts = node.args[1..].iter().map(|start| cursor.get(*start));
+    let operands: Vec<Value> = [cursor.get(row.stack), cursor.get(row.at)].into_iter().chain(starts).collect();
+    let window = cursor.b.add1(SliceAt { sizes }, &operands);
+    Some(cursor.b.add1(Reshape { shape: op.sizes.clone() }, &[window]))
+}
+
+/// The value under reshapes.
+fn plain(region: &Region, mut value: Value) -> Value {
+    while let Some(Node { op: Op::Reshape(_), args, .. }) = region.producer(value) {
+        value = args[0];
+    }
+    value
+}
+
+/// A row of a tensor, along axis 0.
+struct Row {
+    stack: Value,
+    at: Value,
+}
+
+impl Row {
+    /// The updates that make `value` from this row, in order.
+    fn changes<'a>(&self, region: &'a Region, value: Value) -> Option<Vec<&'a Node>> {
+        let shape = &region.ty(self.stack).shape;
+        let node = region.producer(value)?;
+        match &node.op {
+            Op::UpdateSlice(_) if region.ty(value).shape[..] == shape[1..] => {
+                let mut changes = self.changes(region, plain(region, node.args[0]))?;
+                changes.push(node);
+                Some(changes)
+            }
+            Op::Gather(op) if (op.axis, op.batch) == (0, 0) => {
+                let same = node.args[..] == [self.stack, self.at] && region.ty(self.at).rank() == 0;
+                same.then(Vec::new)
+            }
+            Op::SliceAt(op) => {
+                let whole = op.sizes.first()?.is(1) && op.sizes[1..] == shape[1..];
+                (whole && node.args[..2] == [self.stack, self.at]).then(Vec::new)
+            }
+            _ => None,
+        }
+    }
 }
 
 fn is_sum(node: &Node) -> bool {

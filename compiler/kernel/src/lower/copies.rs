@@ -26,23 +26,31 @@ pub(super) fn sequence(cells: &Cells<'_>, homes: &Homes, mut moves: Vec<Move>, e
         End::Cell(view) => Some(homes.spot(cells, view)),
         End::Exchange(_) => None,
     };
-    moves.retain(|it| spot(&it.from) != spot(&it.to));
-    let overlap = |a: &End, b: &End| match (spot(a), spot(b)) {
-        (Some((a, _)), Some((b, _))) => a == b,
-        _ => false,
-    };
+    let mut ends: Vec<(Option<usize>, Option<usize>)> = Vec::with_capacity(moves.len());
+    moves.retain(|it| {
+        let (from, to) = (spot(&it.from), spot(&it.to));
+        let stays = from != to;
+        if stays {
+            ends.push((from.map(|it| it.0), to.map(|it| it.0)));
+        }
+        stays
+    });
     let mut ordered = Vec::new();
     while !moves.is_empty() {
         let free = (0..moves.len()).find(|at| {
-            let mut others = (0..moves.len()).filter(|other| other != at);
-            !others.any(|other| overlap(&moves[other].from, &moves[*at].to))
+            let mut others = ends.iter().enumerate().filter(|(other, _)| other != at);
+            !others.any(|(_, (from, _))| from.is_some() && *from == ends[*at].1)
         });
         match free {
-            Some(at) => ordered.push(moves.remove(at)),
+            Some(at) => {
+                ends.remove(at);
+                ordered.push(moves.remove(at));
+            }
             None => {
                 let aside = End::Exchange(exchanges.len());
                 exchanges.push(moves[0].bytes.clone());
                 let from = std::mem::replace(&mut moves[0].from, aside.clone());
+                ends[0].0 = None;
                 ordered.push(Move { from, to: aside, bytes: moves[0].bytes.clone() });
             }
         }

@@ -2,7 +2,7 @@
 //! that the kernel that makes a term also adds it.
 
 use mlc_ir::builder::Builder;
-use mlc_ir::graph::{Graph, Node, Region, RegionId, Value};
+use mlc_ir::graph::{Epoch, Graph, Node, Region, RegionId, Value};
 use mlc_ir::ops::{Op, Types};
 use mlc_ir::passes::windows;
 use mlc_ir::region_ops::Loop;
@@ -45,6 +45,12 @@ fn put_loop(graph: &mut Graph, cursor: &mut Cursor<'_>, node: &Node, op: &Loop) 
     let body = with_sums_carried(op, &body);
     let body = graph.add_region(body);
     let mut args = cursor.args(node).to_vec();
+    for carry in op.carry_args() {
+        let epoch = Epoch(u32::MAX - (graph.regions.len() * CARRIES + carry) as u32);
+        if let Some(own) = own_number(cursor, node.args[carry], epoch) {
+            args[carry] = own;
+        }
+    }
     cursor.at(node, node.made_by);
     let starts: Vec<Value> = op
         .sum_results()
@@ -57,6 +63,22 @@ fn put_loop(graph: &mut Graph, cursor: &mut Cursor<'_>, node: &Node, op: &Loop) 
     args.splice(carries..carries, starts);
     let new = Loop { carries: op.carries + op.sums, sums: 0, ..op.clone() };
     write(cursor, node, op, new, body, &args);
+}
+
+/// More than a loop has carries.
+const CARRIES: usize = 1 << 12;
+
+/// A number in every element, made anew: the first value of a carry is then nobody else's, and is
+/// written where the carry lives.
+fn own_number(cursor: &mut Cursor<'_>, value: Value, epoch: Epoch) -> Option<Value> {
+    let node = cursor.old.producer(value)?;
+    let args = match &node.op {
+        Op::Constant(_) => Vec::new(),
+        Op::Broadcast(_) => vec![own_number(cursor, node.args[0], epoch)?],
+        _ => return None,
+    };
+    let types = cursor.types(node);
+    Some(cursor.b.copy(&Node { epoch, ..node.clone() }, &args, types)[0])
 }
 
 /// Writes the new loop; its results stand for those of the old one.

@@ -10,6 +10,7 @@ use mlc_ir::autodiff::gradient;
 use mlc_ir::builder::Builder;
 use mlc_ir::dim::{Dim, Sym};
 use mlc_ir::graph::{Entry, Fault, Global, GlobalId, GlobalKind, Graph, Input, Output, SpanId};
+use mlc_ir::ops::gather::Gather;
 use mlc_ir::ops::reduce::{Reduce, ReduceKind};
 use mlc_ir::ops::reshape::Reshape;
 use mlc_ir::ops::select::Select;
@@ -212,4 +213,76 @@ fn a_state_is_written_where_it_is_and_not_before_the_last_check() {
             }
         }
     }
+}
+
+/// Each row of a stack is read, a window of it written, and put back: as a layer does with its state.
+#[test]
+fn a_window_of_a_row_of_a_stack_costs_a_window() {
+    let mut graph = Graph::new();
+    let length = Dim::from(graph.symbol("T"));
+    let width = Dim::from(8);
+    let row = Type::new(DType::F32, vec![length.clone(), width.clone()]);
+    let stack = Type::new(DType::F32, vec![3.into(), length.clone(), width.clone()]);
+    let number = Type::scalar(DType::I64);
+    let mut b = Builder::new("layer");
+    let p = b.param(number.clone());
+    let [old, x, at] = [&stack, &Type::new(DType::F32, vec![width.clone()]), &number].map(|ty| b.param(ty.clone()));
+    let zero = b.literal(Literal::from_i64(DType::I64, 0));
+    let mine = b.add1(Gather { axis: 0, batch: 0 }, &[old, p]);
+    let before = b.add1(SliceAt { sizes: vec![1.into(), width.clone()] }, &[mine, at, zero]);
+    let x = b.add1(Reshape { shape: vec![1.into(), width] }, &[x]);
+    let sum = b.binary(BinaryOp::Add, before, x);
+    let mine = b.add1(UpdateSlice, &[mine, sum, at, zero]);
+    let mine = b.add1(UpdateSlice, &[mine, x, zero, zero]);
+    let shape = [vec![Dim::one()], row.shape.clone()].concat();
+    let mine = b.add1(Reshape { shape }, &[mine]);
+    let new = b.add1(UpdateSlice, &[old, mine, p, zero, zero]);
+    let body = graph.add_region(b.finish(vec![new]));
+    let mut b = Builder::new("main");
+    let [start, x, at] = [&stack, &Type::new(DType::F32, vec![8.into()]), &number].map(|ty| b.param(ty.clone()));
+    let trip = Trip::Exact(3.into());
+    let op = Loop { trip, rev: false, until: false, carries: 1, slices: 0, invariants: 2, stacks: 0, sums: 0 };
+    let first = b.unary(UnaryOp::Tanh, start);
+    let new = b.add_loop(&graph, op, &[first, x, at], body)[0];
+    let graph = entry(graph, b, vec![new], &[(Sym(0), 16)]);
+    let program = lowered(&graph);
+    let text = plan_stage_text(&program.graph, &program, 0);
+    assert_eq!(growing(&program.program.entries[0].steps, false), 0, "{text}");
+    assert!(!text.contains("copy"), "{text}");
+    let mut rng = Rng(8);
+    let args = [
+        rng.tensor(&concrete(&stack, &[4]), -1.0, 1.0, 1),
+        rng.tensor(&Type::new(DType::F32, vec![8.into()]), -1.0, 1.0, 1),
+        Tensor::from_i64(&[], &[2]),
+    ];
+    let (found, expected) = (run_lane(&graph, &program, &[4], &args), run_reference(&graph, &[4], &args));
+    assert_within(&found[0], &expected[0], 1e-5, 1.0, "stack");
+}
+
+/// How often a loop runs changes neither its kernels nor its steps.
+#[test]
+fn long_loops_are_no_more_code() {
+    let code = |trip: i64| {
+        let mut graph = Graph::new();
+        let row = Type::new(DType::F32, vec![8.into()]);
+        let mut b = Builder::new("body");
+        b.param(Type::scalar(DType::I64));
+        let (carry, x) = (b.param(row.clone()), b.param(row.clone()));
+        let sum = b.binary(BinaryOp::Add, carry, x);
+        let next = b.unary(UnaryOp::Tanh, sum);
+        let body = graph.add_region(b.finish(vec![next, next]));
+        let mut b = Builder::new("main");
+        let (start, xs) = (b.param(row), b.param(Type::new(DType::F32, vec![trip.into(), 8.into()])));
+        let trip = Trip::Exact(trip.into());
+        let op = Loop { trip, rev: false, until: false, carries: 1, slices: 1, invariants: 0, stacks: 1, sums: 0 };
+        let results = b.add_loop(&graph, op, &[start, xs], body);
+        let squares = b.binary(BinaryOp::Mul, results[1], results[1]);
+        let loss = b.add1(Reduce { kind: ReduceKind::Sum, axes: vec![0, 1] }, &[squares]);
+        let gradients = gradient(&mut graph, &mut b, loss, &[start, xs]);
+        let results = gradients.into_iter().map(Result::unwrap).collect();
+        let program = lowered(&entry(graph, b, results, &[])).program;
+        let steps = |steps: &[Step]| steps.iter().filter(|step| matches!(step, Step::Loop(_))).count();
+        (program.kernels.len(), program.entries[0].steps.len(), steps(&program.entries[0].steps))
+    };
+    assert_eq!(code(40), code(40_000));
 }
