@@ -325,7 +325,7 @@ impl<'a> Cx<'a> {
             let text = self.sources.text(expr.span).to_string();
             let title = format!("the end of a range is known when compiling, and this is {}", self.show_value(&value));
             let error = Diagnostic::error(Code::E0110, expr.span, title)
-                .help(format!("give a bound and stop earlier: `for n in 0..256 while n < {text}`"));
+                .help(format!("give a bound and stop earlier: `for k in 0..256 while k < {text}`"));
             return Err(self.tell(error));
         }
         Ok(self.as_size(value, expr.span)?.dim)

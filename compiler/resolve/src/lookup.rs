@@ -175,9 +175,41 @@ impl<'a> Cx<'a> {
         Err(self.tell(error))
     }
 
+    /// Where a loop or a branch of this function bound a name that ended with it.
+    fn ended(&self, text: &Arc<str>) -> Option<(Span, &'static str)> {
+        let crate::cx::FrameKind::Fn(decl) = self.top().kind else { return None };
+        let binds = |block: &ast::Block| {
+            crate::assigned::assigned_in(block).into_iter().find(|assigned| assigned.name == *text)
+        };
+        let ends = |kind: &ast::StmtKind| match kind {
+            ast::StmtKind::For { body, .. } => binds(body).map(|found| (found.span, "each pass")),
+            ast::StmtKind::If { then, otherwise, .. } => binds(then)
+                .or_else(|| otherwise.as_ref().and_then(binds))
+                .map(|found| (found.span, "its branch: the other one does not bind it")),
+            _ => None,
+        };
+        let stmt = crate::assigned::find_stmt(&decl.body, &|kind| ends(kind).is_some())?;
+        ends(&stmt.kind)
+    }
+
+    /// Whether a name is a tensor of the layer whose bindings are being made.
+    fn is_weight(&self, text: &str) -> bool {
+        let frame = self.top();
+        let Some(id) = frame.instance else { return false };
+        matches!(frame.kind, crate::cx::FrameKind::Bindings)
+            && crate::instances::tensor_of(self.instance(id).layer, text).is_some()
+    }
+
     fn unknown_name(&mut self, text: &Arc<str>, span: Span) -> crate::report::Reported {
         let mut error = Diagnostic::error(Code::E0101, span, format!("unknown name `{text}`"));
-        if let Some(advice) = habits::instead_of(text) {
+        if let Some((place, why)) = self.ended(text) {
+            error = error.also(place, format!("bound here, and it ends with {why}"));
+            error = error.help(format!("give `{text}` a value before, so that it is handed on"));
+        } else if self.is_weight(text) {
+            error = error
+                .note(format!("`{text}` is a tensor of the layer, and bindings are made before there are any"))
+                .help("compute with it in a `fn`");
+        } else if let Some(advice) = habits::instead_of(text) {
             error = error.help(advice);
         } else if let Some(advice) = self.constant_elsewhere(text) {
             error = error.help(advice);

@@ -361,28 +361,26 @@ model M {
 
 #[test]
 fn draws_differ_by_pass_and_agree_with_the_unrolled_loop() {
-    let text = "
-model M {
-    @export fn f(x: f32[4]) -> f32[3, 4] { ys = scan for i in iota(3) along 0 { yield x * 0 + uniform([4]) }
-        return ys }
-    @export fn g(x: f32[4]) -> f32[4] { for i in 0..3 { x = x + uniform([4]) }
-        return x }
-    @export fn h(x: f32[4]) -> f32[4] { for i in [0, 1, 2] { x = x + uniform([4]) }
-        return x }
-}";
-    let program = outcome("t.dl", text).program();
-    assert_eq!((loops(&program, "g"), loops(&program, "h")), (1, 0));
-    let mut machine = Machine::new(program, 1);
-    let x = || [("x", f32s(&[4], &[0.0; 4]))];
-    let f = machine.function("f");
-    let rows = numbers(&machine.call(f, &x()).named["out"]);
+    let text = |passes: &str| {
+        format!(
+            "model M {{ @export fn f(x: f32[4]) -> f32[4] {{
+                for i in {passes} {{ for k in 0..2 {{ x = x * 2 + uniform([4]) }} }}
+                return x }} }}"
+        )
+    };
+    let run = |passes: &str, count: usize| {
+        let program = outcome("t.dl", &text(passes)).program();
+        assert_eq!(loops(&program, "f"), count);
+        let mut machine = Machine::new(program, 1);
+        let f = machine.function("f");
+        numbers(&machine.call(f, &[("x", f32s(&[4], &[0.0; 4]))]).named["out"])
+    };
+    let looped = run("0..3", 2);
+    near(&looped, &run("[0, 1, 2]", 3));
+    let rows = "(x: f32[4]) -> f32[3, 4] { ys = scan for i in iota(3) along 0 { yield x * 0 + uniform([4]) }
+        return ys }";
+    let rows = value(rows, &[("x", f32s(&[4], &[0.0; 4]))]);
     assert!(rows[..4] != rows[4..8] && rows[4..8] != rows[8..]);
-    let sums = ["g", "h"].map(|name| {
-        let entry = machine.function(name);
-        numbers(&machine.call(entry, &x()).named["out"])
-    });
-    // The paths differ in the name of the function alone, which is part of the site.
-    assert!(sums[0].iter().all(|sum| *sum > 0.0) && sums[1].iter().all(|sum| *sum > 0.0));
 }
 
 #[test]
@@ -445,4 +443,117 @@ test \"gradients\" {
         )
         .program(),
     );
+}
+
+#[test]
+fn values_of_many_kinds_are_handed_on() {
+    let x = || [("x", f32s(&[4], &[3.0, -1.0, 4.0, 1.0]))];
+    let pair = "(x: f32[N]) -> f32[2] { best = (0.0, 0)
+        for i in 0..N { if x[i] > best[0] { best = (x[i], i) } }
+        value, place = best
+        return concat([value[new], cast(place, f32)[new]], axis: 0) }";
+    near(&value(pair, &x()), &[4.0, 2.0]);
+    let flag = "(x: f32[N]) -> f32 { found = false; at = -1
+        for i in 0..N while not found { found = x[i] < 0; at = i }
+        return cast(at, f32) }";
+    near(&value(flag, &x()), &[1.0]);
+    let part = "(x: f32[N]) -> f32[N] { y = zeros([N]); for i in 0..N { y[N - 1 - i] = x[i] * i }
+        return y }";
+    near(&value(part, &x()), &[3.0, 8.0, -1.0, 0.0]);
+    let tuple = "(x: f32[N]) -> f32 { n = scan s = (0.0, 1.0) for v in x along N { s = (s[0] + v, s[1] * 2) }
+        return n[0] + n[1] }";
+    near(&value(tuple, &x()), &[23.0]);
+}
+
+#[test]
+fn minimize_in_a_branch_counts_its_updates() {
+    let text = "
+model M { param w: f32[2] = 1; fn forward(x: f32[2]) -> f32 { return sum(w * x) } }
+train t {
+    net = M()
+    opt = adam(lr: 0.1)
+    step(x: f32[2]) {
+        loss = net(x)
+        if x[0] > 0 { minimize loss over net with opt } else { y = loss }
+        metric after = net(x)
+    }
+}";
+    let mut machine = Machine::new(outcome("t.dl", text).program(), 0);
+    let step = machine.program.trains[0].step;
+    let run = |machine: &mut Machine, x: f32| {
+        let results = machine.call(step, &[("x", f32s(&[2], &[x, 2.0]))]);
+        machine.step += 1;
+        results
+    };
+    run(&mut machine, -1.0);
+    near(machine.globals[machine.global("w")].floats(), &[1.0, 1.0]);
+    // The first update of Adam is lr * sign(g), whatever the step is.
+    run(&mut machine, 1.0);
+    near(machine.globals[machine.global("w")].floats(), &[0.9, 0.9]);
+    run(&mut machine, -1.0);
+    let updates = machine.global("opt.updates.w");
+    assert_eq!(machine.globals[updates].ints(), [1]);
+}
+
+#[test]
+fn frozen_at_first_then_trained() {
+    let text = "
+model M { a = Linear(3); b = Linear(1); fn forward(x: f32[B, 2]) -> f32[B, 1] { return b(tanh(a(x))) } }
+train t {
+    net = M()
+    opt = sgd(lr: 0.5)
+    step(x: f32[B, 2]) {
+        loss = mean(net(x) * net(x))
+        if step_index() < 1 { minimize loss over net.b with opt } else { minimize loss over net with opt }
+    }
+}";
+    let mut machine = Machine::new(outcome("t.dl", text).program(), 4);
+    let train = machine.program.trains[0].clone();
+    assert_eq!(train.metrics, ["loss"]);
+    let x = || [("x", f32s(&[2, 2], &[1.0, 2.0, -1.0, 0.5]))];
+    let of = |machine: &Machine, path: &str| machine.globals[machine.global(path)].floats().to_vec();
+    let (a, b) = (of(&machine, "a.weight"), of(&machine, "b.weight"));
+    machine.call(train.step, &x());
+    assert_eq!(of(&machine, "a.weight"), a);
+    assert_ne!(of(&machine, "b.weight"), b);
+    machine.step = 1;
+    machine.call(train.step, &x());
+    assert_ne!(of(&machine, "a.weight"), a);
+    assert!(train.grads.is_some());
+}
+
+#[test]
+fn states_of_stacked_layers_have_rows() {
+    let text = "
+layer Count { state n: f32[2] = 0; param w: f32[2] = 1; fn forward(x: f32[2]) -> f32[2] { n = n + x * w; return n } }
+model M {
+    layers = [Count(); 3]
+    @export fn f(x: f32[2]) -> f32[2] { for layer in layers { x = layer(x) }
+        return x }
+    @export fn g(x: f32[2]) -> f32[2] { return layers[1](x) }
+}";
+    let mut machine = Machine::new(outcome("t.dl", text).program(), 0);
+    let (f, g) = (machine.function("f"), machine.function("g"));
+    let x = || [("x", f32s(&[2], &[1.0, 10.0]))];
+    near(&floats(&machine.call(f, &x()), "out"), &[1.0, 10.0]);
+    near(&floats(&machine.call(f, &x()), "out"), &[4.0, 40.0]);
+    near(machine.globals[machine.global("layers.n")].floats(), &[2.0, 20.0, 3.0, 30.0, 4.0, 40.0]);
+    near(&floats(&machine.call(g, &x()), "out"), &[4.0, 40.0]);
+}
+
+#[test]
+fn members_are_constant_tensors() {
+    let text = "
+model M {
+    table = cumsum(linspace(1, 4, 4), axis: 0)
+    low, high = split(iota(4) * 1.0, 2, axis: 0)
+    scale: f32 = 2.0
+    @export fn f(x: f32[B], i: i32[B]) -> f32[B] { for k in 0..2 { x = x + table[i] * scale }
+        return x + high[1] - low[1] }
+}";
+    let mut machine = Machine::new(outcome("t.dl", text).program(), 0);
+    assert!(machine.program.graph.globals.is_empty());
+    let f = machine.function("f");
+    let results = machine.call(f, &[("x", f32s(&[2], &[0.0, 1.0])), ("i", i32s(&[2], &[3, 0]))]);
+    near(&floats(&results, "out"), &[42.0, 7.0]);
 }
