@@ -438,6 +438,63 @@ fn windows_are_summed() {
     );
 }
 
+/// Labels follow their axis wherever it passes through (rule 7): each of these is refused if it is lost.
+#[test]
+fn labels_follow_their_axes() {
+    let x = || [("x", f32s(&[2, 2, 2], &[1.0, 2.0, 3.0, 4.0, 5.0, 6.0, 7.0, 8.0]))];
+    let sums_of = |body: &str| value(&format!("(x: f32[B, i:T, j:T]) -> f32[B, T] {{ {body} }}"), &x());
+    let plain = [3.0, 7.0, 11.0, 15.0];
+    for body in [
+        "return sum(x, over: j)",
+        "return sum(x * 1 + 0, over: j)",
+        "return sum(where(x > 0, x, 0), over: j)",
+        "return sum(cast(cast(x, i32), f32), over: j)",
+        "return sum(transpose(transpose(x)), over: j)",
+        "return sum(rearrange(x, \"b i j -> b j i\"), over: j)",
+        "return sum(reverse(x, over: j), over: j)",
+        "return sum(concat([x, x], axis: 0)[:B], over: j)",
+        "return sum(split(x, 1, axis: 0)[0], over: j)",
+        "return sum(pad(x, [(1, 0), (0, 0), (0, 0)])[1:], over: j)",
+        "y, at = sort(x, over: j); return sum(y, over: j)",
+        "y, at = sort(x, over: j); return sum(take_along(x, at, over: j), over: j)",
+        "y, at = top_k(x, T, over: j); return sum(y, axis: -1)",
+        "return sum(cumsum(x, over: i) - cumsum(x, over: i) + x, over: j)",
+        "return sum(cumprod(x, over: i) * 0 + x, over: j)",
+        "return sum(x[iota(B)], over: j)",
+        "return sum(x[:, :, :], over: j)",
+        "return sum(x[:, new], over: j)[:, 0]",
+        "x[0, 0] += 0; return sum(x, over: j)",
+        "x[iota(B)] = x; return sum(x, over: j)",
+        "return sum(stop_gradient(maximum(x, 0)), over: j)",
+        "return sum(max(x, over: i, keep: true) * 0 + x, over: j)",
+        "return sum(broadcast(x, [1, B, T, T])[0] * 0 + x, over: j)",
+        "return sum(uniform([B, T, T]) * 0 + x, over: j)",
+        "return log(sum(exp(x * 0 + log(x)), over: j)) |> exp",
+    ] {
+        near(&sums_of(body), &plain);
+    }
+    // A product has the rows of one and the columns of the other.
+    near(&sums_of("return sum(x @ transpose(x) * 0 + x, axis: -1)"), &plain);
+    near(&value("(x: f32[B, i:T, j:T]) -> f32[B, T] { return sum(x @ x, over: j) * 0 + 1 }", &x()), &[1.0; 4]);
+    // Packs stay whole.
+    for body in
+        ["sum(relu(x) * 1, over: S)", "sum(sort(x, axis: -1)[0], over: S)", "sum(cumsum(x, axis: 0) * 0 + x, over: S)"]
+    {
+        let whole = format!(
+            "(x: f32[B, 2, 2]) -> f32[B] {{ return g(x) }}\n fn g(x: f32[B, *S]) -> f32[B] {{ return {body} }}"
+        );
+        near(&value(&whole, &x()), &[10.0, 26.0]);
+    }
+}
+
+#[test]
+fn labels_that_differ_vanish() {
+    let text = "model M { @export fn f(x: f32[B, i:T, j:T]) -> f32[B, T] { return sum(x + rearrange(x, \"b i j -> b j i\"), over: j) } }";
+    let outcome = outcome("t.dl", text);
+    let errors: Vec<&str> = outcome.errors().iter().map(|error| error.code.name()).collect();
+    assert_eq!(errors, ["E0117"], "{}", outcome.text());
+}
+
 #[test]
 fn softmax_of_minus_infinity_is_zero() {
     let inf = f32::NEG_INFINITY;
