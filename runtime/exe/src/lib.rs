@@ -40,7 +40,7 @@ pub use cx::Host;
 /// that its pipelines need; `mlc run` has all.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Parts {
-    /// Decoders of pictures.
+    /// What reads pictures.
     pub images: Option<&'static ImagePart>,
 }
 
@@ -49,14 +49,19 @@ impl Parts {
     pub const ALL: Self = Self { images: Some(&IMAGES) };
 }
 
-/// Decoders of pictures.
+/// What reads pictures.
 #[derive(Debug)]
 pub struct ImagePart {
-    /// Decodes PNG and JPEG.
-    pub decode: image::Decode,
+    /// Reads a folder of PNG and JPEG files.
+    pub read: data::images::Read,
 }
 
-static IMAGES: ImagePart = ImagePart { decode: image::decode };
+impl ImagePart {
+    /// The part itself. Nothing in executables refers to it but the static that the linker may drop.
+    pub const HERE: Self = Self { read: data::images::read };
+}
+
+static IMAGES: ImagePart = ImagePart::HERE;
 
 use mlc_rt_core::abi::Program;
 use std::io::Write;

@@ -1,6 +1,6 @@
 //! `main` of an executable.
 
-use crate::{Host, ImagePart, Parts, image, main_with};
+use crate::{Host, ImagePart, Parts, main_with};
 use mlc_rt_core::abi::{PARTS, Program};
 use std::ffi::{CStr, c_char, c_int, c_void};
 use std::io::Write;
@@ -14,9 +14,9 @@ unsafe extern "C" {
     fn signal(number: c_int, handler: usize) -> usize;
 }
 
-/// Decoders of pictures. Nothing here refers to them, so that the linker drops them if `mlc_parts` doesn't.
+/// What reads pictures. Nothing here refers to them, so that the linker drops them if `mlc_parts` doesn't.
 #[unsafe(no_mangle)]
-pub static mlc_part_images: ImagePart = ImagePart { decode: image::decode };
+pub static mlc_part_images: ImagePart = ImagePart::HERE;
 
 const SIGPIPE: c_int = 13;
 const SIG_IGN: usize = 1;

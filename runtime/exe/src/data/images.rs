@@ -5,7 +5,7 @@ use crate::data::{Wanted, resize};
 use crate::dtype::Dtype;
 use crate::error::{DATA, Failure, Result};
 use crate::files::{self, reason};
-use crate::image::{Decode, Picture};
+use crate::image::{Picture, decode};
 use crate::mem::Aligned;
 use crate::tensor::Tensor;
 use std::ffi::OsStr;
@@ -15,8 +15,11 @@ use std::path::{Path, PathBuf};
 /// Channels of a row's image.
 const CHANNELS: usize = 3;
 
+/// What [`read`] is.
+pub type Read = fn(&Path, usize, usize, &[Wanted]) -> Result<Table>;
+
 /// Columns `image: u8[height, width, 3]` and `label: i32`.
-pub fn read(dir: &Path, decode: Decode, height: usize, width: usize, wanted: &[Wanted]) -> Result<Table> {
+pub fn read(dir: &Path, height: usize, width: usize, wanted: &[Wanted]) -> Result<Table> {
     let files = list(dir, wanted.iter().any(|w| w.name == "label"))?;
     let mut labels = Tensor::zeros(Dtype::I32, &[files.len()])?;
     let (slots, _) = labels.data.as_chunks_mut::<4>();
@@ -24,21 +27,41 @@ pub fn read(dir: &Path, decode: Decode, height: usize, width: usize, wanted: &[W
     let mut columns = vec![("label".to_owned(), labels)];
     if wanted.iter().any(|w| w.name == "image") {
         let mut images = Tensor::zeros(Dtype::U8, &[files.len(), height, width, CHANNELS])?;
-        let slots = images.data.chunks_exact_mut(height * width * CHANNELS);
-        for (slot, (_, path)) in slots.zip(&files) {
-            let bytes = files::read(path, DATA)?;
-            let wrong = |why: &str| Failure::data(DATA, format!("`{}` can't be used: {why}", path.display()));
-            let picture = decode(&bytes).map_err(|why| wrong(&why))?;
-            let tensor = Tensor {
-                dtype: Dtype::U8,
-                shape: vec![1, picture.height, picture.width, CHANNELS],
-                data: Aligned::copy_of(&colours(&picture))?,
-            };
-            slot.copy_from_slice(&resize::resize(tensor, height, width)?.data);
-        }
+        fill(&mut images.data, &files, height, width)?;
         columns.push(("image".to_owned(), images));
     }
     Table::of(columns)
+}
+
+/// Decodes all files, each thread a part of them; the first file that is wrong is told.
+fn fill(images: &mut [u8], files: &[(i32, PathBuf)], height: usize, width: usize) -> Result<()> {
+    let threads = std::thread::available_parallelism().map_or(1, usize::from);
+    let share = files.len().div_ceil(threads).max(1);
+    let size = height * width * CHANNELS;
+    let part = |slots: &mut [u8], files: &[(i32, PathBuf)]| {
+        slots.chunks_exact_mut(size).zip(files).try_for_each(|(slot, (_, path))| picture(path, height, width, slot))
+    };
+    std::thread::scope(|scope| {
+        let parts = images.chunks_mut(share * size).zip(files.chunks(share));
+        let jobs: Vec<_> = parts.map(|(slots, files)| scope.spawn(move || part(slots, files))).collect();
+        let ends =
+            jobs.into_iter().map(|job| job.join().unwrap_or_else(|_| Err(Failure::internal("a decoder stopped"))));
+        ends.collect::<Vec<Result<()>>>().into_iter().collect()
+    })
+}
+
+/// Decodes a file and brings it to the size.
+fn picture(path: &Path, height: usize, width: usize, slot: &mut [u8]) -> Result<()> {
+    let bytes = files::read(path, DATA)?;
+    let wrong = |why: String| Failure::data(DATA, format!("`{}` can't be used: {why}", path.display()));
+    let picture = decode(&bytes).map_err(wrong)?;
+    let tensor = Tensor {
+        dtype: Dtype::U8,
+        shape: vec![1, picture.height, picture.width, CHANNELS],
+        data: Aligned::copy_of(&colours(&picture))?,
+    };
+    slot.copy_from_slice(&resize::resize(tensor, height, width)?.data);
+    Ok(())
 }
 
 /// Red, green and blue; transparency is left out.

@@ -3,7 +3,7 @@
 use crate::Parts;
 use crate::data::table::Table;
 use crate::data::vocabulary::{Kind, Vocabulary};
-use crate::data::{Wanted, arrays, csv, idx, images, text};
+use crate::data::{Wanted, arrays, csv, idx, text};
 use crate::error::{DATA, Failure, Result, did_you_mean, list};
 use crate::files;
 use crate::meta::{Stage, Tokens};
@@ -57,10 +57,9 @@ impl<'a> Readers<'a> {
             }
             Stage::Images { dir, height, width } => {
                 check_names(wanted, &["image", "label"])?;
-                let decode =
-                    self.parts.images.ok_or_else(|| Failure::internal("this program has no image decoders"))?;
+                let part = self.parts.images.ok_or_else(|| Failure::internal("this program can't read pictures"))?;
                 let dir = self.find(dir)?;
-                pick(images::read(&dir, decode.decode, *height, *width, wanted)?, wanted)
+                pick((part.read)(&dir, *height, *width, wanted)?, wanted)
             }
             Stage::Text { path, tokens, window } => {
                 check_names(wanted, &["ids", "gold"])?;

@@ -1,5 +1,5 @@
-//! Pictures: PNG and JPEG. The decoders are a [`Part`](crate::Parts): an executable has them only if its
-//! program reads pictures.
+//! Pictures: PNG and JPEG. The decoders belong to a part of the runtime (see [`Parts`](crate::Parts)) that
+//! an executable has only if its program reads pictures.
 
 pub mod grid;
 pub mod jpeg;
@@ -22,10 +22,7 @@ pub struct Picture {
     pub data: Vec<u8>,
 }
 
-/// Decodes a whole file; the error is a phrase.
-pub type Decode = fn(&[u8]) -> Result<Picture, String>;
-
-/// Decodes a PNG or JPEG, whichever it is.
+/// Decodes a PNG or JPEG, whichever it is; the error is a phrase.
 pub fn decode(bytes: &[u8]) -> Result<Picture, String> {
     if bytes.starts_with(png::SIGNATURE) {
         png::decode(bytes)
