@@ -428,3 +428,119 @@ train {name} {{
     let info = program.run(&["info"]).ok().stdout;
     assert!(info.contains("small(") && info.contains("large("), "{info}");
 }
+
+/// Lines below a `minimize` see the weights that it made.
+#[test]
+fn lines_below_see_new_weights() {
+    let source = Source::new(&program(
+        "    net = Net()
+    opt = sgd(lr: 0.1)
+    step(x: f32[B, 4], y: f32[B, 1]) {
+        loss = mse(infer(net)(x), y)
+        minimize loss over (net.fc, net.head) with opt
+        metric after = mse(infer(net)(x), y)
+        metric bias = sum(net.bn.bias)
+        minimize mse(infer(net)(x), y) over net.bn with opt
+    }",
+    ));
+    let (first, _) = source.step("w.safetensors", "v.safetensors");
+    let value = |report: &serde_json::Value, name: &str| report[name].as_f64().unwrap();
+    assert!(value(&first, "after") < value(&first, "loss"), "{first}");
+    assert_eq!(value(&first, "bias"), 0.0);
+
+    // The same two updates in two steps of their own.
+    let alone = |over: &str| {
+        Source::new(&program(&format!(
+            "    net = Net()
+    opt = sgd(lr: 0.1)
+    step(x: f32[B, 4], y: f32[B, 1]) {{ minimize mse(infer(net)(x), y) over {over} with opt }}"
+        )))
+    };
+    let one = alone("(net.fc, net.head)");
+    let two = alone("net.bn");
+    one.step("w.safetensors", "half.safetensors");
+    fs::copy(one.file("half.safetensors"), two.file("half.safetensors")).unwrap();
+    let (second, apart) = two.step("half.safetensors", "v.safetensors");
+    assert!((value(&second, "loss") - value(&first, "after")).abs() < 1e-6, "{first} {second}");
+    let together = source.weights("v.safetensors");
+    for (name, tensor) in &apart {
+        assert!(distance(&tensor.data, &together[name].data) < 1e-6, "{name}");
+    }
+}
+
+/// Optimizers with a scalar state, a helper, and a condition on an argument that changes while training;
+/// parameters in f64 are updated in f64.
+#[test]
+fn optimizers_of_ones_own() {
+    let text = "
+model M {
+    param w: f32[3] = 1
+    param v: f64[2] = 1
+    fn forward(x: f32[B, 3]) -> f32 { return sum(x * w) + cast(sum(v * v), f32) }
+}
+fn halved(g: f32[*S], on: f32) -> f32[*S] {
+    if on > 0.5 { g = 0.5 * g }
+    return g
+}
+optimizer own(lr: f32, half: f32 = 0) {
+    state calls: f32 = 0
+    state total: f32[*S] = zeros()
+    fn step_size(k: f32) -> f32 { return lr / k }
+    fn update(w: f32[*S], g: f32[*S], t: i32, norm: f32) -> f32[*S] {
+        calls = calls + 1
+        total = total + halved(g, half)
+        return w - step_size(calls) * total
+    }
+}
+train t {
+    net = M()
+    opt = own(lr: 0.25, half: if step_index() < 1 then 1.0 else 0.0)
+    step(x: f32[B, 3]) { minimize net(x) over net with opt }
+}
+";
+    let folder = tempfile::tempdir().unwrap();
+    fs::write(folder.path().join("m.dl"), text).unwrap();
+    npy::write_f32(&folder.path().join("x.npy"), &[1, 3], &[1.0, 2.0, 4.0]);
+    let run = |args: &[&str]| process::run(mlc(), folder.path(), &[&["run", "m.dl"], args].concat());
+    run(&["init", "-o", "w.safetensors"]).ok();
+    run(&["step", "--weights", "w.safetensors", "--in", "x=x.npy", "--grads", "g.safetensors"]).ok();
+    run(&["bench", "train", "--size", "B=1", "--seconds", "0.001"]).ok();
+    let program = Program::build_text(mlc(), "own", text);
+    npy::write_f32(&program.file("x.npy"), &[1, 3], &[1.0, 2.0, 4.0]);
+    fs::copy(folder.path().join("w.safetensors"), program.file("w.safetensors")).unwrap();
+    let args = ["train", "--steps", "2", "--data", "x=rows.npy", "--out", "out"];
+    npy::write_f32(&program.file("rows.npy"), &[32, 3], &[1.0, 2.0, 4.0].repeat(32));
+    program.run(&args).ok();
+    let after = weights::read(&program.file("out/last.safetensors"));
+    // Gradients are 32 times x. First total 16 x, step 0.25; then total 48 x, step 0.125.
+    let expected: Vec<f32> = [1.0, 2.0, 4.0].iter().map(|x| 1.0 - 0.25 * 16.0 * x - 0.125 * 48.0 * x).collect();
+    assert!(distance(&after["w"].data, &expected) < 1e-4, "{:?}", after["w"]);
+}
+
+/// Instances with different arguments are exported under their bindings' names.
+#[test]
+fn exports_of_several_instances() {
+    let text = "
+model Net(H: dim) {
+    fc = Linear(H)
+    @export
+    fn forward(x: f32[B, 4]) -> f32[B, H] { return fc(x) }
+}
+train t {
+    small = Net(2)
+    large = Net(3)
+    twin = copy(large)
+    opt = sgd(lr: 0.1)
+    step(x: f32[B, 4]) {
+        minimize mean(small(x)) + mean(large(x)) over (small, large) with opt
+        ema(twin, large, decay: 0.5)
+    }
+}
+";
+    let source = Source::new(text);
+    let info = source.run(&["info"]).ok().stdout;
+    assert!(info.contains("small.forward(x: f32[B, 4]) -> f32[B, 2]"), "{info}");
+    assert!(info.contains("large.forward(x: f32[B, 4]) -> f32[B, 3]") && !info.contains("twin.forward"), "{info}");
+    source.run(&["run", "large.forward", "--weights", "w.safetensors", "--in", "x=x.npy", "--out", "o.npy"]).ok();
+    assert_eq!(npy::read_f32(&source.file("o.npy")).len(), 9);
+}

@@ -34,6 +34,7 @@ fn tensor(about: &Value, body: &[u8]) -> Tensor {
         "F32" => bytes.as_chunks().0.iter().map(|bytes| f32::from_le_bytes(*bytes)).collect(),
         "BF16" => bytes.as_chunks().0.iter().map(|&[low, high]| f32::from_le_bytes([0, 0, low, high])).collect(),
         "I32" => bytes.as_chunks().0.iter().map(|bytes| i32::from_le_bytes(*bytes) as f32).collect(),
+        "F64" => bytes.as_chunks().0.iter().map(|bytes| f64::from_le_bytes(*bytes) as f32).collect(),
         "U8" => bytes.iter().map(|&byte| f32::from(byte)).collect(),
         dtype => panic!("tensors of {dtype}"),
     };

@@ -29,7 +29,7 @@ use mlc_rt_exe::commands::run::find;
 use mlc_rt_exe::dtype::Dtype;
 use mlc_rt_exe::error::Failure as RunFailure;
 use mlc_rt_exe::files::Pending;
-use mlc_rt_exe::instance::{At, Instance as Running};
+use mlc_rt_exe::instance::{At, CallError, Instance as Running};
 use mlc_rt_exe::meta::{Entry, Meta, Train};
 use mlc_rt_exe::sizes;
 use mlc_rt_exe::tensor::{Tensor, bytes_at};
@@ -244,11 +244,16 @@ impl<'m> Instance<'m> {
     /// # Errors
     /// There is no such function, an argument is missing or doesn't fit, or an index is out of range.
     pub fn call(&mut self, function: &str, args: &[(&str, &Array)]) -> Result<Named, Error> {
-        let entry = find(self.meta, function)?.entry;
+        let called = find(self.meta, function)?;
+        let entry = called.entry;
         let at = At { seed: self.seed, step: self.calls, ..At::default() };
-        let results = self.run(entry, args, at, &format!("function `{function}`"))?;
+        let what = format!("function `{function}`");
+        let mut results = self.run(entry, args, &what, |running, sizes, given, results| {
+            call::tensors(running, entry, sizes, given, results, at)
+        })?;
+        call::cut(called, &mut results)?;
         self.calls += 1;
-        let names = self.meta.entries[entry].results.iter().map(|port| port.name.clone());
+        let names = called.results(&self.meta.entries[entry]).iter().map(|port| port.name.clone());
         Ok(names.zip(results.into_iter().map(Array)).collect())
     }
 
@@ -262,7 +267,10 @@ impl<'m> Instance<'m> {
         let train = self.train(train)?;
         let total_steps = train.steps.unwrap_or(self.steps + 1);
         let at = At { seed: self.seed, step: self.steps, epoch: 0, total_steps };
-        let results = self.run(train.step, columns, at, &format!("the step of `{}`", train.name))?;
+        let what = format!("the step of `{}`", train.name);
+        let results = self.run(train.step, columns, &what, |running, sizes, given, results| {
+            call::step(running, train, sizes, given, results, at)
+        })?;
         let mut sums = Accumulator::new(train);
         sums.add(|i| results.get(i).and_then(|t| t.number(0)).unwrap_or(f64::NAN));
         let values = sums.finish(&mut self.running, train, at)?;
@@ -275,13 +283,19 @@ impl<'m> Instance<'m> {
         found.ok_or_else(|| Error(format!("error: there is no train block `{name}`")))
     }
 
-    fn run(&mut self, e: usize, args: &[(&str, &Array)], at: At, what: &str) -> Result<Vec<Tensor>, Error> {
+    fn run(
+        &mut self,
+        e: usize,
+        args: &[(&str, &Array)],
+        what: &str,
+        job: impl FnOnce(&mut Running<'_>, &[i64], &[Tensor], &mut [Tensor]) -> Result<(), CallError>,
+    ) -> Result<Vec<Tensor>, Error> {
         let entry = &self.meta.entries[e];
         let given = placed(entry, args, what)?;
         let types: Vec<_> = given.iter().map(|tensor| (tensor.dtype, &tensor.shape[..])).collect();
         let sizes = sizes::solve(self.meta, entry, &types, what)?;
         let mut results = call::results(&self.running, e, &sizes)?;
-        call::tensors(&mut self.running, e, &sizes, &given, &mut results, at).map_err(RunFailure::from)?;
+        job(&mut self.running, &sizes, &given, &mut results).map_err(RunFailure::from)?;
         Ok(results)
     }
 }

@@ -268,6 +268,7 @@ impl JoinedStep {
         for (path, value) in self.grads.into_iter().zip(results) {
             step.grads.push((path, value));
         }
+        step.moved.extend(a.moved.into_iter().chain(b.moved));
         step.updated.extend(a.updated);
         step.updated.extend(b.updated);
         for global in a.trained.into_iter().chain(b.trained) {

@@ -4,7 +4,7 @@ use crate::dtype::Dtype;
 use crate::error::{Failure, Result};
 use crate::instance::{At, CallError, Instance};
 use crate::mem::Aligned;
-use crate::meta::Port;
+use crate::meta::{Function, Port, Train};
 use crate::sizes::shape_of;
 use crate::tensor::{Tensor, bytes_at};
 
@@ -117,4 +117,32 @@ pub fn tensors(
     let results: Vec<*mut u8> = results.iter_mut().map(|t| t.data.pointer()).collect();
     // SAFETY: types and shapes were checked above; results are borrowed mutably and own their memory.
     unsafe { instance.call(e, sizes, &args, &results, at) }
+}
+
+/// Cuts results to the lengths that came with them.
+pub fn cut(function: &Function, results: &mut [Tensor]) -> Result<()> {
+    for length in &function.lengths {
+        // The entry has tested that it is no more than the axis.
+        let count = results[length.value].number(0).unwrap_or(0.0).max(0.0) as usize;
+        results[length.result] = results[length.result].first(length.axis, count)?;
+    }
+    Ok(())
+}
+
+/// One training step on one batch, by the calls that it consists of; where it has several batches, each
+/// is this one. Leaves the reports of the last.
+pub fn step(
+    instance: &mut Instance<'_>,
+    train: &Train,
+    sizes: &[i64],
+    batch: &[Tensor],
+    results: &mut [Tensor],
+    at: At,
+) -> std::result::Result<(), CallError> {
+    for n in 1..=train.batches {
+        let e = if n == train.batches { train.step } else { train.accumulate.unwrap_or(train.step) };
+        let of_batch = At { step: at.step.saturating_mul(train.batches).saturating_add(n - 1), ..at };
+        tensors(instance, e, sizes, batch, results, of_batch)?;
+    }
+    Ok(())
 }

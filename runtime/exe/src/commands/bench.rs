@@ -28,6 +28,8 @@ const INPUTS: u32 = 0x6265_6e63;
 struct Subject {
     name: String,
     e: usize,
+    /// What is called before it, once for each of a step's batches but the last.
+    before: Vec<usize>,
     /// Default of the batch size.
     batch: i64,
     seed: i64,
@@ -40,7 +42,8 @@ pub fn bench(cx: &Cx<'_>, args: &Args) -> Result<()> {
     let entry = &cx.meta.entries[subject.e];
     let given = inputs::given(args, entry, &format!("`{}`", subject.name), None)?;
     let (solved, tensors) = arguments(cx, args, &subject, entry, given)?;
-    let entries: Vec<usize> = [Some(subject.e), cx.init_entry()].into_iter().flatten().collect();
+    let entries: Vec<usize> =
+        [Some(subject.e), cx.init_entry()].into_iter().flatten().chain(subject.before.first().copied()).collect();
     let mut instance = cx.instance(&entries, args)?;
     cx.init(&mut instance, subject.seed)?;
     if let (None, Some(bytes)) = (cx.init_entry(), cx.embedded()) {
@@ -56,13 +59,14 @@ fn subject(cx: &Cx<'_>, args: &Args) -> Result<Subject> {
     if word == "train" {
         let train = cx.train(args.words.get(1).map(String::as_str))?;
         let batch = train.batch.filter(|&b| b >= 1).unwrap_or(1);
-        return Ok(Subject { name: format!("train {}", train.name), e: train.step, batch, seed: train.seed });
+        let before = (1..train.batches).filter_map(|_| train.accumulate).collect();
+        return Ok(Subject { name: format!("train {}", train.name), e: train.step, before, batch, seed: train.seed });
     }
     if let Some(extra) = args.words.get(1) {
         return Err(Failure::usage(format!("`bench {word}` doesn't take `{extra}`")));
     }
     let function = run::find(&cx.meta, word)?;
-    Ok(Subject { name: function.name.clone(), e: function.entry, batch: 1, seed: 0 })
+    Ok(Subject { name: function.name.clone(), e: function.entry, before: Vec::new(), batch: 1, seed: 0 })
 }
 
 fn seconds(args: &Args) -> Result<f64> {
@@ -165,10 +169,12 @@ fn time(
     let mut results = call::results(instance, subject.e, sizes)?;
     let mut step = 0;
     let mut once = |instance: &mut Instance<'_>| -> Result<Duration> {
-        let at = At { seed: subject.seed, step, epoch: 0, total_steps: 1_000 };
-        step += 1;
         let start = Instant::now();
-        call::tensors(instance, subject.e, sizes, args, &mut results, at)?;
+        for &e in subject.before.iter().chain([&subject.e]) {
+            let at = At { seed: subject.seed, step, epoch: 0, total_steps: 1_000 };
+            step += 1;
+            call::tensors(instance, e, sizes, args, &mut results, at)?;
+        }
         Ok(start.elapsed())
     };
     for _ in 0..WARM_UP {
@@ -200,7 +206,9 @@ impl Report {
         let middle = times.len() / 2;
         let median =
             if times.len().is_multiple_of(2) { (at(middle.saturating_sub(1)) + at(middle)) / 2.0 } else { at(middle) };
-        let flops = instance.meta.entries[subject.e].flops.as_ref().and_then(|f| f.eval(sizes)).filter(|&f| f > 0);
+        let calls = subject.before.iter().chain([&subject.e]);
+        let of_call = |&e: &usize| instance.meta.entries[e].flops.as_ref().and_then(|f| f.eval(sizes));
+        let flops = Some(calls.filter_map(of_call).sum::<i64>()).filter(|&f| f > 0);
         Ok(Self {
             name: subject.name.clone(),
             calls: times.len(),

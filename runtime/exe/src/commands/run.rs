@@ -33,7 +33,7 @@ pub fn run(cx: &Cx<'_>, args: &Args) -> Result<()> {
     let mut results = call::results(&instance, e, &solved)?;
     let at = At { seed: cx.seed(args, None)?, ..At::default() };
     call::tensors(&mut instance, e, &solved, &given, &mut results, at)?;
-    cut(function, &mut results)?;
+    call::cut(function, &mut results)?;
     for (i, to) in pending {
         write(&results[i], to)?;
     }
@@ -41,16 +41,6 @@ pub fn run(cx: &Cx<'_>, args: &Args) -> Result<()> {
     let is_shown = |i: usize| targets.iter().all(|(j, _)| *j != i) && results[i].dtype == Dtype::I32;
     let count = function.results(entry).len();
     (0..count).filter(|&i| is_shown(i)).try_for_each(|i| texts::show(&results[i], &vocabulary))
-}
-
-/// Cuts results to the lengths that came with them.
-fn cut(function: &Function, results: &mut [Tensor]) -> Result<()> {
-    for length in &function.lengths {
-        // The entry has tested that it is no more than the axis.
-        let count = results[length.value].number(0).unwrap_or(0.0).max(0.0) as usize;
-        results[length.result] = results[length.result].first(length.axis, count)?;
-    }
-    Ok(())
 }
 
 fn write(result: &Tensor, to: Pending) -> Result<()> {

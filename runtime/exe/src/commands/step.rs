@@ -37,11 +37,7 @@ pub fn step(cx: &Cx<'_>, args: &Args) -> Result<()> {
         write_gradients(&mut instance, train, &solved, &given, at, to)?;
     }
     let mut results = call::results(&instance, train.step, &solved)?;
-    // Each of the step's batches is the one that is given.
-    for n in 1..=train.batches {
-        let e = if n == train.batches { train.step } else { train.accumulate.unwrap_or(train.step) };
-        call::tensors(&mut instance, e, &solved, &given, &mut results, At { step: n - 1, ..at })?;
-    }
+    call::step(&mut instance, train, &solved, &given, &mut results, at)?;
     let mut sums = Accumulator::new(train);
     sums.add(|i| results.get(i).and_then(|t| t.number(0)).unwrap_or(f64::NAN));
     let values = sums.finish(&mut instance, train, at)?;
