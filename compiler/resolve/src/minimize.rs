@@ -42,14 +42,16 @@ impl<'a> Cx<'a> {
         }
         self.check_updates(&parts, over.span)?;
         if self.entry.mode == Mode::Eval {
-            return Ok(());
+            return self.renew(&parts, span);
         }
         let gradients = self.gradients(&loss_value, &parts, loss, over, span)?;
         if self.entry.mode == Mode::Grads {
-            return self.keep_gradients(&gradients);
+            self.keep_gradients(&gradients)?;
+            return self.renew(&parts, span);
         }
         if self.entry.mode == Mode::Accumulate {
-            return self.sum_gradients(&gradients, span);
+            self.sum_gradients(&gradients, span)?;
+            return self.renew(&parts, span);
         }
         let gradients = self.mean_gradients(gradients, span)?;
         let binding = match &with.kind {
@@ -57,6 +59,22 @@ impl<'a> Cx<'a> {
             _ => optimizer.decl.name.text.to_string(),
         };
         self.update_all(&optimizer, &binding, &gradients, span)
+    }
+
+    /// Makes new values of weights that an update would have changed, where nothing is updated: what
+    /// is computed behind it is another thing than what was computed before it, as in training, so
+    /// that losses and metrics are put together alike.
+    pub fn renew(&mut self, keys: &[ParamKey], span: Span) -> R<()> {
+        if self.entry.conditional > 0 {
+            // A branch would hand the weights on for nothing.
+            return Ok(());
+        }
+        for key in keys {
+            let Some(old) = self.entry.tensors.get(key).cloned() else { continue };
+            let new = self.emit(span, mlc_ir::ops::stop_gradient::StopGradient, &[&old], old.axes.clone())?;
+            self.entry.tensors.insert(key.clone(), new);
+        }
+        Ok(())
     }
 
     fn loss_scalar(&mut self, value: Value<'a>, loss: &'a ast::Expr) -> R<Tensor> {

@@ -213,6 +213,10 @@ pub(crate) fn ema<'a>(cx: &mut Cx<'a>, args: Args<'a>) -> R<Value<'a>> {
     }
     if cx.entry.mode == Mode::Train {
         cx.move_towards(target, from, &decay.0, span)?;
+    } else {
+        let mut keys = Vec::new();
+        cx.params_under(target, &mut keys);
+        cx.renew(&keys, span)?;
     }
     Ok(Value::Nothing)
 }
