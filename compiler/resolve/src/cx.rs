@@ -165,6 +165,8 @@ pub(crate) struct Cx<'a> {
     /// The files behind the paths of imports.
     pub imports: BTreeMap<Span, FileId>,
     pub every_state: crate::every::EveryState,
+    /// How often the body of a loop failed, looped and unrolled.
+    pub loop_failures: BTreeMap<Span, u32>,
     pub checks: Vec<crate::program::Check>,
     /// For each train block with states, a layer that has just these.
     pub holders: &'a [ast::Layer],
@@ -206,6 +208,7 @@ impl<'a> Cx<'a> {
             main,
             imports,
             every_state: crate::every::EveryState::default(),
+            loop_failures: BTreeMap::new(),
             checks: Vec::new(),
             holders,
             loads: Vec::new(),

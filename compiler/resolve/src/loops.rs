@@ -20,6 +20,10 @@ use std::collections::BTreeMap;
 use std::rc::Rc;
 use std::sync::Arc;
 
+/// A body that failed so often in both forms is not tried as a loop again: loops in loops would try each
+/// other's forms over and over.
+const MOST_FAILURES: u32 = 8;
+
 /// The parts of a `for`, as written.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct For<'a> {
@@ -86,7 +90,10 @@ impl<'a> Cx<'a> {
             return Ok(());
         }
         let alone = trip.is(1) && parts.condition.is_none();
-        if self.entry.mode == crate::entry::Mode::Static || alone || self.acts(parts.body) {
+        let hopeless = self.loop_failures.get(&parts.body.span).is_some_and(|count| *count >= MOST_FAILURES)
+            && parts.condition.is_none()
+            && trip.as_const().is_some_and(|trip| trip <= MOST_PARTS);
+        if self.entry.mode == crate::entry::Mode::Static || alone || hopeless || self.acts(parts.body) {
             return self.unrolled_passes(parts, values, &trip, checkpoint);
         }
         let saved = self.snapshot();
@@ -110,7 +117,11 @@ impl<'a> Cx<'a> {
             }
             Err(_) => {
                 self.restore(saved);
-                self.unrolled_passes(parts, values, &trip, checkpoint)
+                let result = self.unrolled_passes(parts, values, &trip, checkpoint);
+                if result.is_err() {
+                    *self.loop_failures.entry(parts.body.span).or_default() += 1;
+                }
+                result
             }
         }
     }

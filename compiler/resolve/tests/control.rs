@@ -475,7 +475,7 @@ train t {
     step(x: f32[2]) {
         loss = net(x)
         if x[0] > 0 { minimize loss over net with opt } else { y = loss }
-        metric after = net(x)
+        metric after = net(x + 1)
     }
 }";
     let mut machine = Machine::new(outcome("t.dl", text).program(), 0);
