@@ -6,22 +6,22 @@ use crate::ops::{Class, Op};
 use crate::scalar::{BinaryOp, UnaryOp};
 use crate::ty::Type;
 
-/// What a symbol is taken for where no entry says.
+/// What a symbol is taken for where no entry says more than that it may be 1.
 const USUAL: i64 = 32;
 
-/// Representative values of the symbols of a graph: the first that an entry states.
+/// Representative values of the symbols of a graph: the largest that an entry states.
 pub struct Typical(Vec<i64>);
 
 impl Typical {
     /// Those of all entries together.
     pub fn of(graph: &Graph) -> Typical {
-        let mut values = vec![None; graph.symbols.len()];
+        let mut values = vec![1; graph.symbols.len()];
         for (sym, value) in graph.entries.iter().flat_map(|entry| &entry.typical) {
-            if let Some(slot) = values.get_mut(sym.0 as usize) {
-                slot.get_or_insert(*value);
+            if let Some(most) = values.get_mut(sym.0 as usize) {
+                *most = (*most).max(*value);
             }
         }
-        Typical(values.into_iter().map(|value| value.unwrap_or(USUAL)).collect())
+        Typical(values.into_iter().map(|value| if value > 1 { value } else { USUAL }).collect())
     }
 
     /// A size.

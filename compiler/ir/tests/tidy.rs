@@ -192,3 +192,31 @@ fn rows_of_loops_that_stop_are_theirs() {
     finish(&mut graph, b, vec![results[0], ends, results[3]]);
     assert_eq!(tidied(&graph, &[]).1.unwrap().stacks, 2);
 }
+
+/// What a carry was before each iteration is what it was after the one before.
+#[test]
+fn a_carry_is_stacked_once() {
+    for (rev, symbolic, constant) in
+        [(false, true, true), (true, false, true), (false, false, false), (true, true, false)]
+    {
+        let mut graph = Graph::new();
+        let bound = if symbolic { Dim::from(graph.symbol("T")) } else { Dim::from(T) };
+        let mut b = body();
+        let [h, x] = [0; 2].map(|_| b.param(f32s(&[N])));
+        let sum = b.binary(BinaryOp::Add, h, x);
+        let new = b.unary(UnaryOp::Tanh, sum);
+        let inner = graph.add_region(b.finish(vec![new, h, new]));
+        let mut b = Builder::new("main");
+        let first = b.param(f32s(&[N]));
+        let rows = b.param(stacked(&bound, &f32s(&[N])));
+        let half = b.full(DType::F32, 0.5, &[N.into()]);
+        let first = if constant { half } else { first };
+        let op = Loop { carries: 1, slices: 1, stacks: 2, rev, ..plain(Trip::Exact(bound)) };
+        let results = b.add_loop(&graph, op, &[first, rows], inner);
+        finish(&mut graph, b, results.to_vec());
+        for symbols in if symbolic { vec![1, 4] } else { vec![T] } {
+            let (short, left) = tidied(&graph, &[symbols]);
+            assert_eq!(left.unwrap().stacks, 1, "{}", graph_text(&short));
+        }
+    }
+}

@@ -6,15 +6,22 @@
 //! - An invariant made of numbers alone is made inside, where it costs nothing.
 //! - Equal operands are one, equal stacks and sums are one.
 //! - A stack of rows that were cut from an operand is that operand.
+//! - A stack of what a carry was before each iteration, beside one of what it was after, is that one
+//!   with its rows moved by one.
 
 use super::PASS;
+use crate::dim::Dim;
 use crate::graph::{Graph, Node, Region, Value};
 use crate::ops::broadcast::Broadcast;
 use crate::ops::cast::Cast;
 use crate::ops::iota::Iota;
+use crate::ops::pad::Pad;
+use crate::ops::select::Select;
+use crate::ops::size::SizeOf;
 use crate::ops::{Class, Op, Types};
 use crate::region_ops::Loop;
 use crate::rewrite::Cursor;
+use crate::scalar::{CompareOp, Literal};
 use crate::ty::{DType, Type};
 
 /// Writes the loop.
@@ -38,9 +45,16 @@ pub(super) fn tidy(graph: &mut Graph, cursor: &mut Cursor<'_>, node: &Node, op: 
     }
     for result in op.stack_results() {
         let row = value(result);
-        given.push(match params.rows.iter().find(|(param, _)| *param == row && !op.has_count() && !op.until) {
-            Some((_, rows)) => Given::Outer(*rows),
-            None => Given::Stack(once(&mut results.stacks, row)),
+        let all_run = !op.has_count() && !op.until;
+        let cut = params.rows.iter().find(|(param, _)| *param == row && all_run);
+        let before = carry_before(op, &body, result).filter(|_| all_run);
+        given.push(match (cut, before) {
+            (Some((_, rows)), _) => Given::Outer(*rows),
+            (None, Some(carry)) => {
+                let after = value(op.carry_results().start + carry);
+                Given::Before { first: args[op.carry_args().start + carry], after: once(&mut results.stacks, after) }
+            }
+            (None, None) => Given::Stack(once(&mut results.stacks, row)),
         });
     }
     given.extend(op.sum_results().map(|result| Given::Sum(once(&mut results.sums, value(result)))));
@@ -68,6 +82,7 @@ pub(super) fn tidy(graph: &mut Graph, cursor: &mut Cursor<'_>, node: &Node, op: 
             Given::Kept(at) => outer[at],
             Given::Stack(at) => outer[stacks + at],
             Given::Sum(at) => outer[sums + at],
+            Given::Before { first, after } => moved(cursor, op, first, outer[stacks + after]),
             Given::Outer(value) => value,
         })
         .collect();
@@ -80,8 +95,62 @@ enum Given {
     Kept(usize),
     Stack(usize),
     Sum(usize),
+    /// The rows of a stack, moved by one to make room for another.
+    Before {
+        first: Value,
+        after: usize,
+    },
     /// A value outside.
     Outer(Value),
+}
+
+/// The carry of which a stack has what it was before each iteration, if another stack has what it
+/// was after.
+fn carry_before(op: &Loop, body: &Region, stack: usize) -> Option<usize> {
+    let param = body.results[stack];
+    let carry = op.carry_params().position(|at| body.params[at] == param)?;
+    let after = body.results[op.carry_results().start + carry];
+    let stacked = after != param && op.stack_results().any(|other| body.results[other] == after);
+    (stacked && op.trip.bound().sub(&Dim::one()).is_ok()).then_some(carry)
+}
+
+/// Rows moved by one in the direction of the loop, behind the row `first`.
+fn moved(cursor: &mut Cursor<'_>, op: &Loop, first: Value, rows: Value) -> Value {
+    cursor.b.made_by = PASS;
+    let (ty, bound) = (cursor.b.ty(rows).clone(), op.trip.bound());
+    let known = splat(cursor.b.region(), first);
+    let along = |amount: i64| {
+        let mut amounts = vec![0; ty.rank()];
+        amounts[0] = amount;
+        amounts
+    };
+    let (low, high) = if op.rev { (along(-1), along(1)) } else { (along(1), along(-1)) };
+    let fill = known.unwrap_or(Literal::zero(ty.dtype));
+    let moved = cursor.b.add1(Pad { low, high, interior: along(0), fill }, &[rows]);
+    if known.is_some() {
+        return moved;
+    }
+    let edge = match (op.rev, bound.sub(&Dim::one())) {
+        (true, Ok(last)) => cursor.b.add1(SizeOf { size: last, dtype: DType::I64 }, &[]),
+        _ => cursor.b.literal(Literal::zero(DType::I64)),
+    };
+    let axis = vec![bound.clone()];
+    let position = cursor.b.add1(Iota { shape: axis.clone(), axis: 0, dtype: DType::I64 }, &[]);
+    let edge = cursor.b.broadcast_scalar(edge, &axis);
+    let is_first = cursor.b.compare(CompareOp::Eq, position, edge);
+    let is_first = cursor.b.add1(Broadcast { shape: ty.shape.clone(), axes: vec![0] }, &[is_first]);
+    let first = cursor.b.add1(Broadcast { shape: ty.shape.clone(), axes: (1..ty.rank()).collect() }, &[first]);
+    cursor.b.add1(Select, &[is_first, first, moved])
+}
+
+/// The number that every element of a value is.
+fn splat(region: &Region, value: Value) -> Option<Literal> {
+    let node = region.producer(value)?;
+    match &node.op {
+        Op::Constant(op) => Some(op.value),
+        Op::Broadcast(_) => splat(region, node.args[0]),
+        _ => None,
+    }
 }
 
 /// Results of the new body.
