@@ -13,6 +13,9 @@ use std::path::{Path, PathBuf};
 /// All files of a program together may have this many bytes.
 const MAX_PROGRAM_BYTES: usize = 16 * MAX_FILE_BYTES;
 
+/// After so many imports that lead nowhere the others are not looked at.
+const MOST_FAILURES: usize = 20;
+
 /// What a program's imports lead to.
 #[derive(Debug, Default)]
 pub struct Imports {
@@ -33,6 +36,9 @@ pub fn load(path: &Path, file: FileId, sources: &mut Sources) -> Imports {
         syntax.extend(diagnostics);
         for item in &module.items {
             let Item::Import(import) = item else { continue };
+            if failures.len() >= MOST_FAILURES {
+                break;
+            }
             if let Err(failure) = loader.import(import, &path) {
                 failures.push(*failure);
             }

@@ -179,6 +179,7 @@ impl<'a> Cx<'a> {
             self.warn_of_probabilities(decl, &given);
         }
         let frame = self.fn_frame(decl, file, owner, site);
+        let scope = frame.scope;
         let run = |cx: &mut Cx<'a>, given| {
             cx.within(frame, |cx| cx.deeper(site.span, |cx| cx.run_fn(decl, given, site, expected)))
         };
@@ -190,6 +191,7 @@ impl<'a> Cx<'a> {
             }
             Owner::File | Owner::Instance(_) | Owner::Row(_) | Owner::Block(_) => run(self, given),
         };
+        let result = result.map(|value| value.without_names_of(scope));
         if let (true, Ok(result)) = (of_prelude, &result) {
             self.note_probabilities(decl, result);
         }

@@ -10,8 +10,8 @@ use crate::value::{InstanceId, Value};
 use mlc_syntax::ast;
 use mlc_syntax::codes::Code;
 use mlc_syntax::diag::Diagnostic;
-use mlc_syntax::span::FileId;
-use std::collections::BTreeSet;
+use mlc_syntax::span::{FileId, Span};
+use std::collections::{BTreeMap, BTreeSet};
 
 impl<'a> Overrides<'a> {
     /// The values given on the command line, each parsed as a constant.
@@ -169,9 +169,10 @@ impl<'a> Cx<'a> {
                 _ => None,
             })
             .collect();
-        for (at, decl) in decls.iter().enumerate() {
-            if let Some(first) = decls[..at].iter().find(|other| other.name.text == decl.name.text) {
-                self.tell(crate::scope::twice(&decl.name, first.name.span));
+        let mut names: BTreeMap<&str, Span> = BTreeMap::new();
+        for decl in &decls {
+            if let Some(first) = names.insert(&decl.name.text, decl.name.span) {
+                self.tell(crate::scope::twice(&decl.name, first));
             }
         }
         let several = decls.len() > 1;

@@ -15,6 +15,7 @@ use mlc_syntax::ast;
 use mlc_syntax::codes::Code;
 use mlc_syntax::diag::Diagnostic;
 use mlc_syntax::span::{FileId, Span};
+use std::collections::BTreeMap;
 use std::rc::Rc;
 use std::sync::Arc;
 
@@ -176,11 +177,10 @@ impl<'a> Cx<'a> {
     /// Parameters of an entry point, bound as locals; their names and types.
     pub fn entry_args(&mut self, params: &'a [ast::Param], site: &CallSite) -> R<Vec<(String, Type)>> {
         let mut columns = Vec::new();
+        let mut names: BTreeMap<&str, Span> = BTreeMap::new();
         for param in params {
-            if let Some(earlier) = params.iter().find(|other| other.name.text == param.name.text)
-                && earlier.name.span != param.name.span
-            {
-                return Err(self.tell(crate::scope::twice(&param.name, earlier.name.span)));
+            if let Some(earlier) = names.insert(&param.name.text, param.name.span) {
+                return Err(self.tell(crate::scope::twice(&param.name, earlier)));
             }
             self.name_fresh_sizes(param)?;
         }

@@ -201,6 +201,9 @@ impl<'a> Cx<'a> {
     }
 
     fn unknown_name(&mut self, text: &Arc<str>, span: Span) -> crate::report::Reported {
+        if self.report.is_full() {
+            return self.report.silent();
+        }
         let mut error = Diagnostic::error(Code::E0101, span, format!("unknown name `{text}`"));
         if let Some((place, why)) = self.ended(text) {
             error = error.also(place, format!("bound here, and it ends with {why}"));

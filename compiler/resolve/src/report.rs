@@ -48,6 +48,11 @@ impl Reporter {
         self.seen = to.seen;
     }
 
+    /// Whether so much was told that nothing more will be.
+    pub fn is_full(&self) -> bool {
+        self.found.len() >= MOST
+    }
+
     /// Adds one that has no place.
     pub fn add_unplaced(&mut self, diagnostic: Diagnostic) {
         self.found.push(diagnostic);

@@ -142,6 +142,10 @@ pub(crate) fn twice(name: &ast::Name, first: Span) -> Diagnostic {
 
 /// The candidate nearest to `word`, if it is near enough to be a slip.
 pub(crate) fn nearest<'n>(word: &str, candidates: impl IntoIterator<Item = &'n str>) -> Option<&'n str> {
+    const LONGEST: usize = 64;
+    if word.len() > LONGEST {
+        return None;
+    }
     let allowed = match word.chars().count() {
         0..=2 => 1,
         3..=5 => 2,
@@ -150,7 +154,7 @@ pub(crate) fn nearest<'n>(word: &str, candidates: impl IntoIterator<Item = &'n s
     let lower = word.to_lowercase();
     candidates
         .into_iter()
-        .filter(|candidate| *candidate != word)
+        .filter(|candidate| *candidate != word && candidate.len() <= LONGEST)
         .map(|candidate| (distance(&lower, &candidate.to_lowercase()), candidate))
         .filter(|(distance, candidate)| *distance <= allowed && *distance < candidate.chars().count())
         .min_by_key(|(distance, _)| *distance)

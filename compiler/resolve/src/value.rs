@@ -272,6 +272,22 @@ impl<'a> Value<'a> {
         }
     }
 
+    /// The value without the names that its sizes have in a call that has ended: nobody can say them, and
+    /// each call would add some.
+    pub fn without_names_of(self, scope: ScopeId) -> Value<'a> {
+        let forget = |axis: &mut Size| axis.names.retain(|name| name.scope != scope);
+        match self {
+            Value::Tensor(mut tensor) => {
+                tensor.axes.iter_mut().for_each(forget);
+                Value::Tensor(tensor)
+            }
+            Value::Tuple(parts) => {
+                Value::Tuple(Rc::new(parts.iter().map(|part| part.clone().without_names_of(scope)).collect()))
+            }
+            other => other,
+        }
+    }
+
     /// In a message: `a tuple`, `a layer`.
     pub fn describe(&self) -> &'static str {
         match self {
