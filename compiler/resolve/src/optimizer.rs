@@ -191,7 +191,8 @@ impl<'a> Cx<'a> {
             return self.fail(Code::E0109, span, format!("`update` returns {is} for a parameter of type {wanted}"));
         }
         self.keep_states(optimizer.decl, binding, param, &weight.axes, &locals, span)?;
-        let new = Tensor { axes: weight.axes, ..new };
+        // For gradients behind it a new weight is a constant, though it was made of older weights (rule 24).
+        let new = self.emit(span, mlc_ir::ops::stop_gradient::StopGradient, &[&new], weight.axes)?;
         if let Some(step) = &mut self.entry.step {
             step.new.push((param, new.value));
             step.trained.push(param);
