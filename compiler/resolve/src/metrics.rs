@@ -126,7 +126,8 @@ impl<'a> Cx<'a> {
         let updated: BTreeSet<IrValue> =
             self.entry.step.iter().flat_map(|step| &step.new).map(|(_, value)| *value).chain(states).collect();
         for node in &region.nodes {
-            let any = node.args.iter().any(|arg| depends[arg.index()]) || mentions_symbols(node);
+            let any =
+                node.args.iter().any(|arg| depends[arg.index()]) || mentions_symbols(node) || has_rows(region, node);
             for result in &node.results {
                 // A new weight or state comes from the columns, and still is a weight or state.
                 depends[result.index()] = any && !updated.contains(result);
@@ -154,6 +155,11 @@ impl<'a> Cx<'a> {
         });
         self.graph.entries.len() - 1
     }
+}
+
+/// Whether a node makes an element for each row of the batch, be it of the columns or drawn.
+fn has_rows(region: &Region, node: &Node) -> bool {
+    node.results.iter().any(|value| region.ty(*value).shape.iter().any(|size| size.as_const().is_none()))
 }
 
 fn mentions_symbols(node: &Node) -> bool {
@@ -196,8 +202,10 @@ impl Planner<'_> {
         match &node.op {
             Op::Constant(op) => self.constant(op.value),
             Op::SizeOf(_) => self.accumulated(value, Combine::Sum),
-            Op::Reduce(op) if self.depends[value.index()] => self.reduced(value, op.kind),
-            Op::Contract(_) if self.depends[value.index()] => self.accumulated(value, Combine::Sum),
+            Op::Reduce(op) if self.depends[value.index()] && self.over_rows(&node) => self.reduced(value, op.kind),
+            Op::Contract(_) if self.depends[value.index()] && self.over_rows(&node) => {
+                self.accumulated(value, Combine::Sum)
+            }
             _ if !scalar_args || !self.depends[value.index()] => self.mean_over_batches(value),
             Op::Unary(op) => {
                 let x = self.value(node.args[0]);
@@ -217,6 +225,12 @@ impl Planner<'_> {
             Op::Cast(op) => self.cast(op.dtype, node.args[0]),
             _ => self.mean_over_batches(value),
         }
+    }
+
+    /// Whether a reduction goes over the rows of the batch. One over other axes alone, of what was put together for
+    /// each batch before, counts as its mean over the batches.
+    fn over_rows(&self, node: &Node) -> bool {
+        node.args.iter().any(|arg| self.step.ty(*arg).shape.iter().any(|size| size.as_const().is_none()))
     }
 
     fn constant(&mut self, value: Literal) -> IrValue {
