@@ -7,6 +7,7 @@ use crate::meta::{Checked, Entry, Kind, Meta, SessionUse};
 use mlc_rt_core::abi::{EntryCx, Program, SCRATCH_BYTES, Status};
 use mlc_rt_core::cpu::{self, Level};
 use mlc_rt_core::pool::{self, Pool};
+use std::collections::BTreeSet;
 use std::ffi::c_void;
 use std::ptr;
 use std::rc::Rc;
@@ -53,6 +54,8 @@ pub struct Instance<'p> {
     pub meta: &'p Meta,
     /// The vocabulary that texts are read with; it is saved with the weights.
     pub vocabulary: Option<Rc<Vocabulary>>,
+    /// For each global, whether weight files of this instance hold it.
+    filed: Vec<bool>,
     globals: Vec<Option<Aligned>>,
     pointers: Vec<*mut u8>,
     /// Values of the symbols of each session state, once it is made.
@@ -101,6 +104,7 @@ impl<'p> Instance<'p> {
         Ok(Self {
             program,
             meta,
+            filed: filed(meta, entries),
             vocabulary: None,
             globals,
             pointers,
@@ -115,6 +119,11 @@ impl<'p> Instance<'p> {
     /// Workers that kernels run on.
     pub fn threads(&self) -> usize {
         self.pool.workers()
+    }
+
+    /// Whether weight files of this instance hold global `g`, if they hold its kind.
+    pub fn is_filed(&self, g: usize) -> bool {
+        self.filed[g]
     }
 
     /// The bytes of global `g`, if it has memory.
@@ -269,6 +278,26 @@ impl Drop for Instance<'_> {
     fn drop(&mut self) {
         self.pool.close();
     }
+}
+
+/// Which globals weight files hold. Several trainings may have instances of one name: then a file holds what the
+/// entries in use touch, and one tensor of each name.
+fn filed(meta: &Meta, entries: &[usize]) -> Vec<bool> {
+    let all = 0..meta.globals.len();
+    let paths: BTreeSet<&str> = meta.globals.iter().map(|global| global.file_path.as_str()).collect();
+    if paths.len() == meta.globals.len() {
+        return vec![true; meta.globals.len()];
+    }
+    let in_use = |g: &usize| {
+        entries
+            .iter()
+            .filter(|e| Some(**e) != meta.init)
+            .map(|&e| &meta.entries[e])
+            .any(|entry| entry.globals_read.contains(g) || entry.globals_written.contains(g))
+    };
+    let any = all.clone().any(|g| in_use(&g));
+    let mut seen = BTreeSet::new();
+    all.map(|g| (!any || in_use(&g)) && seen.insert(meta.globals[g].file_path.as_str())).collect()
 }
 
 /// Bytes of global `g`.

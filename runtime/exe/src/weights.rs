@@ -45,14 +45,16 @@ pub fn load(instance: &mut Instance<'_>, part: Part, bytes: &[u8], name: &str) -
     let vocabulary = vocabulary_of(&file, name)?;
     let meta = instance.meta;
     let wanted: Vec<(usize, &str)> = (0..meta.globals.len())
-        .filter(|&g| part.holds(meta.globals[g].kind) && instance.global(g).is_some())
+        .filter(|&g| part.holds(meta.globals[g].kind) && instance.is_filed(g) && instance.global(g).is_some())
         .map(|g| (g, meta.globals[g].file_path.as_str()))
         .collect();
     let (found, missing) = index.sources(instance, &wanted);
     let mut used = vec![false; index.tensors.len()];
     found.iter().flat_map(|found| &found.pieces).for_each(|&i| used[i] = true);
-    let extra: Vec<&str> =
-        index.tensors.iter().zip(&used).filter(|(_, used)| !**used).map(|((name, _), _)| name.as_str()).collect();
+    let elsewhere =
+        |name: &str| (0..meta.globals.len()).any(|g| !instance.is_filed(g) && meta.globals[g].file_path == name);
+    let unused = index.tensors.iter().zip(&used).filter(|(_, used)| !**used).map(|((name, _), _)| name.as_str());
+    let extra: Vec<&str> = unused.filter(|name| !elsewhere(name)).collect();
     if !missing.is_empty() || !extra.is_empty() {
         return Err(differing(&missing, &extra, name));
     }
@@ -234,7 +236,7 @@ fn differing(missing: &[&str], extra: &[&str], file: &str) -> Failure {
 pub fn save(instance: &Instance<'_>, part: Part, to: Pending) -> Result<()> {
     let meta = instance.meta;
     let mut tensors: Vec<(&str, &Global, &[u8])> = (0..meta.globals.len())
-        .filter(|&g| part.holds(meta.globals[g].kind))
+        .filter(|&g| part.holds(meta.globals[g].kind) && instance.is_filed(g))
         .filter_map(|g| Some((meta.globals[g].file_path.as_str(), &meta.globals[g], instance.global(g)?)))
         .collect();
     tensors.sort_by_key(|(_, g, _)| std::cmp::Reverse(g.dtype.bytes()));
