@@ -153,7 +153,7 @@ fn loops_and_branches_of_integers() {
     assert_eq!(npy::read_i32(&program.file("l.npy")), [9232]);
     both(&program, FLOW, &["run", "sieve", "--in", "bound=100", "--out", "p.npy"], "p.npy");
     let found = npy::read_i32(&program.file("p.npy"));
-    let is_prime = |n: usize| n > 1 && (2..n).all(|k| n % k != 0);
+    let is_prime = |n: usize| n > 1 && (2..n).all(|k| !n.is_multiple_of(k));
     assert!((0..100).all(|n| (found[n] == 1) == is_prime(n)), "{found:?}");
 }
 

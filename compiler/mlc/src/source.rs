@@ -24,6 +24,7 @@ pub fn read(path: &Path) -> Result<String, Failure> {
 ///
 /// # Errors
 /// E0004 if it can't be read, E0005 if it isn't UTF-8, E0010 if it is too large.
+#[expect(clippy::result_large_err, reason = "one error for each file, and it is shown at once")]
 pub fn text(path: &Path) -> Result<String, Diagnostic> {
     let bytes = read_limited(path).map_err(|reason| cannot_read(path, &reason))?;
     if bytes.len() > MAX_FILE_BYTES {

@@ -254,9 +254,9 @@ impl<'a> Cx<'a> {
 
 /// The `@export` functions of a model.
 fn exported_fns(layer: &ast::Layer) -> Vec<&ast::Fn> {
-    let exported = |member| match member {
-        &ast::Member::Fn(ref decl) if layer.is_model && is_exported(decl) => Some(decl),
+    let fns = layer.members.iter().filter_map(|member| match member {
+        ast::Member::Fn(decl) => Some(decl),
         _ => None,
-    };
-    layer.members.iter().filter_map(exported).collect()
+    });
+    fns.filter(|decl| layer.is_model && is_exported(decl)).collect()
 }

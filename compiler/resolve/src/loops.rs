@@ -69,7 +69,7 @@ impl<'a> Cx<'a> {
     }
 
     fn loop_attrs(&mut self, attrs: &'a [ast::Attr]) -> R<bool> {
-        for attr in attrs.iter().filter(|attr| &*attr.name.text != "checkpoint") {
+        if let Some(attr) = attrs.iter().find(|attr| &*attr.name.text != "checkpoint") {
             let error = Diagnostic::error(Code::E0121, attr.name.span, format!("`@{}` on a loop", attr.name.text))
                 .help("a loop may have `@checkpoint`: its passes are computed again for the gradient");
             return Err(self.tell(error));

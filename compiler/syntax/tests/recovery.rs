@@ -38,7 +38,10 @@ fn every_line_has_its_own_error() {
             "12:9 E0002 there is no `(` for this `)`",
         ]
     );
-    let expected = "1:1 model A\n  4:5 fn f\n    arg x: f32\n    result f32\n  9:5 bind ok = (call Linear 3)\n11:1 fn g\n  13:5 assign b = 2\n";
+    // What can't be read still declares its names.
+    let expected = "1:1 model A\n  2:5 bind x = (error)\n  3:5 bind w = (error)\n  4:5 fn f\n    arg x: f32\n    result f32\n    \
+                    5:9 assign y = (error)\n    6:9 assign z = (error)\n  9:5 bind ok = (call Linear 3)\n11:1 fn g\n  \
+                    12:5 assign a = (error)\n  13:5 assign b = 2\n";
     assert_eq!(parsed.picture(), expected);
 }
 
@@ -125,7 +128,7 @@ fn what_was_expected() {
     check_line("x = [1 2]", &["8 E0001 expected `,` or `]`, found `2`"]);
     check_line("x = a @", &["8 E0001 expected an expression, found the end of the line"]);
     check_line("x = if a then b", &["16 E0001 expected `else`, found the end of the line"]);
-    check_line("over = 3", &["1 E0001 expected a statement, found `over`"]);
+    check_line("over = 3", &["1 E0001 `over` is a word of the language and cannot be a name"]);
     check_line("x = f(a, over)", &["10 E0001 expected an expression or `)`, found `over`"]);
     check_line("for i in xs x = 3", &["13 E0001 expected `{`, found `x`"]);
     check_line("return scan h = a for x in y along T { yield h }", &["8 E0001 `scan` stands only on the right of `=`"]);

@@ -31,12 +31,11 @@ pub fn roles(tokens: &[Token], begins_line: &[bool]) -> Vec<Role> {
     for (at, token) in tokens.iter().enumerate() {
         if token.opens() || token.text == "{" {
             open.push(at);
-        } else if token.closes() || token.text == "}" {
-            if let Some(from) = open.pop()
-                && token.closes()
-            {
-                tighten(tokens, &mut roles, from, at);
-            }
+        } else if (token.closes() || token.text == "}")
+            && let Some(from) = open.pop()
+            && token.closes()
+        {
+            tighten(tokens, &mut roles, from, at);
         }
     }
     roles
