@@ -115,6 +115,11 @@ pub struct Request {
     pub constants: Vec<(String, String)>,
 }
 
+/// The functions known to the compiler: name, names of the arguments, one line about it.
+pub fn builtins() -> Vec<(&'static str, &'static [&'static str], &'static str)> {
+    builtins::all().map(|builtin| (builtin.name, builtin.params, builtin.doc)).collect()
+}
+
 /// Parses and checks a program. Without errors among the diagnostics there is a program.
 ///
 /// Values from the command line are added to `sources` as files of their own, for messages.

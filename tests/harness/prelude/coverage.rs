@@ -1,5 +1,5 @@
 //! Every declaration of the prelude has a line of documentation, is used by a program here, and
-//! stands in `docs/prelude.md`.
+//! stands in `docs/ops.md`, with the primitive ops and the functions known to the compiler.
 
 use crate::entries::{self, Entry, HELPERS, uses};
 use crate::{files, folder, mlc};
@@ -13,7 +13,7 @@ pub fn trials() -> Vec<Trial> {
         Trial::test("every entry is documented", documented),
         Trial::test("every entry has a case", covered),
         Trial::test("the page is current", || {
-            snapshot::check(&repository("docs/prelude.md"), &page()).map_err(Failed::from)
+            snapshot::check(&repository("docs/ops.md"), &page()).map_err(Failed::from)
         }),
         Trial::test("it has the one style", formatted),
     ]
@@ -77,12 +77,16 @@ fn checks(entry: &Entry) -> Vec<&'static str> {
 
 /// The reference page.
 fn page() -> String {
-    let mut page = INTRODUCTION.to_string();
+    let mut page = format!("{OPS}{}{BUILTINS}", mlc_ir::ops::reference::table());
+    for (name, params, doc) in mlc_resolve::builtins() {
+        let _ = writeln!(page, "| `{name}({})` | {} |", params.join(", "), cell(doc));
+    }
+    page.push_str(PRELUDE);
     let entries = entries::all();
     for (file, text) in ::mlc::prelude::FILES {
         let about: Vec<&str> = text.lines().take_while(|line| line.starts_with("# ")).map(|line| &line[2..]).collect();
         let theme = file.trim_start_matches("prelude/").trim_end_matches(".dl");
-        let _ = write!(page, "\n## {theme}\n\n{}\n\n| | meaning | checked |\n|---|---|---|\n", about.join(" "));
+        let _ = write!(page, "\n### {theme}\n\n{}\n\n| | meaning | checked |\n|---|---|---|\n", about.join(" "));
         for entry in entries.iter().filter(|entry| entry.file == *file) {
             let _ = writeln!(page, "| {} | {} | {} |", signature(entry), cell(&entry.doc), checks(entry).join(", "));
         }
@@ -90,15 +94,42 @@ fn page() -> String {
     page
 }
 
-const INTRODUCTION: &str = "\
-# The prelude
+const OPS: &str = "\
+# Operations
 
-Made from `compiler/mlc/prelude/*.dl` (`MLC_BLESS=1 cargo test -p mlc-tests --test prelude`); edit these
-files, not this page. `mlc emit --prelude` shows their text. Primitives are in [ops.md](ops.md).
+Made from the tables and the prelude (`MLC_BLESS=1 cargo test -p mlc-tests --test prelude`); edit an op's file, a
+builtin's row or `compiler/mlc/prelude/*.dl`, not this page. [language.md](language.md) says what the types mean.
 
-Checked, each in f64 and f32: *values* and *gradient* against PyTorch, or the stated formula where they
-differ on purpose; *differences*: the gradient against finite differences; *training*: weights after
-twelve steps against PyTorch or the formula; *statistics*: mean, deviation, bounds of what is drawn.
+- [Primitive ops](#primitive-ops)
+- [Functions known to the compiler](#functions-known-to-the-compiler)
+- [Prelude](#prelude)
+
+## Primitive ops
+
+What programs come down to. Of each op the shape rule, the reference evaluation, the index form and the machine code are
+compared with each other on its sample calls, and its gradient and the gradient of that with central differences in f64
+(`cargo test -p mlc-ir -p mlc-kernel -p mlc-codegen`). The tolerance is how far a compiled result may be from the exact
+one, in units of the last place of the largest term; 0 means equal bits.
+
+";
+
+const BUILTINS: &str = "
+## Functions known to the compiler
+
+They make the ops above; `compiler/resolve/tests` and the programs that use them check them.
+
+| function | |
+|---|---|
+";
+
+const PRELUDE: &str = "
+## Prelude
+
+Written in the language: `mlc emit --prelude` shows its text.
+
+Checked, each in f64 and f32: *values* (forward) and *gradient* against PyTorch, or the stated formula where they differ
+on purpose; *differences*: the gradient against finite differences; *training*: weights after twelve steps against PyTorch
+or the formula; *statistics*: mean, deviation, bounds of what is drawn.
 ";
 
 /// The head, and of a layer its functions and weights.

@@ -75,6 +75,11 @@ pub(crate) fn find(name: &str) -> Option<&'static Builtin> {
     FAMILIES.iter().flat_map(|family| family.iter()).find(|builtin| builtin.name == name)
 }
 
+/// All of them, in the table's order.
+pub(crate) fn all() -> impl Iterator<Item = &'static Builtin> {
+    FAMILIES.iter().flat_map(|family| family.iter())
+}
+
 /// All names.
 pub(crate) fn names() -> Vec<&'static str> {
     FAMILIES.iter().flat_map(|family| family.iter()).map(|builtin| builtin.name).collect()
