@@ -4,6 +4,7 @@ use super::clamped;
 use annotate_snippets::{Annotation, AnnotationKind, Element, Group, Level, Renderer, Snippet};
 use mlc_syntax::diag::{Diagnostic, Label, Severity};
 use mlc_syntax::span::{FileId, Sources};
+use std::ops::Range;
 
 /// Whether escape codes are used.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -42,16 +43,43 @@ fn group<'a>(diagnostic: &'a Diagnostic, sources: &'a Sources) -> Group<'a> {
 fn snippets<'a>(diagnostic: &'a Diagnostic, sources: &'a Sources) -> Vec<Snippet<'a, Annotation<'a>>> {
     let primary = diagnostic.primary.iter().map(|label| (AnnotationKind::Primary, label));
     let secondary = diagnostic.secondary.iter().map(|label| (AnnotationKind::Context, label));
-    let mut by_file: Vec<(FileId, Snippet<'a, Annotation<'a>>)> = Vec::new();
+    let mut by_file: Vec<(FileId, Places<'a>)> = Vec::new();
     for (kind, label) in primary.chain(secondary) {
         let Some((name, text, range)) = clamped(label.span, sources) else { continue };
-        let annotation = kind.span(range).label(words(label));
+        let place = (kind, range, words(label));
         match by_file.iter_mut().find(|(file, _)| *file == label.span.file) {
-            Some((_, snippet)) => *snippet = snippet.clone().annotation(annotation),
-            None => by_file.push((label.span.file, Snippet::source(text).path(name).annotation(annotation))),
+            Some((_, places)) => places.marks.push(place),
+            None => by_file.push((label.span.file, Places { name, text, marks: vec![place] })),
         }
     }
-    by_file.into_iter().map(|(_, snippet)| snippet).collect()
+    by_file.into_iter().map(|(_, places)| places.snippet()).collect()
+}
+
+/// A place in a text, with words.
+type Mark<'a> = (AnnotationKind, Range<usize>, Option<&'a str>);
+
+/// What a message shows of a file.
+struct Places<'a> {
+    name: &'a str,
+    text: &'a str,
+    /// Never empty.
+    marks: Vec<Mark<'a>>,
+}
+
+impl<'a> Places<'a> {
+    /// Only the lines that are shown are handed on: a file may be large, and its messages many.
+    fn snippet(self) -> Snippet<'a, Annotation<'a>> {
+        let lo = self.marks.iter().map(|(_, range, _)| range.start).min().unwrap_or(0);
+        let hi = self.marks.iter().map(|(_, range, _)| range.end).max().unwrap_or(0);
+        let start = self.text[..lo].rfind('\n').map_or(0, |at| at + 1);
+        // A mark at the very end of a line is shown there, so that line's end belongs to it.
+        let start = self.text[..start.saturating_sub(1)].rfind('\n').map_or(0, |at| at + 1);
+        let end = self.text[hi..].find('\n').map_or(self.text.len(), |at| hi + at + 1);
+        let line = self.text[..start].bytes().filter(|byte| *byte == b'\n').count() + 1;
+        let mark = |(kind, range, words): Mark<'a>| kind.span(range.start - start..range.end - start).label(words);
+        let source = Snippet::source(&self.text[start..end]).line_start(line).path(self.name);
+        source.annotations(self.marks.into_iter().map(mark))
+    }
 }
 
 fn words(label: &Label) -> Option<&str> {
