@@ -429,6 +429,49 @@ train {name} {{
     assert!(info.contains("small(") && info.contains("large("), "{info}");
 }
 
+/// A copy of a stack of layers has its sizes before it is used, and is moved as a whole.
+#[test]
+fn a_copied_stack_moves() {
+    let source = Source::new(
+        "
+layer Block {
+    fc = Linear(4)
+    fn forward(x: f32[B, 4]) -> f32[B, 4] { return x + tanh(fc(x)) }
+}
+model Net {
+    blocks = [Block(); 3]
+    out = Linear(1)
+    @export
+    fn forward(x: f32[B, 4]) -> f32[B, 1] {
+        for block in blocks { x = block(x) }
+        return out(x)
+    }
+}
+train t {
+    net = Net()
+    avg = copy(net)
+    opt = sgd(lr: 0.1)
+    step(x: f32[B, 4], y: f32[B, 1]) {
+        minimize mse(net(x), y) over net with opt
+        ema(avg, net, decay: 0.5)
+    }
+}
+",
+    );
+    let before = source.weights("w.safetensors");
+    let (_, after) = source.step("w.safetensors", "v.safetensors");
+    let mut moved = 0;
+    for (name, tensor) in &after {
+        let Some(path) = name.strip_prefix("avg.") else { continue };
+        let new = &after[&format!("net.{path}")].data;
+        let middle: Vec<f32> = before[name].data.iter().zip(new).map(|(a, b)| 0.5 * (a + b)).collect();
+        assert!(distance(&tensor.data, &middle) < 1e-6, "{name}");
+        assert_eq!(tensor.shape[0] == 3, path.starts_with("blocks"), "{name}");
+        moved += usize::from(tensor.data != before[name].data);
+    }
+    assert_eq!(moved, 4);
+}
+
 /// Lines below a `minimize` see the weights that it made.
 #[test]
 fn lines_below_see_new_weights() {

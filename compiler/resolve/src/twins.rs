@@ -91,6 +91,11 @@ impl<'a> Cx<'a> {
             (Value::Instance(from), Value::Instance(copy)) if from != copy && self.instance(*copy).origin.is_none() => {
                 self.pair(*from, *copy);
             }
+            (Value::Stack(from), Value::Stack(copy))
+                if from.id != copy.id && self.instance(copy.id).origin.is_none() =>
+            {
+                self.pair(from.id, copy.id);
+            }
             (Value::List(theirs), Value::List(mine)) | (Value::Tuple(theirs), Value::Tuple(mine)) => {
                 for (from, copy) in theirs.iter().zip(mine.iter()) {
                     self.pair_values(from, copy);
@@ -125,8 +130,8 @@ impl<'a> Cx<'a> {
     }
 
     fn move_one(&mut self, mine: ParamKey, theirs: ParamKey, decay: &Value<'a>, span: Span) -> R<()> {
-        let source = self.read_param(theirs.0, &theirs.1, span)?;
-        let old = self.read_param(mine.0, &mine.1, span)?;
+        let source = self.read_whole(theirs.0, &theirs.1, span)?;
+        let old = self.read_whole(mine.0, &mine.1, span)?;
         let copies = matches!(decay, Value::Number(number) if number.as_f64() == Some(0.0));
         let new = if copies || !old.dtype.is_float() {
             source
@@ -138,7 +143,8 @@ impl<'a> Cx<'a> {
             let sum = self.binary_values(BinaryOp::Add, Value::Tensor(kept), Value::Tensor(taken), place("+"))?;
             self.tensor(sum, span)?
         };
-        let new = Tensor { axes: old.axes.clone(), ..new };
+        // For gradients behind it what was moved is a constant, as an updated weight is.
+        let new = self.emit(span, mlc_ir::ops::stop_gradient::StopGradient, &[&new], old.axes.clone())?;
         if !self.is_state(mine.0, &mine.1) {
             let global = self.global_of_param(&mine, &old);
             if let Some(step) = &mut self.entry.step {
