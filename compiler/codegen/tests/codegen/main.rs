@@ -11,6 +11,7 @@ mod run;
 
 mod entry;
 mod loops;
+mod maths;
 mod memory;
 mod models;
 mod object;

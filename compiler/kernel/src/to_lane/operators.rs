@@ -23,9 +23,9 @@ impl Emit<'_> {
             (UnaryOp::Exp, true) => self.exp(v),
             (UnaryOp::Log, true) => self.log(v),
             (UnaryOp::Tanh, true) => self.tanh(v),
-            (UnaryOp::Sin, true) => self.through_f64(v, &mut |this, v| this.sin(v)),
-            (UnaryOp::Cos, true) => self.through_f64(v, &mut |this, v| this.cos(v)),
-            (UnaryOp::Erf, true) => self.through_f64(v, &mut |this, v| this.erf(v)),
+            (UnaryOp::Sin, true) => self.sin(v),
+            (UnaryOp::Cos, true) => self.cos(v),
+            (UnaryOp::Erf, true) => self.erf(v),
             (UnaryOp::Neg, false) => {
                 let zero = self.b.int(ty, 0);
                 self.wrapped(Op::IBinary(IBinary::Sub, zero, v), ty, dtype)
@@ -95,7 +95,7 @@ impl Emit<'_> {
                 let quotient = self.b.def(float(FBinary::Div), ty);
                 self.b.def(Op::FUnary(FUnary::Floor, quotient), ty)
             }
-            (BinaryOp::Pow, true) => self.pow_any(a, b),
+            (BinaryOp::Pow, true) => self.pow(a, b),
             (BinaryOp::Add, false) => self.wrapped(Op::IBinary(IBinary::Add, a, b), ty, dtype),
             (BinaryOp::Sub, false) => self.wrapped(Op::IBinary(IBinary::Sub, a, b), ty, dtype),
             (BinaryOp::Mul, false) => self.wrapped(Op::IBinary(IBinary::Mul, a, b), ty, dtype),

@@ -1,0 +1,120 @@
+//! `cargo bench -p mlc-benches --bench maths`: every f32 through every function at every level, the largest
+//! error in ulp, and the time for an element. With `-- 97` only every 97th f32, with `-- sin cos` only these.
+
+use mlc_benches::{maths, resident};
+use mlc_codegen::{JitProgram, Level, Options, compile_jit};
+use mlc_ir::graph::Graph;
+use mlc_kernel::lower::lower;
+use mlc_kernel::program::{Loc, Program, Slot, Step};
+use mlc_kernel::schedule::Machine;
+
+/// Elements of a call.
+const COUNT: usize = 1 << 14;
+
+struct Function {
+    program: Program,
+    levels: Vec<(Level, JitProgram)>,
+}
+
+impl Function {
+    fn new(graph: &Graph) -> Function {
+        let program = lower(graph, &Machine::LANES_128).program;
+        let levels = [Level::V2, Level::V3].into_iter().filter(|level| level.runs_here());
+        let compiled = levels
+            .filter_map(|level| Some((level, compile_jit(&program, &Options { level, ..Options::default() }).ok()?)));
+        let levels = compiled.collect();
+        Function { program, levels }
+    }
+
+    /// Calls the kernel of one level on whole buffers.
+    fn run(&self, jit: &JitProgram, args: &[&[f32]], result: &mut [f32]) {
+        assert!(args.iter().all(|arg| arg.len() == COUNT) && result.len() == COUNT);
+        let [Step::Run { kernel, frame, tiles, .. }] = &self.program.entries[0].steps[..] else {
+            panic!("a function is one kernel")
+        };
+        let word = |slot: &Slot| match slot {
+            Slot::Size(dim) => dim.as_const().unwrap_or(0) as u64,
+            Slot::Ptr(place) => match place.loc {
+                Loc::Arg(n) => args[n as usize].as_ptr() as u64,
+                _ => result.as_ptr() as u64,
+            },
+        };
+        let words: Vec<u64> = frame.iter().map(word).collect();
+        let mut scratch = [0u8; 64];
+        // SAFETY: the frame's buffers are as large as those that the kernel was compiled for.
+        unsafe { jit.kernel(*kernel)(words.as_ptr(), scratch.as_mut_ptr(), 0, tiles.as_const().unwrap_or(0)) };
+    }
+}
+
+/// The largest error, and where.
+#[derive(Clone, Copy, Default)]
+struct Worst {
+    ulps: f64,
+    at: (f32, f32),
+}
+
+impl Worst {
+    fn note(&mut self, found: f32, exact: f64, at: (f32, f32)) {
+        let ulps = maths::ulps(found, exact);
+        if ulps > self.ulps {
+            *self = Worst { ulps, at };
+        }
+    }
+}
+
+fn report(name: &str, function: &Function, args: &[&[f32]], worst: &[Worst]) {
+    let mut result = vec![0f32; COUNT];
+    for ((level, jit), worst) in function.levels.iter().zip(worst) {
+        let seconds = resident(|| function.run(jit, args, &mut result));
+        let (ns, (x, y)) = (seconds * 1e9 / COUNT as f64, worst.at);
+        let at = if args.len() == 1 { format!("{x:e}") } else { format!("{x:e}, {y:e}") };
+        println!("{name:<6} {level:<10} {:6.3} ulp at {at:<28} {ns:6.2} ns", worst.ulps);
+    }
+}
+
+fn main() {
+    let args: Vec<String> = std::env::args().skip(1).filter(|arg| !arg.starts_with('-')).collect();
+    let stride = args.iter().find_map(|arg| arg.parse::<u64>().ok()).unwrap_or(1).max(1);
+    let names: Vec<&String> = args.iter().filter(|arg| arg.parse::<u64>().is_err()).collect();
+    let wanted = |name: &str| names.is_empty() || names.iter().any(|wanted| *wanted == name);
+    let mut result = vec![0f32; COUNT];
+    for op in maths::FUNCTIONS {
+        let name = format!("{op:?}").to_lowercase();
+        if !wanted(&name) {
+            continue;
+        }
+        let function = Function::new(&maths::unary(op, COUNT));
+        let mut worst = vec![Worst::default(); function.levels.len()];
+        let mut next = 0u64;
+        while next < 1 << 32 {
+            let bits = (0..COUNT as u64).map(|i| (next + i * stride).min(u64::from(u32::MAX)) as u32);
+            let x: Vec<f32> = bits.map(f32::from_bits).collect();
+            next += COUNT as u64 * stride;
+            let exact: Vec<f64> = x.iter().map(|x| maths::exact(op, *x)).collect();
+            for ((_, jit), worst) in function.levels.iter().zip(&mut worst) {
+                function.run(jit, &[&x], &mut result);
+                for ((x, exact), found) in x.iter().zip(&exact).zip(&result) {
+                    worst.note(*found, *exact, (*x, 0.0));
+                }
+            }
+        }
+        let ordinary: Vec<f32> = (0..COUNT).map(|i| i as f32 * (8.0 / COUNT as f32) - 4.0).collect();
+        report(&name, &function, &[&ordinary], &worst);
+    }
+    if !wanted("pow") {
+        return;
+    }
+    let function = Function::new(&maths::pow(COUNT));
+    let mut worst = vec![Worst::default(); function.levels.len()];
+    let (x, y) = maths::powers(((1 << 22) / stride as usize).max(COUNT));
+    for (x, y) in x.chunks_exact(COUNT).zip(y.chunks_exact(COUNT)) {
+        let exact: Vec<f64> = x.iter().zip(y).map(|(x, y)| f64::from(*x).powf(f64::from(*y))).collect();
+        for ((_, jit), worst) in function.levels.iter().zip(&mut worst) {
+            function.run(jit, &[x, y], &mut result);
+            for (((x, y), exact), found) in x.iter().zip(y).zip(&exact).zip(&result) {
+                worst.note(*found, *exact, (*x, *y));
+            }
+        }
+    }
+    report("pow", &function, &[&x[..COUNT], &y[..COUNT]], &worst);
+}
