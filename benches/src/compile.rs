@@ -1,11 +1,11 @@
 //! `cargo bench -p mlc-benches --bench compile`: where compiling a training step spends its time.
 
-use mlc_codegen::{Options, compile_jit};
+use mlc_codegen::{Options, Target, compile_jit};
 use mlc_kernel::lower::lower;
-use mlc_kernel::schedule::Machine;
 use std::time::{Duration, Instant};
 
 fn main() {
+    let options = Options::default();
     let rounds = 20;
     let mut best = [Duration::MAX; 3];
     let mut slowest = Vec::new();
@@ -14,10 +14,10 @@ fn main() {
         let graph = mlc_benches::cnn_step(32);
         best[0] = best[0].min(start.elapsed());
         let start = Instant::now();
-        let lowered = lower(&graph, &Machine::LANES_128);
+        let lowered = lower(&graph, &Target::host().machine(options.level, options.emitter));
         best[1] = best[1].min(start.elapsed());
         let start = Instant::now();
-        let jit = match compile_jit(&lowered.program, &Options::default()) {
+        let jit = match compile_jit(&lowered.program, &options) {
             Ok(jit) => jit,
             Err(error) => {
                 eprintln!("{error:?}");

@@ -1,22 +1,22 @@
 //! `cargo bench -p mlc-benches --bench kernels`: a training step of the two-convolution classifier,
 //! kernel by kernel, the slowest first. With `-- k3` kernel 3 is shown in every form.
 
-use mlc_codegen::{Options, compile_jit};
+use mlc_codegen::{Options, Target, compile_jit};
 use mlc_kernel::lower::lower;
 use mlc_kernel::program::{Loc, Slot, Step};
-use mlc_kernel::schedule::Machine;
 use std::time::Instant;
 
 fn main() {
+    let options = Options::default();
     let batch = 32;
     let start = Instant::now();
     let graph = mlc_benches::cnn_step(batch);
     let built = start.elapsed();
     let start = Instant::now();
-    let lowered = lower(&graph, &Machine::LANES_128);
+    let lowered = lower(&graph, &Target::host().machine(options.level, options.emitter));
     let low = start.elapsed();
     let start = Instant::now();
-    let jit = match compile_jit(&lowered.program, &Options::default()) {
+    let jit = match compile_jit(&lowered.program, &options) {
         Ok(jit) => jit,
         Err(error) => {
             eprintln!("{error:?}");
@@ -99,7 +99,7 @@ fn show(graph: &mlc_ir::graph::Graph, lowered: &mlc_kernel::lower::LoweredProgra
     println!("{}", mlc_kernel::print::tree_text(graph, &info.tree));
     println!("{}", mlc_kernel::lane_print::text(&lowered.program.kernels[kernel]));
     let name = &lowered.program.kernels[kernel].name;
-    match mlc_codegen::asm_text(&lowered.program, &mlc_codegen::Target::host(), &Options::default(), name) {
+    match mlc_codegen::asm_text(&lowered.program, &Target::host(), &Options::default(), name) {
         Ok(text) => println!("{text}"),
         Err(error) => println!("{error:?}"),
     }

@@ -33,7 +33,7 @@ pub fn compile_jit(program: &Program, options: &Options) -> Result<JitProgram, C
     if !options.level.runs_here() {
         return Err(CodegenError::Level(options.level));
     }
-    let compiler = Compiler::new(program, &Target::host(), options.level, Place::Jit)?;
+    let compiler = Compiler::new(program, &Target::host(), options, Place::Jit)?;
     let mut module = empty_module(&compiler)?;
     let (functions, mut timings) = compile_into(&mut module, &compiler, options.threads)?;
     let start = Instant::now();
@@ -153,7 +153,7 @@ mod tests {
     #[should_panic(expected = "compiled code refers to `abs`")]
     fn unknown_symbols_are_not_looked_for() {
         let program = Program::default();
-        let compiler = Compiler::new(&program, &Target::host(), crate::Level::V2, Place::Jit).unwrap();
+        let compiler = Compiler::new(&program, &Target::host(), &Options::default(), Place::Jit).unwrap();
         let mut module = empty_module(&compiler).unwrap();
         let signature = module.make_signature();
         let callee = module.declare_function("abs", Linkage::Import, &signature).unwrap();

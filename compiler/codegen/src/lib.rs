@@ -23,11 +23,12 @@ mod parts;
 mod plan;
 mod target;
 mod text;
+mod wide;
 
 pub use error::CodegenError;
 pub use jit::{JitProgram, compile_jit};
 pub use module::{FunctionTiming, Options, Timings};
 pub use object::{PROGRAM_SYMBOL, WEIGHTS_LIMIT, compile_object};
 pub use parts::compile_parts;
-pub use target::{Level, Target};
+pub use target::{Emitter, Level, Target};
 pub use text::{asm_text, clif_text};

@@ -8,7 +8,8 @@ use crate::emit::{self, MulAdd};
 use crate::entry::{entry_function, entry_signature};
 use crate::error::{CodegenError, bug};
 use crate::plan::{plan_function, plan_signature};
-use crate::target::{Level, Optimize, Place, Target};
+use crate::target::{Emitter, Level, Optimize, Place, Target};
+use crate::wide;
 use cranelift_codegen::Context;
 use cranelift_codegen::control::ControlPlane;
 use cranelift_codegen::ir::{Function, LibCall, UserFuncName};
@@ -25,13 +26,15 @@ use std::time::{Duration, Instant};
 pub struct Options {
     /// Of the kernels.
     pub level: Level,
+    /// Of the kernels, at levels with wide vectors.
+    pub emitter: Emitter,
     /// Threads that compile; 0 for as many as there are processors. Doesn't change the code.
     pub threads: usize,
 }
 
 impl Default for Options {
     fn default() -> Options {
-        Options { level: Level::host(), threads: 0 }
+        Options { level: Level::host(), emitter: Emitter::default(), threads: 0 }
     }
 }
 
@@ -53,7 +56,7 @@ pub struct FunctionTiming {
     pub name: String,
     /// Making the CLIF.
     pub emit: Duration,
-    /// Cranelift.
+    /// Cranelift, or the wide emitter.
     pub compile: Duration,
     /// Bytes of code with its constants.
     pub bytes: usize,
@@ -89,16 +92,25 @@ pub(crate) struct Compiler<'a> {
     kernels: OwnedTargetIsa,
     register_tiles: OwnedTargetIsa,
     entries: OwnedTargetIsa,
+    /// The wide emitter's, if it makes the kernels.
+    wide: Option<wide::Isa>,
     mul_add: MulAdd,
 }
 
 impl<'a> Compiler<'a> {
-    pub(crate) fn new(program: &'a Program, target: &Target, level: Level, place: Place) -> Result<Self, CodegenError> {
+    pub(crate) fn new(
+        program: &'a Program,
+        target: &Target,
+        options: &Options,
+        place: Place,
+    ) -> Result<Self, CodegenError> {
+        let level = options.level;
         let kernels = target.isa(level, place, Optimize::Fully)?;
         let register_tiles = target.isa(level, place, Optimize::InOrder)?;
         let entries = target.isa(Level::V2, place, Optimize::Fully)?;
         let mul_add = if target.has_fma(level) { MulAdd::Fused } else { MulAdd::Split };
-        Ok(Compiler { program, kernels, register_tiles, entries, mul_add })
+        let wide = target.wide(level, options.emitter);
+        Ok(Compiler { program, kernels, register_tiles, entries, wide, mul_add })
     }
 
     /// The instruction set of entries and plan functions, which is also the module's.
@@ -125,18 +137,36 @@ impl<'a> Compiler<'a> {
         }
     }
 
-    fn kernel(&self, lane: &Lane, name: UserFuncName) -> Function {
+    /// Lane code that passes here compiles.
+    fn verify(&self, lane: &Lane) {
+        let bytes = self.wide.map_or(VECTOR_BYTES, wide::Isa::vector_bytes);
         if cfg!(debug_assertions)
-            && let Err(error) = verify(lane, VECTOR_BYTES)
+            && let Err(error) = verify(lane, bytes)
         {
             bug(&error.to_string());
         }
+    }
+
+    /// The wide emitter's code of a part, if that makes it.
+    pub(crate) fn wide_code(&self, part: Part) -> Option<Vec<u8>> {
+        let (Part::Kernel(n), Some(isa)) = (part, self.wide) else { return None };
+        let lane = &self.program.kernels[n];
+        self.verify(lane);
+        Some(wide::kernel(lane, isa))
+    }
+
+    fn kernel(&self, lane: &Lane, name: UserFuncName) -> Function {
+        self.verify(lane);
         emit::kernel(lane, name, self.kernels.frontend_config(), self.mul_add)
     }
 
     fn compile(&self, part: Part, id: FuncId, kernels: &[FuncId]) -> Compiled {
         let name = part_name(self.program, part);
         let start = Instant::now();
+        if let Some(bytes) = self.wide_code(part) {
+            let timing = FunctionTiming { name, emit: Duration::ZERO, compile: start.elapsed(), bytes: bytes.len() };
+            return Compiled { bytes, align: wide::ALIGN, relocs: Vec::new(), timing };
+        }
         let mut context = Context::for_function(self.function(part, id, kernels));
         let emit = start.elapsed();
         let start = Instant::now();
@@ -303,7 +333,8 @@ mod tests {
     fn compile(level: Level, mul_add: MulAdd) -> Compiled {
         let target = Target::parse("x86_64-unknown-linux-gnu").unwrap();
         let program = program();
-        let compiler = Compiler { mul_add, ..Compiler::new(&program, &target, level, Place::Object).unwrap() };
+        let options = Options { level, emitter: Emitter::Cranelift, threads: 1 };
+        let compiler = Compiler { mul_add, ..Compiler::new(&program, &target, &options, Place::Object).unwrap() };
         compiler.compile(Part::Kernel(0), FuncId::from_u32(0), &[])
     }
 

@@ -36,7 +36,7 @@ pub fn compile_object(
     if let Some(weights) = weights.filter(|weights| weights.len() > WEIGHTS_LIMIT) {
         return Err(CodegenError::Weights(weights.len()));
     }
-    let compiler = Compiler::new(program, target, options.level, Place::Object)?;
+    let compiler = Compiler::new(program, target, options, Place::Object)?;
     let builder = ObjectBuilder::new(compiler.base_isa(), "mlc", Box::new(libcall_name))
         .map_err(|error| CodegenError::Object(error.to_string()))?;
     let mut module = ObjectModule::new(builder);

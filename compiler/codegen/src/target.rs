@@ -4,8 +4,10 @@
 //! every `fma` would become four calls of `fmaf`; features are set one by one and checked.
 
 use crate::error::{CodegenError, bug};
+use crate::wide;
 use cranelift_codegen::isa::{self, OwnedTargetIsa};
 use cranelift_codegen::settings::{self, Configurable, Flags};
+use mlc_kernel::schedule::Machine;
 use std::fmt;
 use target_lexicon::{Architecture, Triple};
 
@@ -17,12 +19,14 @@ pub enum Level {
     V2,
     /// x86-64-v3: AVX2 and FMA.
     V3,
+    /// x86-64-v4: AVX-512 F, VL, DQ, BW. The same bits as v3.
+    V4,
 }
 
 impl Level {
     /// The highest level that the running processor has.
     pub fn host() -> Level {
-        if Level::V3.runs_here() { Level::V3 } else { Level::V2 }
+        [Level::V4, Level::V3].into_iter().find(|level| level.runs_here()).unwrap_or(Level::V2)
     }
 
     /// Whether the running processor has what this level needs.
@@ -30,13 +34,27 @@ impl Level {
         match self {
             Level::V2 => host_has_v2(),
             Level::V3 => host_has_v2() && host_has_v3(),
+            Level::V4 => host_has_v2() && host_has_v3() && host_has_v4(),
+        }
+    }
+
+    /// All levels, the lowest first.
+    pub const ALL: [Level; 3] = [Level::V2, Level::V3, Level::V4];
+
+    /// As options and metadata name it.
+    pub fn name(self) -> &'static str {
+        match self {
+            Level::V2 => "v2",
+            Level::V3 => "v3",
+            Level::V4 => "v4",
         }
     }
 
     fn x86_features(self) -> &'static [&'static str] {
         match self {
             Level::V2 => &V3_FEATURES[..V2_FEATURES],
-            Level::V3 => &V3_FEATURES,
+            // Cranelift has no use for more.
+            Level::V3 | Level::V4 => &V3_FEATURES,
         }
     }
 }
@@ -46,6 +64,7 @@ impl fmt::Display for Level {
         f.write_str(match self {
             Level::V2 => "x86-64-v2",
             Level::V3 => "x86-64-v3",
+            Level::V4 => "x86-64-v4",
         })
     }
 }
@@ -85,6 +104,20 @@ fn host_has_v3() -> bool {
         && is_x86_feature_detected!("lzcnt")
 }
 
+#[cfg(target_arch = "x86_64")]
+fn host_has_v4() -> bool {
+    is_x86_feature_detected!("avx512f")
+        && is_x86_feature_detected!("avx512vl")
+        && is_x86_feature_detected!("avx512dq")
+        && is_x86_feature_detected!("avx512bw")
+        && is_x86_feature_detected!("avx512cd")
+}
+
+#[cfg(not(target_arch = "x86_64"))]
+fn host_has_v4() -> bool {
+    true
+}
+
 #[cfg(not(target_arch = "x86_64"))]
 fn host_has_v2() -> bool {
     true
@@ -93,6 +126,16 @@ fn host_has_v2() -> bool {
 #[cfg(not(target_arch = "x86_64"))]
 fn host_has_v3() -> bool {
     true
+}
+
+/// What makes the code of kernels at levels with wide vectors.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub enum Emitter {
+    /// The wide emitter, with vectors as long as the level's.
+    #[default]
+    Wide,
+    /// Cranelift, with vectors of 128 bits.
+    Cranelift,
 }
 
 /// A machine to compile for.
@@ -140,8 +183,26 @@ impl Target {
     /// Whether `MulAdd` rounds once at `level`.
     pub fn has_fma(&self, level: Level) -> bool {
         match self.triple.architecture {
-            Architecture::X86_64 => level == Level::V3,
+            Architecture::X86_64 => level >= Level::V3,
             _ => true,
+        }
+    }
+
+    /// The instruction set of the wide emitter for kernels of `level`; none where Cranelift makes them.
+    pub(crate) fn wide(&self, level: Level, emitter: Emitter) -> Option<wide::Isa> {
+        match (emitter, self.triple.architecture, level) {
+            (Emitter::Wide, Architecture::X86_64, Level::V3) => Some(wide::Isa::Avx2),
+            (Emitter::Wide, Architecture::X86_64, Level::V4) => Some(wide::Isa::Avx512),
+            _ => None,
+        }
+    }
+
+    /// What kernels are to be scheduled for: Lane code that is made for it fits what compiles it.
+    pub fn machine(&self, level: Level, emitter: Emitter) -> Machine {
+        match self.wide(level, emitter) {
+            Some(wide::Isa::Avx2) => Machine::LANES_256,
+            Some(wide::Isa::Avx512) => Machine::LANES_512,
+            None => Machine::LANES_128,
         }
     }
 

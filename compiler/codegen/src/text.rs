@@ -7,19 +7,24 @@ use cranelift_codegen::Context;
 use cranelift_codegen::control::ControlPlane;
 use cranelift_codegen::ir::Function;
 use cranelift_module::FuncId;
+use iced_x86::{Code as IcedCode, Decoder, DecoderOptions, Formatter, GasFormatter};
 use mlc_kernel::program::Program;
 
 /// The CLIF of the kernels and entries named `name`, before Cranelift's own passes.
 pub fn clif_text(program: &Program, target: &Target, options: &Options, name: &str) -> Result<String, CodegenError> {
-    let compiler = Compiler::new(program, target, options.level, Place::Jit)?;
+    let compiler = Compiler::new(program, target, options, Place::Jit)?;
     print(&compiler, name, |part, function| format!("; {}\n{function}", part_name(program, part)))
 }
 
-/// The machine code of the kernels and entries named `name`, as Cranelift prints it.
+/// The machine code of the kernels and entries named `name`.
 pub fn asm_text(program: &Program, target: &Target, options: &Options, name: &str) -> Result<String, CodegenError> {
-    let compiler = Compiler::new(program, target, options.level, Place::Jit)?;
+    let compiler = Compiler::new(program, target, options, Place::Jit)?;
     print(&compiler, name, |part, function| {
-        format!("; {}\n{}", part_name(program, part), disassembly(&compiler, part, function))
+        let text = match compiler.wide_code(part) {
+            Some(bytes) => wide_disassembly(&bytes),
+            None => disassembly(&compiler, part, function),
+        };
+        format!("; {}\n{text}", part_name(program, part))
     })
 }
 
@@ -50,4 +55,22 @@ fn disassembly(compiler: &Compiler<'_>, part: Part, function: Function) -> Strin
         Ok(code) => code.vcode.clone().unwrap_or_default(),
         Err(error) => bug(&format!("Cranelift refuses `{}`: {:?}", part_name(compiler.program, part), error.inner)),
     }
+}
+
+/// Of code that the wide emitter made: AT&T syntax, as Cranelift prints, with positions; behind the
+/// last `ret` are constants.
+fn wide_disassembly(bytes: &[u8]) -> String {
+    let mut decoder = Decoder::new(64, bytes, DecoderOptions::NONE);
+    let mut formatter = GasFormatter::new();
+    let mut text = String::new();
+    while decoder.can_decode() {
+        let inst = decoder.decode();
+        let mut line = String::new();
+        formatter.format(&inst, &mut line);
+        text.push_str(&format!("{:6x}: {line}\n", inst.ip()));
+        if inst.code() == IcedCode::Retnq {
+            break;
+        }
+    }
+    text
 }

@@ -27,6 +27,14 @@ impl Machine {
     /// x86-64-v3 through 128-bit lanes.
     pub const LANES_128: Machine =
         Machine { vector_bits: 128, vector_registers: 16, fma_per_cycle: 2, loads_per_cycle: 2, issue: 6 };
+
+    /// x86-64-v3.
+    pub const LANES_256: Machine =
+        Machine { vector_bits: 256, vector_registers: 16, fma_per_cycle: 2, loads_per_cycle: 2, issue: 6 };
+
+    /// x86-64-v4.
+    pub const LANES_512: Machine =
+        Machine { vector_bits: 512, vector_registers: 32, fma_per_cycle: 2, loads_per_cycle: 2, issue: 6 };
 }
 
 /// The ways a nest is run.

@@ -155,7 +155,7 @@ impl Model {
     /// # Errors
     /// It can't be read, or the compiler refuses it: the text has every diagnostic.
     pub fn open(path: impl AsRef<Path>) -> Result<Model, Error> {
-        Model::compile(path.as_ref(), Options::default())
+        Model::compile(path.as_ref(), Options::for_this_machine())
     }
 
     /// [`Model::open`] with options: values for constants, the processor level.

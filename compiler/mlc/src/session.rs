@@ -20,7 +20,7 @@ use crate::meta::{self, About};
 use crate::prelude;
 use crate::source;
 use crate::timings::Timings;
-use mlc_codegen::{CodegenError, JitProgram, Level, Target};
+use mlc_codegen::{CodegenError, Emitter, JitProgram, Level, Target};
 use mlc_ir::graph::Graph;
 use mlc_ir::passes::{PIPELINE, run_pipeline};
 use mlc_kernel::lower::{Choices, LoweredProgram, lower, lower_with};
@@ -40,11 +40,21 @@ pub struct Options {
     pub defines: Vec<(String, String)>,
     /// The processor level of the kernels.
     pub level: Level,
+    /// What makes their code.
+    pub emitter: Emitter,
 }
 
 impl Default for Options {
+    /// For processors of level v3, wherever the code is to run.
     fn default() -> Options {
-        Options { defines: Vec::new(), level: Level::V3 }
+        Options { defines: Vec::new(), level: Level::V3, emitter: Emitter::Wide }
+    }
+}
+
+impl Options {
+    /// For the running processor.
+    pub fn for_this_machine() -> Options {
+        Options { level: Level::host(), ..Options::default() }
     }
 }
 
@@ -156,24 +166,32 @@ impl Session {
     pub fn lower_only(&mut self, program: &Program, entries: &[usize]) -> LoweredProgram {
         let graph = self.optimize(program);
         let choices = Choices { entries: Some(entries), ..Choices::default() };
-        self.timings.time("lower", || lower_with(&graph, &Machine::LANES_128, choices))
+        let machine = self.machine();
+        self.timings.time("lower", || lower_with(&graph, &machine, choices))
     }
 
     /// Kernels, plans and entries of a graph that [`Session::optimize`] gave.
     pub fn lower_graph(&mut self, graph: &Graph) -> LoweredProgram {
-        self.timings.time("lower", || lower(graph, &Machine::LANES_128))
+        let machine = self.machine();
+        self.timings.time("lower", || lower(graph, &machine))
+    }
+
+    /// What kernels are scheduled for.
+    fn machine(&self) -> Machine {
+        Target::host().machine(self.options.level, self.options.emitter)
     }
 
     /// What the runtime is told about the program.
     pub fn metadata(&self, program: &Program, lowered: &LoweredProgram) -> String {
         let name = self.path.file_name().map(|name| name.to_string_lossy()).unwrap_or_default();
-        let level = level_name(self.options.level);
-        let about = About { source: &name, sources: &self.sources, hash: self.digest(level), level };
+        let level = self.options.level.name();
+        let about = About { source: &name, sources: &self.sources, hash: self.digest(), level };
         meta::metadata(program, &lowered.program.entries, &about)
     }
 
-    /// Of everything that the compiled code hangs on.
-    fn digest(&self, level: &str) -> Digest {
+    /// Of everything that results hang on: levels that give the same bits count as one.
+    fn digest(&self) -> Digest {
+        let level = self.options.level.min(Level::V3).name();
         let texts = self.sources.files().map(|(_, file)| &*file.text);
         let defines = self.options.defines.iter().flat_map(|(name, value)| [name.as_str(), value.as_str()]);
         Digest::of([env!("CARGO_PKG_VERSION"), level].into_iter().chain(defines).chain(texts))
@@ -222,15 +240,7 @@ impl Session {
 
     /// How machine code is made.
     pub fn codegen_options(&self) -> mlc_codegen::Options {
-        mlc_codegen::Options { level: self.options.level, threads: 0 }
-    }
-}
-
-/// As `--cpu` and the metadata name it.
-fn level_name(level: Level) -> &'static str {
-    match level {
-        Level::V2 => "v2",
-        Level::V3 => "v3",
+        mlc_codegen::Options { level: self.options.level, emitter: self.options.emitter, threads: 0 }
     }
 }
 

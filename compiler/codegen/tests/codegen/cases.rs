@@ -1,8 +1,9 @@
 //! Every op's sample calls, and calls of all small sizes: machine code against the Lane interpreter,
 //! bit for bit, NaN and infinities among the operands.
 
+use crate::check::{Way, rounding, ways};
 use crate::run::run_compiled;
-use mlc_codegen::{Options, compile_jit};
+use mlc_codegen::compile_jit;
 use mlc_ir::builder::Builder;
 use mlc_ir::dim::Dim;
 use mlc_ir::graph::{Entry, Graph, Input, Output, Value};
@@ -15,9 +16,9 @@ use mlc_ir::ops::slice_at::SliceAt;
 use mlc_ir::ops::update_slice::UpdateSlice;
 use mlc_ir::ops::{Domain, Op};
 use mlc_ir::ty::{DType, Type};
+use mlc_kernel::interp::Rounding;
 use mlc_kernel::lower::lower;
 use mlc_kernel::run::{Memory, Outcome, run};
-use mlc_kernel::schedule::Machine;
 use mlc_rt_core::abi::Status;
 
 struct Rng(u64);
@@ -66,7 +67,13 @@ fn program(mut graph: Graph, builder: Builder, results: Vec<Value>) -> Graph {
 }
 
 fn agree(graph: &Graph, sizes: &[i64], domain: Domain, seed: u64, what: &str) {
-    let lowered = lower(graph, &Machine::LANES_128).program;
+    for way in ways().into_iter().filter(|way| rounding(way.level) == Rounding::Fused) {
+        agree_by(way, graph, sizes, domain, seed, what);
+    }
+}
+
+fn agree_by(way: Way, graph: &Graph, sizes: &[i64], domain: Domain, seed: u64, what: &str) {
+    let lowered = lower(graph, &way.machine()).program;
     let region = graph.region(graph.entries[0].region);
     let mut rng = Rng(seed);
     let args: Vec<Vec<u8>> = region.params.iter().map(|param| rng.bytes(region.ty(*param), sizes, domain)).collect();
@@ -79,7 +86,7 @@ fn agree(graph: &Graph, sizes: &[i64], domain: Domain, seed: u64, what: &str) {
     let (mut expected, mut compiled) = (fresh(), fresh());
     assert_eq!(run(&lowered, 0, sizes, &mut expected), Outcome::Done, "{what}");
     assert_eq!(
-        run_compiled(&compile_jit(&lowered, &Options::default()).unwrap(), sizes, 2, &mut compiled),
+        run_compiled(&compile_jit(&lowered, &way.options(1)).unwrap(), sizes, 2, &mut compiled),
         Status::Ok as i32,
         "{what}"
     );
@@ -93,7 +100,7 @@ fn agree(graph: &Graph, sizes: &[i64], domain: Domain, seed: u64, what: &str) {
             }),
             DType::I32 | DType::I64 | DType::U8 | DType::Bool => expected.results[number] == compiled.results[number],
         };
-        assert!(same, "result {number} of {what} at {sizes:?}");
+        assert!(same, "result {number} of {what} at {sizes:?} by {way:?}");
     }
 }
 

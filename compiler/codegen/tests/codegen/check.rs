@@ -2,12 +2,13 @@
 //! that this processor has, with buffers that start or end at a guard page.
 
 use crate::guard::{Guarded, Side};
-use mlc_codegen::{JitProgram, Level, Options, compile_jit};
+use mlc_codegen::{Emitter, JitProgram, Level, Options, Target, compile_jit};
 use mlc_kernel::interp::{self, Rounding, Word};
 use mlc_kernel::lane::{Lane, Mem};
 use mlc_kernel::lane_print::text;
 use mlc_kernel::lane_verify::verify;
 use mlc_kernel::program::Program;
+use mlc_kernel::schedule::Machine;
 
 /// A kernel and its memory.
 #[derive(Clone)]
@@ -57,30 +58,67 @@ pub fn levels() -> Vec<Level> {
     [Level::V2, Level::V3].into_iter().filter(|level| level.runs_here()).collect()
 }
 
+/// A level and what makes its code.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Way {
+    pub level: Level,
+    pub emitter: Emitter,
+}
+
+impl Way {
+    pub fn options(self, threads: usize) -> Options {
+        Options { level: self.level, emitter: self.emitter, threads }
+    }
+
+    pub fn machine(self) -> Machine {
+        Target::host().machine(self.level, self.emitter)
+    }
+
+    /// Bytes of its vectors.
+    pub fn vector_bytes(self) -> u32 {
+        (self.machine().vector_bits / 8) as u32
+    }
+}
+
+/// Every way to make code that this processor runs.
+pub fn ways() -> Vec<Way> {
+    let wide = [Level::V3, Level::V4].map(|level| Way { level, emitter: Emitter::Wide });
+    let narrow = [Level::V2, Level::V3].map(|level| Way { level, emitter: Emitter::Cranelift });
+    narrow.into_iter().chain(wide).filter(|way| way.level.runs_here()).collect()
+}
+
 pub fn rounding(level: Level) -> Rounding {
     match level {
         Level::V2 if cfg!(target_arch = "x86_64") => Rounding::Split,
-        Level::V2 | Level::V3 => Rounding::Fused,
+        Level::V2 | Level::V3 | Level::V4 => Rounding::Fused,
     }
 }
 
-pub fn compile(kernels: &[Lane], level: Level) -> JitProgram {
+pub fn compile(kernels: &[Lane], way: Way) -> JitProgram {
     let program = Program { symbols: 0, kernels: kernels.to_vec(), entries: vec![] };
-    compile_jit(&program, &Options { level, threads: 1 }).unwrap()
+    compile_jit(&program, &way.options(1)).unwrap()
 }
 
+/// Bytes of a case's longest vector.
+fn vector_bytes(case: &Case) -> u32 {
+    let bytes = case.lane.types.iter().map(|ty| u32::from(ty.lanes) * u32::from(ty.bits) / 8);
+    bytes.max().unwrap_or(0)
+}
+
+/// The interpreter and compiled code agree, in every way that has vectors as long as a case's.
 pub fn check(cases: &[Case]) {
-    for case in cases {
-        verify(&case.lane, 16).unwrap_or_else(|error| panic!("{error}\n{}", text(&case.lane)));
-    }
-    let kernels: Vec<Lane> = cases.iter().map(|case| case.lane.clone()).collect();
-    for level in levels() {
-        let program = compile(&kernels, level);
-        for (n, case) in cases.iter().enumerate() {
-            let expected = interpret(case, level);
+    for way in ways() {
+        let fitting: Vec<&Case> = cases.iter().filter(|case| vector_bytes(case) <= way.vector_bytes()).collect();
+        for case in &fitting {
+            verify(&case.lane, way.vector_bytes()).unwrap_or_else(|error| panic!("{error}\n{}", text(&case.lane)));
+        }
+        let kernels: Vec<Lane> = fitting.iter().map(|case| case.lane.clone()).collect();
+        let program = compile(&kernels, way);
+        for (n, case) in fitting.into_iter().enumerate() {
+            let expected = interpret(case, way.level);
             for side in [Side::Start, Side::End] {
                 let found = call(&program, n, case, side);
-                compare(case, level, &expected, &found);
+                compare(case, way, &expected, &found);
             }
         }
     }
@@ -106,14 +144,14 @@ fn call(program: &JitProgram, kernel: usize, case: &Case, side: Side) -> Vec<Vec
     buffers.iter().map(Guarded::to_vec).collect()
 }
 
-fn compare(case: &Case, level: Level, expected: &[Vec<u8>], found: &[Vec<u8>]) {
+fn compare(case: &Case, way: Way, expected: &[Vec<u8>], found: &[Vec<u8>]) {
     for (n, buffer) in case.buffers.iter().enumerate() {
         let width = buffer.mem.bytes() as usize;
         let pairs = expected[n].chunks_exact(width).zip(found[n].chunks_exact(width));
         for (element, (expected, found)) in pairs.enumerate() {
             assert!(
                 same(buffer.mem, expected, found),
-                "at {level}, element {element} of buffer {n} is {found:02x?}, not {expected:02x?}\n{}",
+                "by {way:?}, element {element} of buffer {n} is {found:02x?}, not {expected:02x?}\n{}",
                 text(&case.lane),
             );
         }

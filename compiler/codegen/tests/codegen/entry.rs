@@ -2,7 +2,7 @@
 
 use crate::build::{Build, INDEX};
 use crate::check::levels;
-use mlc_codegen::{JitProgram, Level, Options, compile_jit};
+use mlc_codegen::{Emitter, JitProgram, Level, Options, compile_jit};
 use mlc_ir::dim::{Dim, Sym};
 use mlc_ir::graph::{Relation, SizeCheck, SpanId};
 use mlc_ir::ty::DType;
@@ -186,14 +186,14 @@ pub fn twice_input() -> Vec<f32> {
 
 /// The result of [`twice`] for [`twice_input`].
 pub fn twice_bits(level: Level) -> Vec<u32> {
-    let program = compile_jit(&twice(1), &Options { level, threads: 1 }).unwrap();
+    let program = compile_jit(&twice(1), &Options { level, emitter: Emitter::Cranelift, threads: 1 }).unwrap();
     run_twice(&program, &twice_input(), Pool::None).0
 }
 
 #[test]
 fn steps_in_order() {
     for level in levels() {
-        let program = compile_jit(&twice(1), &Options { level, threads: 1 }).unwrap();
+        let program = compile_jit(&twice(1), &Options { level, emitter: Emitter::Cranelift, threads: 1 }).unwrap();
         let input = twice_input();
         let (result, counters, calls) = run_twice(&program, &input, Pool::Given);
         assert_eq!((counters, calls), (7 + 50 + 300 + 2000, 0));
@@ -212,8 +212,10 @@ fn steps_in_order() {
 #[test]
 fn a_pool_runs_what_is_worth_it() {
     for level in levels() {
-        let large = compile_jit(&twice(PARALLEL_WORK), &Options { level, threads: 1 }).unwrap();
-        let small = compile_jit(&twice(PARALLEL_WORK - 1), &Options { level, threads: 1 }).unwrap();
+        let large =
+            compile_jit(&twice(PARALLEL_WORK), &Options { level, emitter: Emitter::Cranelift, threads: 1 }).unwrap();
+        let small = compile_jit(&twice(PARALLEL_WORK - 1), &Options { level, emitter: Emitter::Cranelift, threads: 1 })
+            .unwrap();
         let input = twice_input();
         let expected = run_twice(&small, &input, Pool::Given);
         assert_eq!(expected.2, 0);
@@ -233,7 +235,7 @@ fn check(left: Dim, relation: Relation, right: Dim) -> SizeCheck {
 fn compile_entry(symbols: usize, checks: Vec<SizeCheck>, steps: Vec<Step>) -> JitProgram {
     let entry = EntryCode { name: "entry".into(), checks, plan: Plan::default(), steps, flops: Dim::zero() };
     let program = Program { symbols, kernels: vec![], entries: vec![entry] };
-    compile_jit(&program, &Options { level: levels()[0], threads: 1 }).unwrap()
+    compile_jit(&program, &Options { level: levels()[0], emitter: Emitter::Cranelift, threads: 1 }).unwrap()
 }
 
 fn call_with(program: &JitProgram, sizes: &[i64], args: Vec<*const u8>) -> (i32, EntryCx) {
@@ -314,7 +316,9 @@ fn faults_report_the_element_and_its_value() {
 /// The sum of a kernel of no tiles is nothing at all.
 #[test]
 fn no_tiles() {
-    let program = compile_jit(&twice(PARALLEL_WORK), &Options { level: levels()[0], threads: 1 }).unwrap();
+    let program =
+        compile_jit(&twice(PARALLEL_WORK), &Options { level: levels()[0], emitter: Emitter::Cranelift, threads: 1 })
+            .unwrap();
     let (result, _, calls) = run_twice(&program, &[], Pool::Given);
     assert_eq!((result, calls), (vec![], 0));
 }
@@ -324,7 +328,7 @@ fn no_tiles() {
 fn texts_by_name() {
     let program = twice(1);
     let target = mlc_codegen::Target::host();
-    let options = Options { level: levels()[0], threads: 1 };
+    let options = Options { level: levels()[0], emitter: Emitter::Cranelift, threads: 1 };
     let clif = mlc_codegen::clif_text(&program, &target, &options, "twice").unwrap();
     assert!(clif.contains("; mlc.entry.0.twice") && clif.contains("; mlc.plan.0.twice"), "{clif}");
     let error = mlc_codegen::clif_text(&program, &target, &options, "thrice").unwrap_err();

@@ -8,7 +8,7 @@ use mlc_kernel::lane::{Elem, FBinary, IBinary, Mem, Op, Tail, Ty, V};
 const MEMS: [Mem; 5] = [Mem::F32, Mem::F64, Mem::I32, Mem::I64, Mem::U8];
 
 fn most_lanes(mem: Mem) -> u8 {
-    if mem.bytes() == 8 { 2 } else { 4 }
+    if mem.bytes() == 8 { 8 } else { 16 }
 }
 
 fn counting(mem: Mem, elements: usize) -> Buffer {
@@ -140,7 +140,7 @@ fn full_vectors_need_no_alignment() {
         let y = b.load(mem, lanes, input, displacement, Tail::Full);
         let sum = add(&mut b, ty, x, y);
         b.store(mem, out, displacement, Tail::Full, sum);
-        let elements = (16 + i64::from(displacement)) / mem.bytes();
+        let elements = i64::from(lanes) + i64::from(displacement) / mem.bytes();
         let buffers = vec![counting(mem, elements as usize), Buffer::filled(mem, elements as usize)];
         cases.push(Case { lane: b.finish(), frame: frame(2, &[]), buffers, tiles: (0, 1) });
     }

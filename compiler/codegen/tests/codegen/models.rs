@@ -1,11 +1,13 @@
 //! A whole training step: machine code against the Lane interpreter, and one thread against several,
 //! bit for bit.
 
+use crate::check::{Way, rounding, ways};
 use crate::run::run_compiled;
-use mlc_codegen::{Options, compile_jit};
+use mlc_codegen::compile_jit;
+use mlc_ir::graph::Graph;
+use mlc_kernel::interp::Rounding;
 use mlc_kernel::lower::lower;
 use mlc_kernel::run::{Memory, Outcome, run};
-use mlc_kernel::schedule::Machine;
 use mlc_rt_core::abi::Status;
 
 /// What a step reads and writes, as the interpreter's memory.
@@ -31,8 +33,24 @@ fn memory(batch: i64) -> Memory {
 #[test]
 fn a_training_step_has_the_same_bits_everywhere() {
     let graph = mlc_benches::cnn_step(32);
-    let program = lower(&graph, &Machine::LANES_128).program;
-    let jit = compile_jit(&program, &Options::default()).unwrap();
+    let mut all: Option<Step> = None;
+    for way in ways().into_iter().filter(|way| rounding(way.level) == Rounding::Fused) {
+        let results = a_training_step_by(&graph, way);
+        let first = all.get_or_insert_with(|| results.clone());
+        assert!(*first == results, "{way:?} differs from the ways before");
+    }
+}
+
+/// The loss and the weights after a step of 32 pictures.
+#[derive(Clone, PartialEq)]
+struct Step {
+    results: Vec<Vec<u8>>,
+    globals: Vec<Vec<u8>>,
+}
+
+fn a_training_step_by(graph: &Graph, way: Way) -> Step {
+    let program = lower(graph, &way.machine()).program;
+    let jit = compile_jit(&program, &way.options(0)).unwrap();
     for batch in [1, 3] {
         let mut expected = memory(batch);
         assert_eq!(run(&program, 0, &[batch], &mut expected), Outcome::Done);
@@ -49,4 +67,5 @@ fn a_training_step_has_the_same_bits_everywhere() {
         assert_eq!(many.results, one.results, "loss with {threads} threads");
         assert!(many.globals == one.globals, "weights with {threads} threads");
     }
+    Step { results: one.results, globals: one.globals }
 }

@@ -1,7 +1,7 @@
 //! Object files: symbols, determinism, and the same bits as the JIT when a C program links one.
 
 use crate::entry::{twice, twice_bits, twice_input};
-use mlc_codegen::{CodegenError, Level, Options, PROGRAM_SYMBOL, Target, compile_object};
+use mlc_codegen::{CodegenError, Emitter, Level, Options, PROGRAM_SYMBOL, Target, compile_object};
 use mlc_kernel::program::{PARALLEL_WORK, Program};
 use object::{Object, ObjectSection, ObjectSymbol, SectionKind};
 use std::path::Path;
@@ -15,7 +15,8 @@ fn linux() -> Target {
 }
 
 fn compile(program: &Program, target: &Target, level: Level, threads: usize) -> Vec<u8> {
-    compile_object(program, target, &Options { level, threads }, META, Some(WEIGHTS)).unwrap()
+    compile_object(program, target, &Options { level, emitter: Emitter::Cranelift, threads }, META, Some(WEIGHTS))
+        .unwrap()
 }
 
 #[test]
@@ -60,7 +61,7 @@ fn the_same_bytes_each_time() {
 fn too_many_weights() {
     // Not touched, so it costs address space alone.
     let weights = vec![0u8; mlc_codegen::WEIGHTS_LIMIT + 1];
-    let options = Options { level: Level::V2, threads: 1 };
+    let options = Options { level: Level::V2, emitter: Emitter::Cranelift, threads: 1 };
     let error = compile_object(&Program::default(), &linux(), &options, META, Some(&weights)).unwrap_err();
     assert_eq!(error, CodegenError::Weights(weights.len()));
 }

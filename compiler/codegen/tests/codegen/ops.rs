@@ -113,7 +113,7 @@ fn elementwise(name: &str, mem: Mem, out: Mem, lanes: u8, f: impl Fn(&mut Build,
 }
 
 fn lanes_of(mem: Mem) -> &'static [u8] {
-    if mem.bytes() == 8 { &[1, 2] } else { &[1, 2, 3, 4] }
+    if mem.bytes() == 8 { &[1, 2, 3, 4, 7, 8] } else { &[1, 2, 3, 4, 5, 8, 11, 16] }
 }
 
 fn each_width(mems: &[Mem], case: impl Fn(Mem, u8) -> Vec<Case>) {

@@ -3,7 +3,7 @@
 use crate::check::levels;
 use crate::entry::{sym, times};
 use crate::random::Random;
-use mlc_codegen::{JitProgram, Options, compile_jit};
+use mlc_codegen::{Emitter, JitProgram, Options, compile_jit};
 use mlc_ir::dim::Dim;
 use mlc_kernel::program::{EntryCode, Plan, PlanBuffer, Program};
 
@@ -34,7 +34,7 @@ fn compile(plans: &[Plan]) -> JitProgram {
         flops: Dim::zero(),
     };
     let program = Program { symbols: 3, kernels: vec![], entries: plans.iter().map(entry).collect() };
-    compile_jit(&program, &Options { level: levels()[0], threads: 1 }).unwrap()
+    compile_jit(&program, &Options { level: levels()[0], emitter: Emitter::Cranelift, threads: 1 }).unwrap()
 }
 
 fn run(program: &JitProgram, n: usize, buffers: usize, sizes: [i64; 3]) -> Option<(Vec<i64>, i64)> {

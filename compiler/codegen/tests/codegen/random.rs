@@ -30,15 +30,17 @@ impl Random {
 }
 
 /// Elements of each input buffer.
-const INPUT: usize = 32;
+const INPUT: usize = 48;
 /// Results that a kernel can store.
 const OUTPUTS: usize = 96;
 /// Bytes for each of them.
-const OUTPUT_BYTES: usize = 32;
+const OUTPUT_BYTES: usize = 128;
 
 const MEMS: [Mem; 5] = [Mem::F32, Mem::F64, Mem::I32, Mem::I64, Mem::U8];
 
 struct Generator {
+    /// Of vectors.
+    bytes: u32,
     b: Build,
     random: Random,
     inputs: Vec<V>,
@@ -76,7 +78,13 @@ impl Generator {
     }
 
     fn lanes(&mut self, mem: Mem) -> u8 {
-        if mem.bytes() == 8 { self.random.pick(&[1, 2]) } else { self.random.pick(&[1, 2, 3, 4, 4, 4]) }
+        self.lanes_of(if mem.bytes() == 8 { 64 } else { 32 }, 1)
+    }
+
+    /// From `least` lanes on; most often as many as there can be.
+    fn lanes_of(&mut self, bits: u32, least: u8) -> u8 {
+        let most = (self.bytes * 8 / bits) as u8;
+        if self.random.below(2) == 0 { most } else { least + self.random.below(usize::from(most - least) + 1) as u8 }
     }
 
     fn tail(&mut self, lanes: u8) -> Tail {
@@ -174,7 +182,7 @@ impl Generator {
                 self.define(Ty { lanes: 1, ..ty }, Op::Extract(a, lane));
             }
             1 if ty.lanes == 1 => {
-                let lanes = if ty.bits == 64 { 2 } else { self.random.pick(&[2, 3, 4]) };
+                let lanes = self.lanes_of(u32::from(ty.bits), 2);
                 let spread = Ty { lanes, ..ty };
                 if self.random.below(2) == 0 {
                     self.define(spread, Op::Splat(a));
@@ -289,8 +297,8 @@ impl Generator {
     }
 }
 
-fn kernel(seed: u64) -> Case {
-    let mut b = Build::new(&format!("random_{seed}"), 7);
+fn kernel(seed: u64, bytes: u32) -> Case {
+    let mut b = Build::new(&format!("random_{bytes}_{seed}"), 7);
     let inputs = (0..5).map(|n| b.ptr(n)).collect();
     let out = b.ptr(5);
     let size = b.def(INDEX, Op::FrameSize(6));
@@ -300,7 +308,7 @@ fn kernel(seed: u64) -> Case {
     let zero = b.int(0);
     b.def(ADDRESS, Op::PtrAdd(scratch, zero));
     let visible = vec![size, low, high];
-    let mut generator = Generator { b, random: Random::new(seed), inputs, out, outputs: 0, visible };
+    let mut generator = Generator { bytes, b, random: Random::new(seed), inputs, out, outputs: 0, visible };
     for _ in 0..6 {
         generator.load();
     }
@@ -328,6 +336,8 @@ fn inputs_of(random: &mut Random) -> Vec<Buffer> {
 
 #[test]
 fn random_kernels() {
-    let cases: Vec<Case> = (1..=300).map(kernel).collect();
-    check(&cases);
+    for bytes in [16, 32, 64] {
+        let cases: Vec<Case> = (1..=300).map(|seed| kernel(seed, bytes)).collect();
+        check(&cases);
+    }
 }

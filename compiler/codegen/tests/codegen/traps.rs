@@ -3,7 +3,7 @@
 
 use crate::build::{ADDRESS, Build, INDEX};
 use crate::check::{Buffer, Case, check, frame};
-use mlc_codegen::{Level, Options, Target, asm_text, clif_text, compile_jit};
+use mlc_codegen::{Emitter, Level, Options, Target, asm_text, clif_text, compile_jit};
 use mlc_kernel::lane::{Elem, FBinary, IBinary, Lane, Mem, Op, Tail, Ty, V};
 use mlc_kernel::program::Program;
 
@@ -16,7 +16,7 @@ fn target() -> Target {
 fn assembly(lane: Lane, level: Level) -> String {
     let name = lane.name.clone();
     let program = Program { kernels: vec![lane], ..Program::default() };
-    asm_text(&program, &target(), &Options { level, threads: 1 }, &name).unwrap()
+    asm_text(&program, &target(), &Options { level, emitter: Emitter::Cranelift, threads: 1 }, &name).unwrap()
 }
 
 /// `out = f(a, b)` for one vector of each.
@@ -100,7 +100,7 @@ fn nothing_claims_alignment() {
     assert_has(&assembly(lane(), Level::V2), "addps %");
     assert_has(&assembly(lane(), Level::V3), "vaddps (");
     let program = Program { kernels: vec![lane()], ..Program::default() };
-    let options = Options { level: Level::V2, threads: 1 };
+    let options = Options { level: Level::V2, emitter: Emitter::Cranelift, threads: 1 };
     assert_lacks(&clif_text(&program, &target(), &options, "sum").unwrap(), "aligned");
 }
 
@@ -136,7 +136,7 @@ fn loops_have_one_branch() {
 #[test]
 fn memory_is_freed_when_a_program_is_dropped() {
     let program = Program { kernels: vec![binary("sum", Mem::F32, |_, x, _| x)], ..Program::default() };
-    let options = Options { level: Level::V2, threads: 1 };
+    let options = Options { level: Level::V2, emitter: Emitter::Cranelift, threads: 1 };
     let before = address_space();
     for _ in 0..64 {
         drop(compile_jit(&program, &options).unwrap());

@@ -65,7 +65,7 @@ pub fn execute(args: &Args, console: &mut Console) -> Result<(), Failure> {
     console.json = args.source.options.json();
     args.later.refuse()?;
     let product = product(args)?;
-    let mut session = Session::open(&args.source.file, args.source.options.options()?)?;
+    let mut session = Session::open(&args.source.file, args.source.options.for_files()?)?;
     let out = args.out.clone().unwrap_or_else(|| default_name(&session, product));
     output::check_writable(&out)?;
     let program = console.resolve(&mut session)?;

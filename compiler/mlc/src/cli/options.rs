@@ -3,6 +3,7 @@
 use crate::failure::Failure;
 use crate::session::Options;
 use clap::{Args, ValueEnum};
+use mlc_codegen::{Emitter, Level};
 use std::path::PathBuf;
 
 /// FILE and how it is compiled.
@@ -20,9 +21,13 @@ pub struct Compile {
     /// Set a `const`, or a constructor argument of a model: `-D H=256`, `-D Model.V=65`
     #[arg(short = 'D', value_name = "NAME=VALUE")]
     defines: Vec<String>,
-    /// Processor level of the kernels: v3
+    /// Processor level of the kernels: v2, v3 (AVX2 and FMA) or v4 (AVX-512). v3 and v4 give the same
+    /// bits [default: v3 for files, this processor's otherwise]
     #[arg(long, value_name = "LEVEL")]
     cpu: Option<String>,
+    /// Make all kernels with Cranelift, in vectors of 128 bits; the same bits, only slower
+    #[arg(long)]
+    narrow: bool,
     /// Refuse to use more memory than this
     #[arg(long, value_name = "BYTES")]
     max_memory: Option<String>,
@@ -59,17 +64,36 @@ impl Compile {
         self.messages.json()
     }
 
+    /// Options for code that goes into a file: it is to run on processors of level v3 unless told otherwise.
+    ///
     /// # Errors
     /// Usage: a level or option that isn't there, a `-D` without a name.
-    pub fn options(&self) -> Result<Options, Failure> {
-        if let Some(cpu) = self.cpu.as_deref().filter(|&cpu| cpu != "v3") {
-            return Err(Failure::Usage(format!("--cpu {cpu} is not supported yet; there is v3")));
-        }
+    pub fn for_files(&self) -> Result<Options, Failure> {
+        self.with(Options::default())
+    }
+
+    /// Options for code that runs here.
+    ///
+    /// # Errors
+    /// As [`Compile::for_files`].
+    pub fn for_this_machine(&self) -> Result<Options, Failure> {
+        self.with(Options::for_this_machine())
+    }
+
+    fn with(&self, start: Options) -> Result<Options, Failure> {
         if self.max_memory.is_some() {
             return Err(Failure::not_supported("--max-memory"));
         }
+        let level = match &self.cpu {
+            None => start.level,
+            Some(cpu) => Level::ALL
+                .into_iter()
+                .find(|level| level.name() == cpu)
+                .ok_or_else(|| Failure::Usage(format!("there is no --cpu {cpu}; there are v2, v3 and v4")))?,
+        };
+        let emitter = if self.narrow { Emitter::Cranelift } else { start.emitter };
         let defines = self.defines.iter().map(|text| define(text)).collect::<Result<_, _>>()?;
-        Ok(Options { defines, ..Options::default() })
+        Ok(Options { defines, level, emitter })
     }
 }
 

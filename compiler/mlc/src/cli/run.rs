@@ -24,7 +24,7 @@ pub struct Args {
 /// Compiles and hands over to the runtime.
 pub fn execute(args: &Args, console: &mut Console) -> Result<(), Failure> {
     console.json = args.source.options.json();
-    let mut session = Session::open(&args.source.file, args.source.options.options()?)?;
+    let mut session = Session::open(&args.source.file, args.source.options.for_this_machine()?)?;
     let program = console.resolve(&mut session)?;
     let command = arguments(&args.args)?;
     let (lowered, wanted) = match needed(&program, &command) {

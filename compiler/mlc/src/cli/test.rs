@@ -17,7 +17,7 @@ pub struct Args {
 /// Runs the `test` blocks in order; one line for each.
 pub fn execute(args: &Args, console: &mut Console) -> Result<(), Failure> {
     console.json = args.source.options.json();
-    let mut session = Session::open(&args.source.file, args.source.options.options()?)?;
+    let mut session = Session::open(&args.source.file, args.source.options.for_this_machine()?)?;
     let program = console.resolve(&mut session)?;
     let mut wrong = Vec::new();
     for test in &program.tests {
