@@ -7,6 +7,7 @@ mod builder;
 mod cut;
 mod lanes;
 mod map;
+mod pieces;
 mod rows;
 
 pub use builder::build;

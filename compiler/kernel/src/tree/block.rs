@@ -63,7 +63,7 @@ impl TreeBuilder<'_> {
             let body = self.block_body(&RegisterBlock { columns: None, rows: None, slot: Ix::constant(0) });
             return vec![Part { tiles: Vec::new(), body }];
         };
-        let segments = self.segments(&self.extent(vector), self.schedule.vectors);
+        let segments = self.axis_segments(vector, self.schedule.vectors);
         let row = self.schedule.rows.map(|(axis, _)| axis);
         let without: Vec<usize> = row.into_iter().chain([vector]).collect();
         let inner = self.inner_axes(&without);
@@ -87,6 +87,13 @@ impl TreeBuilder<'_> {
 
     /// All blocks of a segment of the vector axis, or the one that a tile variable names.
     fn block_segment(&mut self, axis: usize, segment: &Segment, tile: Option<AxisId>) -> Vec<Stmt> {
+        self.piece = segment.piece;
+        let stmts = self.segment_blocks(axis, segment, tile);
+        self.piece = None;
+        stmts
+    }
+
+    fn segment_blocks(&mut self, axis: usize, segment: &Segment, tile: Option<AxisId>) -> Vec<Stmt> {
         let Some(var) = tile else {
             return self.blocks(segment, &mut |this, base, vectors| {
                 this.row_blocks(&Columns { axis, base, vectors, segment })

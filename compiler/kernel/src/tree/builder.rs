@@ -2,6 +2,7 @@
 //! innermost point.
 
 use super::block::Registers;
+use super::pieces::Piece;
 use super::{Acc, How, Result, ScratchTile, Stmt, Tree};
 use crate::expr::ExprRef;
 use crate::nest::Nest;
@@ -21,6 +22,7 @@ pub fn build(nest: &Nest, schedule: &Schedule) -> Tree {
         accs: Vec::new(),
         scratch: Vec::new(),
         reduced: None,
+        piece: None,
         registers: Registers { row: AxisId(0), unrolled: AxisId(0), lane: AxisId(0), init: Vec::new(), breaks: None },
     };
     let parts = match schedule.shape {
@@ -53,6 +55,8 @@ pub(super) struct TreeBuilder<'a> {
     pub(super) accs: Vec<Acc>,
     pub(super) scratch: Vec<ScratchTile>,
     pub(super) reduced: Option<Result>,
+    /// The piece of the vector axis at hand.
+    pub(super) piece: Option<Piece>,
     pub(super) registers: Registers,
 }
 
@@ -69,7 +73,11 @@ impl TreeBuilder<'_> {
 
     /// An expression of the nest in terms of loop variables.
     pub(super) fn here(&self, expr: &ExprRef) -> ExprRef {
-        expr.substitute(&|AxisId(axis)| self.at[axis as usize].clone())
+        let at = |AxisId(axis): AxisId| self.at[axis as usize].clone();
+        match self.piece {
+            Some(piece) => piece.within(expr).substitute(&at),
+            None => expr.substitute(&at),
+        }
     }
 
     pub(super) fn here_ix(&self, ix: &Ix) -> Ix {

@@ -1,6 +1,7 @@
 //! Cutting an axis into blocks: of vectors, of chunks, of rows.
 
 use super::builder::TreeBuilder;
+use super::pieces::{Piece, pieces};
 use super::{How, Stmt};
 use mlc_ir::dim::{Dim, SizeError};
 use mlc_ir::index::{AxisId, Ix};
@@ -14,9 +15,33 @@ pub(super) struct Segment {
     pub(super) length: Dim,
     /// Elements that count, if fewer than the block's vectors hold.
     pub(super) partial: bool,
+    /// The piece of the axis that it belongs to, if there are several.
+    pub(super) piece: Option<Piece>,
 }
 
 impl TreeBuilder<'_> {
+    /// Cuts an axis into blocks of `vectors` full vectors and what is left, piece by piece.
+    pub(super) fn axis_segments(&self, axis: usize, vectors: i64) -> Vec<Segment> {
+        let extent = self.extent(axis);
+        let pieces = match extent.as_const() {
+            Some(extent) => pieces(self.nest, AxisId(axis as u32), extent),
+            None => Vec::new(),
+        };
+        if pieces.len() < 2 {
+            return self.segments(&extent, vectors);
+        }
+        let of_piece = |piece: &Piece| {
+            let segments = self.segments(&Dim::from(piece.high - piece.low), vectors);
+            let piece = *piece;
+            segments.into_iter().map(move |segment| Segment {
+                start: add(&segment.start, piece.low),
+                piece: Some(piece),
+                ..segment
+            })
+        };
+        pieces.iter().flat_map(of_piece).collect()
+    }
+
     /// Cuts an extent into blocks of `vectors` full vectors and what is left.
     pub(super) fn segments(&self, extent: &Dim, vectors: i64) -> Vec<Segment> {
         let lanes = self.schedule.lanes;
@@ -27,18 +52,18 @@ impl TreeBuilder<'_> {
             let rest = sub(extent, &start);
             let count = floor_div(&add(&rest, lanes - 1), lanes);
             return vec![
-                Segment { start: Dim::zero(), count: full, length: Dim::from(block), partial: false },
-                Segment { start, count, length: Dim::from(lanes), partial: lanes > 1 },
+                Segment { start: Dim::zero(), count: full, length: Dim::from(block), partial: false, piece: None },
+                Segment { start, count, length: Dim::from(lanes), partial: lanes > 1, piece: None },
             ];
         };
         let mut segments = Vec::new();
         if total / block > 0 {
             let count = Dim::from(total / block);
-            segments.push(Segment { start: Dim::zero(), count, length: Dim::from(block), partial: false });
+            segments.push(Segment { start: Dim::zero(), count, length: Dim::from(block), partial: false, piece: None });
         }
         if total % block > 0 {
             let (start, length) = (Dim::from(total / block * block), Dim::from(total % block));
-            segments.push(Segment { start, count: Dim::one(), length, partial: total % lanes != 0 });
+            segments.push(Segment { start, count: Dim::one(), length, partial: total % lanes != 0, piece: None });
         }
         segments
     }
@@ -106,7 +131,7 @@ impl TreeBuilder<'_> {
 
 /// Blocks of `length`, then the rest as one shorter block (of 0 elements if the extent is symbolic and divides).
 pub(super) fn cut(extent: &Dim, length: i64) -> Vec<Segment> {
-    let segment = |start: Dim, count: Dim, length: Dim| Segment { start, count, length, partial: false };
+    let segment = |start: Dim, count: Dim, length: Dim| Segment { start, count, length, partial: false, piece: None };
     match extent.as_const() {
         Some(total) => {
             let mut segments = Vec::new();

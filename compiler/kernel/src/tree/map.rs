@@ -16,10 +16,16 @@ impl TreeBuilder<'_> {
             let tiles = self.tile_vars();
             let inner = self.inner_axes(&[vector]);
             let body = self.around(&inner, &mut |this| {
-                let segments = this.segments(&extent, this.schedule.vectors);
+                let segments = this.axis_segments(vector, this.schedule.vectors);
                 segments.iter().flat_map(|segment| this.map_segment(vector, segment, &Ix::constant(0))).collect()
             });
             return vec![Part { tiles, body }];
+        }
+        if extent.as_const().is_some_and(|extent| extent <= self.schedule.chunk) {
+            let segments = self.axis_segments(vector, self.schedule.vectors);
+            let body =
+                segments.iter().flat_map(|segment| self.map_segment(vector, segment, &Ix::constant(0))).collect();
+            return vec![Part { tiles: Vec::new(), body }];
         }
         let mut parts = Vec::new();
         for chunk in cut(&extent, self.schedule.chunk) {
@@ -38,8 +44,11 @@ impl TreeBuilder<'_> {
     }
 
     fn map_segment(&mut self, axis: usize, segment: &Segment, start: &Ix) -> Vec<Stmt> {
-        self.blocks(segment, &mut |this, base, vectors| {
+        self.piece = segment.piece;
+        let stmts = self.blocks(segment, &mut |this, base, vectors| {
             this.vectors(axis, &start.clone().add(base), vectors, segment, &mut |this| this.epilogue())
-        })
+        });
+        self.piece = None;
+        stmts
     }
 }
