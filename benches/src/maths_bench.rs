@@ -2,47 +2,52 @@
 //! error in ulp, and the time for an element. With `-- 97` only every 97th f32, with `-- sin cos` only these.
 
 use mlc_benches::{maths, resident};
-use mlc_codegen::{JitProgram, Level, Options, compile_jit};
+use mlc_codegen::{Emitter, JitProgram, Level, Options, Target, compile_jit};
 use mlc_ir::graph::Graph;
 use mlc_kernel::lower::lower;
 use mlc_kernel::program::{Loc, Program, Slot, Step};
-use mlc_kernel::schedule::Machine;
 
 /// Elements of a call.
 const COUNT: usize = 1 << 14;
 
-struct Function {
+/// A function as one way to compile makes it.
+struct Compiled {
+    name: String,
     program: Program,
-    levels: Vec<(Level, JitProgram)>,
+    jit: JitProgram,
 }
 
-impl Function {
-    fn new(graph: &Graph) -> Function {
-        let program = lower(graph, &Machine::LANES_128).program;
-        let levels = [Level::V2, Level::V3].into_iter().filter(|level| level.runs_here());
-        let compiled = levels
-            .filter_map(|level| Some((level, compile_jit(&program, &Options { level, ..Options::default() }).ok()?)));
-        let levels = compiled.collect();
-        Function { program, levels }
+impl Compiled {
+    fn of(graph: &Graph) -> Vec<Compiled> {
+        let narrow = [Level::V2, Level::V3].map(|level| (level, Emitter::Cranelift));
+        let wide = [Level::V3, Level::V4].map(|level| (level, Emitter::Wide));
+        let ways = narrow.into_iter().chain(wide).filter(|(level, _)| level.runs_here());
+        let compiled = ways.filter_map(|(level, emitter)| {
+            let program = lower(graph, &Target::host().machine(level, emitter)).program;
+            let jit = compile_jit(&program, &Options { level, emitter, threads: 1 }).ok()?;
+            Some(Compiled { name: format!("{level} {emitter:?}"), program, jit })
+        });
+        compiled.collect()
     }
 
-    /// Calls the kernel of one level on whole buffers.
-    fn run(&self, jit: &JitProgram, args: &[&[f32]], result: &mut [f32]) {
+    /// Calls the kernel on whole buffers.
+    fn run(&self, args: &[&[f32]], result: &mut [f32]) {
         assert!(args.iter().all(|arg| arg.len() == COUNT) && result.len() == COUNT);
         let [Step::Run { kernel, frame, tiles, .. }] = &self.program.entries[0].steps[..] else {
             panic!("a function is one kernel")
         };
+        let out = result.as_mut_ptr() as u64;
         let word = |slot: &Slot| match slot {
             Slot::Size(dim) => dim.as_const().unwrap_or(0) as u64,
             Slot::Ptr(place) => match place.loc {
                 Loc::Arg(n) => args[n as usize].as_ptr() as u64,
-                _ => result.as_ptr() as u64,
+                _ => out,
             },
         };
         let words: Vec<u64> = frame.iter().map(word).collect();
         let mut scratch = [0u8; 64];
         // SAFETY: the frame's buffers are as large as those that the kernel was compiled for.
-        unsafe { jit.kernel(*kernel)(words.as_ptr(), scratch.as_mut_ptr(), 0, tiles.as_const().unwrap_or(0)) };
+        unsafe { self.jit.kernel(*kernel)(words.as_ptr(), scratch.as_mut_ptr(), 0, tiles.as_const().unwrap_or(0)) };
     }
 }
 
@@ -62,13 +67,13 @@ impl Worst {
     }
 }
 
-fn report(name: &str, function: &Function, args: &[&[f32]], worst: &[Worst]) {
+fn report(name: &str, function: &[Compiled], args: &[&[f32]], worst: &[Worst]) {
     let mut result = vec![0f32; COUNT];
-    for ((level, jit), worst) in function.levels.iter().zip(worst) {
-        let seconds = resident(|| function.run(jit, args, &mut result));
+    for (way, worst) in function.iter().zip(worst) {
+        let seconds = resident(|| way.run(args, &mut result));
         let (ns, (x, y)) = (seconds * 1e9 / COUNT as f64, worst.at);
         let at = if args.len() == 1 { format!("{x:e}") } else { format!("{x:e}, {y:e}") };
-        println!("{name:<6} {level:<10} {:6.3} ulp at {at:<28} {ns:6.2} ns", worst.ulps);
+        println!("{name:<6} {:<20} {:6.3} ulp at {at:<28} {ns:6.2} ns", way.name, worst.ulps);
     }
 }
 
@@ -83,16 +88,16 @@ fn main() {
         if !wanted(&name) {
             continue;
         }
-        let function = Function::new(&maths::unary(op, COUNT));
-        let mut worst = vec![Worst::default(); function.levels.len()];
+        let function = Compiled::of(&maths::unary(op, COUNT));
+        let mut worst = vec![Worst::default(); function.len()];
         let mut next = 0u64;
         while next < 1 << 32 {
             let bits = (0..COUNT as u64).map(|i| (next + i * stride).min(u64::from(u32::MAX)) as u32);
             let x: Vec<f32> = bits.map(f32::from_bits).collect();
             next += COUNT as u64 * stride;
             let exact: Vec<f64> = x.iter().map(|x| maths::exact(op, *x)).collect();
-            for ((_, jit), worst) in function.levels.iter().zip(&mut worst) {
-                function.run(jit, &[&x], &mut result);
+            for (way, worst) in function.iter().zip(&mut worst) {
+                way.run(&[&x], &mut result);
                 for ((x, exact), found) in x.iter().zip(&exact).zip(&result) {
                     worst.note(*found, *exact, (*x, 0.0));
                 }
@@ -104,13 +109,13 @@ fn main() {
     if !wanted("pow") {
         return;
     }
-    let function = Function::new(&maths::pow(COUNT));
-    let mut worst = vec![Worst::default(); function.levels.len()];
+    let function = Compiled::of(&maths::pow(COUNT));
+    let mut worst = vec![Worst::default(); function.len()];
     let (x, y) = maths::powers(((1 << 22) / stride as usize).max(COUNT));
     for (x, y) in x.chunks_exact(COUNT).zip(y.chunks_exact(COUNT)) {
         let exact: Vec<f64> = x.iter().zip(y).map(|(x, y)| f64::from(*x).powf(f64::from(*y))).collect();
-        for ((_, jit), worst) in function.levels.iter().zip(&mut worst) {
-            function.run(jit, &[x, y], &mut result);
+        for (way, worst) in function.iter().zip(&mut worst) {
+            way.run(&[x, y], &mut result);
             for (((x, y), exact), found) in x.iter().zip(y).zip(&exact).zip(&result) {
                 worst.note(*found, *exact, (*x, *y));
             }

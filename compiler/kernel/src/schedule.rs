@@ -5,7 +5,7 @@ use crate::expr::{Address, Expr, ExprRef, Index};
 use crate::nest::{Nest, ReducePlan, Reduction, axis_coef};
 use mlc_ir::dim::{Dim, Sym};
 use mlc_ir::index::{AxisId, Cond, Ix};
-use mlc_ir::scalar::{BinaryOp, Distribution, UnaryOp};
+use mlc_ir::scalar::Distribution;
 use mlc_ir::ty::DType;
 
 /// What the cost model knows of the processor.
@@ -346,12 +346,8 @@ impl Widths<'_> {
             | Expr::BestPosition(_)
             | Expr::Let(_) => {}
             Expr::Position(dtype, _) => self.note(*dtype),
-            Expr::Unary(op, a) => {
-                self.scalar |= matches!(op, UnaryOp::Sin | UnaryOp::Cos | UnaryOp::Erf);
-                self.visit(a);
-            }
-            Expr::Binary(op, a, b) => {
-                self.scalar |= matches!(op, BinaryOp::Pow);
+            Expr::Unary(_, a) => self.visit(a),
+            Expr::Binary(_, a, b) => {
                 self.visit(a);
                 self.visit(b);
             }

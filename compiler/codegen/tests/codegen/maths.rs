@@ -1,18 +1,18 @@
-//! Functions of f32 as compiled: the interpreter's bits at every level, and at most 2 ulp from exact.
+//! Functions of f32 as compiled: the interpreter's bits in every way to compile them, in vectors of every
+//! width, and at most 2 ulp from exact.
 
-use crate::check::{Buffer, Case, check};
+use crate::check::{Buffer, Case, Way, check, ways};
 use mlc_benches::maths;
-use mlc_codegen::{Level, Options, compile_jit};
+use mlc_codegen::{Level, compile_jit};
 use mlc_ir::graph::Graph;
 use mlc_kernel::interp::Word;
 use mlc_kernel::lane::Mem;
 use mlc_kernel::lower::lower;
 use mlc_kernel::program::{Loc, Program, Slot, Step};
-use mlc_kernel::schedule::Machine;
 
 /// The only kernel of a graph, its memory the arguments and then the result.
-fn case(graph: &Graph, args: &[&[f32]]) -> Case {
-    let mut program = lower(graph, &Machine::LANES_128).program;
+fn case(graph: &Graph, args: &[&[f32]], way: Way) -> Case {
+    let mut program = lower(graph, &way.machine()).program;
     let [Step::Run { kernel: 0, frame, tiles, .. }] = &program.entries[0].steps[..] else { panic!("one kernel") };
     let frame = frame.iter().map(|slot| match slot {
         Slot::Size(dim) => Word::Size(dim.as_const().unwrap()),
@@ -28,14 +28,10 @@ fn case(graph: &Graph, args: &[&[f32]]) -> Case {
     Case { lane: program.kernels.remove(0), frame, buffers, tiles }
 }
 
-fn levels() -> impl Iterator<Item = Level> {
-    [Level::V2, Level::V3].into_iter().filter(|level| level.runs_here())
-}
-
 /// What the compiled kernel makes of the arguments.
-fn results(case: &Case, level: Level) -> Vec<f32> {
+fn results(case: &Case, way: Way) -> Vec<f32> {
     let program = Program { symbols: 0, kernels: vec![case.lane.clone()], entries: vec![] };
-    let jit = compile_jit(&program, &Options { level, ..Options::default() }).unwrap();
+    let jit = compile_jit(&program, &way.options(1)).unwrap();
     let mut buffers: Vec<Vec<u8>> = case.buffers.iter().map(|buffer| buffer.bytes.clone()).collect();
     let mut word = |word: &Word| match *word {
         Word::Ptr { buffer, .. } => buffers[buffer].as_mut_ptr() as u64,
@@ -48,17 +44,35 @@ fn results(case: &Case, level: Level) -> Vec<f32> {
     buffers[buffers.len() - 1].chunks_exact(4).map(|b| f32::from_le_bytes(b.try_into().unwrap())).collect()
 }
 
+/// Results of every way, which have the interpreter's bits; those of levels with FMA have the same.
+fn results_of_ways(graph: &Graph, args: &[&[f32]]) -> Vec<(Way, Vec<f32>)> {
+    let mut all: Vec<(Way, Vec<f32>)> = Vec::new();
+    for way in ways() {
+        let case = case(graph, args, way);
+        let lanes = case.lane.types.iter().map(|ty| i64::from(ty.lanes)).max();
+        assert_eq!(lanes, Some(way.machine().vector_bits / 32), "lanes by {way:?}");
+        check(std::slice::from_ref(&case));
+        let found = results(&case, way);
+        if let Some((other, bits)) =
+            all.iter().find(|(other, _)| (other.level == Level::V2) == (way.level == Level::V2))
+        {
+            let same = bits.iter().zip(&found).all(|(a, b)| a.to_bits() == b.to_bits() || a.is_nan() && b.is_nan());
+            assert!(same, "{way:?} has other bits than {other:?}");
+        }
+        all.push((way, found));
+    }
+    all
+}
+
 #[test]
 fn functions_of_one_argument() {
     let x = maths::arguments();
     for op in maths::FUNCTIONS {
-        let case = case(&maths::unary(op, x.len()), &[&x]);
-        check(std::slice::from_ref(&case));
-        for level in levels() {
-            for (x, found) in x.iter().zip(results(&case, level)) {
+        for (way, found) in results_of_ways(&maths::unary(op, x.len()), &[&x]) {
+            for (x, found) in x.iter().zip(&found) {
                 let exact = maths::exact(op, *x);
-                let ulps = maths::ulps(found, exact);
-                assert!(ulps <= maths::MOST_ULPS, "{op:?} of {x:e} at {level} is {found:e}, not {exact:e}: {ulps} ulp");
+                let ulps = maths::ulps(*found, exact);
+                assert!(ulps <= maths::MOST_ULPS, "{op:?} of {x:e} by {way:?} is {found:e}, not {exact:e}: {ulps} ulp");
             }
         }
     }
@@ -67,13 +81,10 @@ fn functions_of_one_argument() {
 #[test]
 fn powers() {
     let (x, y) = maths::powers(4000);
-    let case = case(&maths::pow(x.len()), &[&x, &y]);
-    check(std::slice::from_ref(&case));
-    for level in levels() {
-        for ((x, y), found) in x.iter().zip(&y).zip(results(&case, level)) {
-            let exact = f64::from(*x).powf(f64::from(*y));
-            let ulps = maths::ulps(found, exact);
-            assert!(ulps <= maths::MOST_ULPS, "{x:e} to the power of {y:e} at {level} is {found:e}: {ulps} ulp");
+    for (way, found) in results_of_ways(&maths::pow(x.len()), &[&x, &y]) {
+        for ((x, y), found) in x.iter().zip(&y).zip(&found) {
+            let ulps = maths::ulps(*found, f64::from(*x).powf(f64::from(*y)));
+            assert!(ulps <= maths::MOST_ULPS, "{x:e} to the power of {y:e} by {way:?} is {found:e}: {ulps} ulp");
         }
     }
 }
