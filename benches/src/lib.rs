@@ -1,6 +1,8 @@
 //! What the benches share: models built by hand, and running a compiled entry kernel by kernel.
 
+pub mod fma;
 pub mod maths;
+pub mod running;
 
 use mlc_ir::builder::Builder;
 use mlc_ir::dim::Dim;

@@ -40,7 +40,6 @@ mod entry;
 mod every;
 mod export;
 mod exprs;
-mod facts;
 mod faults;
 mod forms;
 mod habits;
