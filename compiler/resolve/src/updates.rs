@@ -15,7 +15,7 @@ use mlc_ir::ops::reduce::{Reduce, ReduceKind};
 use mlc_ir::ops::scatter_add::ScatterAdd;
 use mlc_ir::ops::select::Select;
 use mlc_ir::ops::update_slice::UpdateSlice;
-use mlc_ir::scalar::{BinaryOp, CompareOp, Literal, UnaryOp};
+use mlc_ir::scalar::{BinaryOp, CompareOp, Literal};
 use mlc_ir::ty::DType;
 use mlc_syntax::ast::{self, Index};
 use mlc_syntax::codes::Code;
@@ -51,7 +51,7 @@ impl<'a> Cx<'a> {
         let pieces = self.pieces(&x, part.indices, part.span)?;
         let place = Operation { symbol: op.symbol(), span, left: part.span, right: value.span };
         if pieces.iter().any(|piece| matches!(piece, Piece::Gather(_))) {
-            return self.added_up(op, &x, &pieces, given, place).map(Value::Tensor);
+            return self.gathered_up(op, &x, &pieces, given, place).map(Value::Tensor);
         }
         let before = self.part(&x, &pieces, part.span)?;
         let after = self.operate(op, Value::Tensor(before), given, place)?;
@@ -101,8 +101,8 @@ impl<'a> Cx<'a> {
         self.placed(x, pieces, value, span)
     }
 
-    /// `x[ids] += value` adds repeated indices up; `-=` subtracts them all.
-    fn added_up(
+    /// `x[ids] op= value`: where an index is repeated, all of its values count.
+    fn gathered_up(
         &mut self,
         op: ast::BinaryOp,
         x: &Tensor,
@@ -113,30 +113,55 @@ impl<'a> Cx<'a> {
         let Some((axis, ids)) = gathered_axis(pieces) else {
             mlc_ir::internal_error("resolver", "indices of a tensor without a tensor")
         };
-        if !matches!(op, ast::BinaryOp::Add | ast::BinaryOp::Sub) {
-            let symbol = op.symbol();
-            let error = Diagnostic::error(
-                Code::E0122,
-                place.span,
-                format!("`{symbol}=` at the places of a tensor: an index may occur twice"),
-            )
-            .help(format!(
-                "with different indices write `x[ids] = x[ids] {symbol} v`; `+=` and `-=` take repeated ones"
-            ));
-            return Err(self.tell(error));
-        }
-        let spans = (place.left, place.right);
-        let mut value = self.fitted(x, pieces, value, spans)?;
-        if op == ast::BinaryOp::Sub {
-            value = self.unary_tensor(UnaryOp::Neg, &value, place.span)?;
-        }
         let span = place.span;
+        let value = self.fitted(x, pieces, value, (place.left, place.right))?;
         let region = self.region(x, pieces, span)?;
-        let size = region.axes[axis].dim.clone();
-        let sum = self.emit(span, ScatterAdd { axis, batch: 0, size }, &[&value, ids], region.axes.clone())?;
-        let axes = region.axes.clone();
-        let total = self.emit(span, Binary { op: BinaryOp::Add }, &[&region, &sum], axes)?;
-        self.placed(x, pieces, total, span)
+        let all = match op {
+            ast::BinaryOp::Mul | ast::BinaryOp::Div => self.products(&region, axis, ids, &value, span)?,
+            _ => {
+                let size = region.axes[axis].dim.clone();
+                self.emit(span, ScatterAdd { axis, batch: 0, size }, &[&value, ids], region.axes.clone())?
+            }
+        };
+        let after = self.operate(op, Value::Tensor(region), Value::Tensor(all), place)?;
+        let after = self.tensor(after, span)?;
+        self.placed(x, pieces, after, span)
+    }
+
+    /// For each place of an axis of `region` the product of the values whose index names it, 1 if none does.
+    fn products(&mut self, region: &Tensor, axis: usize, ids: &Tensor, value: &Tensor, span: Span) -> R<Tensor> {
+        let (ids, value, count) = self.flattened(region, axis, ids, value, span)?;
+        let here = self.meetings(&region.axes[axis], &count, &ids, span)?;
+        let mut axes = region.axes.clone();
+        axes.insert(axis + 1, count);
+        let spread = |axes: &[Size], to: Vec<usize>| Broadcast { shape: shape_of(axes), axes: to };
+        let here = self.emit(span, spread(&axes, vec![axis, axis + 1]), &[&here], axes.clone())?;
+        let others = (0..axes.len()).filter(|at| *at != axis).collect();
+        let value = self.emit(span, spread(&axes, others), &[&value], axes.clone())?;
+        let one = self.literal(span, Literal::from_f64(value.dtype, 1.0))?;
+        let one = self.broadcast_scalar(one, axes.clone(), span)?;
+        let factors = self.emit(span, Select, &[&here, &value, &one], axes)?;
+        let op = Reduce { kind: ReduceKind::Prod, axes: vec![axis + 1] };
+        self.emit(span, op, &[&factors], region.axes.clone())
+    }
+
+    /// Indices with one axis, the values for them along the same, and its size.
+    fn flattened(
+        &mut self,
+        region: &Tensor,
+        axis: usize,
+        ids: &Tensor,
+        value: &Tensor,
+        span: Span,
+    ) -> R<(Tensor, Tensor, Size)> {
+        let Ok(count) = Dim::product(&ids.shape()) else {
+            return self.fail(Code::E0114, span, "there are too many indices");
+        };
+        let flat = Size::plain(count);
+        let ids = self.reshape(ids, vec![flat.clone()], span)?;
+        let mut axes = region.axes.clone();
+        axes[axis] = flat.clone();
+        Ok((ids, self.reshape(value, axes, span)?, flat))
     }
 
     /// `value` in the dtype of `x` and in the shape of the pieces, with an axis for each axis of `x` (those of the
@@ -187,16 +212,7 @@ impl<'a> Cx<'a> {
     /// `region` with `value` at `ids` along an axis; the last of equal indices wins. The winner of each
     /// place is found first, so that the rest is reading.
     fn scatter(&mut self, region: &Tensor, axis: usize, ids: &Tensor, value: &Tensor, span: Span) -> R<Tensor> {
-        let Ok(count) = Dim::product(&ids.shape()) else {
-            return self.fail(Code::E0114, span, "there are too many indices");
-        };
-        let flat = Size::plain(count);
-        let ids = self.reshape(ids, vec![flat.clone()], span)?;
-        let inner = value.rank() + 1 - region.rank();
-        let mut axes = region.axes.clone();
-        axes[axis] = flat.clone();
-        debug_assert_eq!(value.rank(), region.rank() - 1 + inner);
-        let value = self.reshape(value, axes, span)?;
+        let (ids, value, flat) = self.flattened(region, axis, ids, value, span)?;
         let winner = self.winners(&region.axes[axis], &flat, &ids, span)?;
         let none = self.zeros_like(&winner, span)?;
         let line = winner.axes.clone();
@@ -212,16 +228,23 @@ impl<'a> Cx<'a> {
     /// For each place of an axis the last of `ids` that names it, -1 if none does.
     fn winners(&mut self, places: &Size, count: &Size, ids: &Tensor, span: Span) -> R<Tensor> {
         let axes = vec![places.clone(), count.clone()];
-        let op = Broadcast { shape: shape_of(&axes), axes: vec![1] };
-        let ids = self.emit(span, op, &[ids], axes.clone())?;
-        let along =
-            |cx: &mut Self, axis, dtype| cx.emit(span, Iota { shape: shape_of(&axes), axis, dtype }, &[], axes.clone());
-        let (place, number) = (along(self, 0, ids.dtype)?, along(self, 1, DType::I32)?);
-        let here = self.emit(span, Compare { op: CompareOp::Eq }, &[&ids, &place], axes.clone())?;
+        let here = self.meetings(places, count, ids, span)?;
+        let op = Iota { shape: shape_of(&axes), axis: 1, dtype: DType::I32 };
+        let number = self.emit(span, op, &[], axes.clone())?;
         let none = self.literal(span, Literal::from_i64(DType::I32, -1))?;
         let none = self.broadcast_scalar(none, axes.clone(), span)?;
         let number = self.emit(span, Select, &[&here, &number, &none], axes)?;
         self.emit(span, Reduce { kind: ReduceKind::Max, axes: vec![1] }, &[&number], vec![places.clone()])
+    }
+
+    /// Which of `ids` names which place of an axis: `[places, count]`.
+    fn meetings(&mut self, places: &Size, count: &Size, ids: &Tensor, span: Span) -> R<Tensor> {
+        let axes = vec![places.clone(), count.clone()];
+        let op = Iota { shape: shape_of(&axes), axis: 0, dtype: ids.dtype };
+        let place = self.emit(span, op, &[], axes.clone())?;
+        let op = Broadcast { shape: shape_of(&axes), axes: vec![1] };
+        let ids = self.emit(span, op, &[ids], axes.clone())?;
+        self.emit(span, Compare { op: CompareOp::Eq }, &[&ids, &place], axes)
     }
 
     fn zeros_like(&mut self, like: &Tensor, span: Span) -> R<Tensor> {

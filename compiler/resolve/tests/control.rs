@@ -9,51 +9,20 @@ mod grads;
 #[path = "common/run.rs"]
 mod run;
 
+#[path = "common/values.rs"]
+mod values;
+
 use common::outcome;
 use grads::check_gradients;
 use mlc_ir::ops::Op;
 use mlc_ir::tensor::Tensor;
 use mlc_resolve::program::Program;
 use run::{Machine, floats};
+use values::{f32s, i32s, near, numbers, program, value};
 
-fn numbers(tensor: &Tensor) -> Vec<f64> {
-    if tensor.dtype.is_float() {
-        tensor.floats().to_vec()
-    } else {
-        tensor.ints().iter().map(|value| *value as f64).collect()
-    }
-}
-
-fn program(body: &str) -> Program {
-    outcome("t.dl", &format!("model M {{\n@export fn f{body}\n}}")).program()
-}
-
-/// The result `out` of `f` of a model.
-fn value(body: &str, args: &[(&str, Tensor)]) -> Vec<f64> {
-    let mut machine = Machine::new(program(body), 0);
-    let entry = machine.function("f");
-    let results = machine.call(entry, args);
-    assert!(results.faults.iter().all(|fault| *fault == i64::from(i32::MAX)), "{:?}", results.faults);
-    numbers(&results.named["out"])
-}
-
-fn near(found: &[f64], wanted: &[f64]) {
-    assert_eq!(found.len(), wanted.len(), "{found:?} and {wanted:?}");
-    for (a, b) in found.iter().zip(wanted) {
-        assert!((a - b).abs() <= 1e-5 * (1.0 + b.abs()) || a == b, "{found:?} and {wanted:?}");
-    }
-}
-
-fn f32s(shape: &[usize], values: &[f32]) -> Tensor {
-    Tensor::from_f32(shape, values)
-}
-
-fn i32s(shape: &[usize], values: &[i32]) -> Tensor {
-    Tensor::from_i32(shape, values)
-}
-
+/// One argument, `x`.
 fn six() -> [(&'static str, Tensor); 1] {
-    [("x", f32s(&[2, 3], &[1.0, 2.0, 3.0, 4.0, 5.0, 6.0]))]
+    [("x", values::six())]
 }
 
 /// How many loops the entry of an exported function has, at any depth.

@@ -1,0 +1,19 @@
+//! Small programs in the reference interpreter, with results computed by hand.
+
+#[path = "../common/mod.rs"]
+mod common;
+#[path = "../common/run.rs"]
+mod run;
+#[path = "../common/values.rs"]
+mod values;
+
+mod axes;
+mod indexing;
+mod layers;
+mod library;
+mod numbers;
+mod order;
+mod random;
+mod slopes;
+mod training;
+mod windows;
