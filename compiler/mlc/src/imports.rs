@@ -3,7 +3,7 @@
 
 use crate::source;
 use mlc_syntax::MAX_FILE_BYTES;
-use mlc_syntax::ast::{Import, Item};
+use mlc_syntax::ast::Import;
 use mlc_syntax::codes::Code;
 use mlc_syntax::diag::{Diagnostic, Label};
 use mlc_syntax::span::{FileId, Sources, Span};
@@ -30,12 +30,11 @@ pub fn load(path: &Path, file: FileId, sources: &mut Sources) -> Imports {
     let mut loader = Loader { sources, known: BTreeMap::new(), queue: VecDeque::new(), found: Vec::new(), bytes: 0 };
     loader.known.insert(identity(path), file);
     loader.queue.push_back((path.to_path_buf(), file));
-    let (mut failures, mut syntax) = (Vec::new(), Vec::new());
+    let mut failures = Vec::new();
+    let mut files = Vec::new();
     while let Some((path, file)) = loader.queue.pop_front() {
-        let (module, diagnostics) = mlc_syntax::parse(file, loader.sources);
-        syntax.extend(diagnostics);
-        for item in &module.items {
-            let Item::Import(import) = item else { continue };
+        files.push(file);
+        for import in &mlc_syntax::imports(file, loader.sources) {
             if failures.len() >= MOST_FAILURES {
                 break;
             }
@@ -45,7 +44,8 @@ pub fn load(path: &Path, file: FileId, sources: &mut Sources) -> Imports {
         }
     }
     if !failures.is_empty() {
-        failures.append(&mut syntax);
+        let sources = &*loader.sources;
+        failures.extend(files.into_iter().flat_map(|file| mlc_syntax::parse(file, sources).1));
     }
     Imports { found: loader.found, failures }
 }

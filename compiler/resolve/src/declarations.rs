@@ -60,6 +60,7 @@ impl<'a> Cx<'a> {
         for source in sources {
             self.check_names(source.file, source.module);
         }
+        self.report_recursion(sources);
         self.tell_unused_overrides();
         self.warn_of_unused(sources);
         for train in &mut trains {

@@ -254,6 +254,14 @@ impl<'a> Cx<'a> {
             (End::Known(start), End::Known(end)) => (start, end),
             (start, end) => return self.window(x, axis, (start, end, step), span),
         };
+        if number::compare_sizes(CompareOp::Gt, &start, &end) == Some(true) {
+            let (start, end) = (self.show_dim(&start), self.show_dim(&end));
+            let title = format!("this slice ends before it starts: from {start} to {end}");
+            let error = Diagnostic::error(Code::E0117, span, title).help(
+                "`a:b` has the elements from `a` on, up to but without `b`; `reverse(x, axis: 0)` turns an axis round",
+            );
+            return Err(self.tell(error));
+        }
         self.require_at_most(&end, &whole, x, axis, span)?;
         self.require_at_most(&self.plus_one(&start), &self.plus_one(&end), x, axis, span)?;
         let size = self.slice_size(end.sub(&start), step, span)?;

@@ -68,6 +68,7 @@ mod outline;
 mod params;
 mod passes;
 mod pipeline;
+mod recursion;
 mod report;
 mod scans;
 mod scope;

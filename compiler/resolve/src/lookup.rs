@@ -201,8 +201,8 @@ impl<'a> Cx<'a> {
     }
 
     fn unknown_name(&mut self, text: &Arc<str>, span: Span) -> crate::report::Reported {
-        if self.report.is_full() {
-            return self.report.silent();
+        if let Some(told) = self.report.count_if_full(Code::E0101, span) {
+            return told;
         }
         let mut error = Diagnostic::error(Code::E0101, span, format!("unknown name `{text}`"));
         if let Some((place, why)) = self.ended(text) {

@@ -15,6 +15,8 @@ pub(crate) struct Reported(());
 pub(crate) struct Reporter {
     found: Vec<Diagnostic>,
     seen: BTreeSet<(Code, Option<Span>)>,
+    /// How many were met when there were enough.
+    left_out: usize,
 }
 
 /// What has been told up to some moment.
@@ -22,6 +24,7 @@ pub(crate) struct Reporter {
 pub(crate) struct Told {
     found: usize,
     seen: BTreeSet<(Code, Option<Span>)>,
+    left_out: usize,
 }
 
 /// More than that many errors help nobody.
@@ -31,25 +34,42 @@ impl Reporter {
     /// Adds one, unless it was told before.
     pub fn add(&mut self, diagnostic: Diagnostic) -> Reported {
         let key = (diagnostic.code, diagnostic.primary.as_ref().map(|label| label.span));
-        if self.seen.insert(key) && self.found.len() < MOST {
-            self.found.push(diagnostic);
+        if self.seen.insert(key) {
+            match self.is_full() {
+                true => self.left_out += 1,
+                false => self.found.push(diagnostic),
+            }
         }
         Reported(())
     }
 
+    /// Proof that nothing more will be told, if that is so; what was to be told is counted.
+    pub fn count_if_full(&mut self, code: Code, place: Span) -> Option<Reported> {
+        if !self.is_full() {
+            return None;
+        }
+        self.left_out += usize::from(self.seen.insert((code, Some(place))));
+        Some(Reported(()))
+    }
+
     /// What has been told so far.
     pub fn mark(&self) -> Told {
-        Told { found: self.found.len(), seen: self.seen.clone() }
+        Told { found: self.found.len(), seen: self.seen.clone(), left_out: self.left_out }
     }
 
     /// Takes back what was told since: it was about an attempt that came to nothing.
     pub fn rewind(&mut self, to: Told) {
         self.found.truncate(to.found);
-        self.seen = to.seen;
+        (self.seen, self.left_out) = (to.seen, to.left_out);
+    }
+
+    /// Whether an error of a code was told at one of these places.
+    pub fn has_any(&self, code: Code, places: &[Span]) -> bool {
+        places.iter().any(|place| self.seen.contains(&(code, Some(*place))))
     }
 
     /// Whether so much was told that nothing more will be.
-    pub fn is_full(&self) -> bool {
+    fn is_full(&self) -> bool {
         self.found.len() >= MOST
     }
 
@@ -77,9 +97,15 @@ impl Reporter {
         !self.found.iter().any(|diagnostic| diagnostic.severity == Severity::Error)
     }
 
-    /// All, in source order; those without a place first.
+    /// All, in source order; those without a place first. The last one tells how many are left out.
     pub fn finish(mut self) -> Vec<Diagnostic> {
         self.found.sort_by_key(|diagnostic| diagnostic.primary.as_ref().map(|label| (label.span.file, label.span.lo)));
+        if let (Some(last), true) = (self.found.last_mut(), self.left_out > 0) {
+            last.notes.push(match self.left_out {
+                1 => "one more mistake is not shown".to_string(),
+                count => format!("{count} more mistakes are not shown"),
+            });
+        }
         self.found
     }
 }

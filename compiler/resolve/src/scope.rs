@@ -152,9 +152,12 @@ pub(crate) fn nearest<'n>(word: &str, candidates: impl IntoIterator<Item = &'n s
         _ => 3,
     };
     let lower = word.to_lowercase();
+    let length = word.chars().count();
+    // Words that differ more in length are no slips of one another.
+    let may_be = |candidate: &str| candidate.chars().count().abs_diff(length) <= allowed;
     candidates
         .into_iter()
-        .filter(|candidate| *candidate != word && candidate.len() <= LONGEST)
+        .filter(|candidate| *candidate != word && candidate.len() <= LONGEST && may_be(candidate))
         .map(|candidate| (distance(&lower, &candidate.to_lowercase()), candidate))
         .filter(|(distance, candidate)| *distance <= allowed && *distance < candidate.chars().count())
         .min_by_key(|(distance, _)| *distance)

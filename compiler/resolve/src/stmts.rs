@@ -168,6 +168,8 @@ impl<'a> Cx<'a> {
                 continue;
             }
             if let Err(reported) = self.check_assignable(name) {
+                // What the name was to be is not known, so nothing is said of its uses.
+                self.set_local(&name.text, Value::Poison);
                 failed = Some(reported);
                 continue;
             }

@@ -28,7 +28,7 @@ pub const MAX_FILE_BYTES: usize = 1 << 20;
 /// Reads one file of `sources`.
 ///
 /// What has a syntax error is left out of the tree; everything else is in it. Diagnostics come in the
-/// order of their places, at most fifty.
+/// order of their places, at most fifty; the last tells how many more there are.
 pub fn parse(file: span::FileId, sources: &span::Sources) -> (ast::Module, Vec<diag::Diagnostic>) {
     let source = &sources.file(file).text;
     if source.len() > MAX_FILE_BYTES {
@@ -38,6 +38,16 @@ pub fn parse(file: span::FileId, sources: &span::Sources) -> (ast::Module, Vec<d
     let layout = layout::cut(file, source, &mut sink);
     let module = build::module(file, &layout, &mut sink);
     (module, sink.into_sorted())
+}
+
+/// The imports of one file of `sources`, as [`parse`] finds them, without reading the rest of it.
+pub fn imports(file: span::FileId, sources: &span::Sources) -> Vec<ast::Import> {
+    let source = &sources.file(file).text;
+    // Most files have none, and the word would be there.
+    if source.len() > MAX_FILE_BYTES || !source.contains("import") {
+        return Vec::new();
+    }
+    build::imports(file, &layout::cut(file, source, &mut sink::Sink::default()))
 }
 
 fn too_large(file: span::FileId, bytes: usize) -> diag::Diagnostic {

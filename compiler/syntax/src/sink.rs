@@ -1,4 +1,4 @@
-//! Where the parser's diagnostics are gathered: at most [`LIMIT`] for a file.
+//! Where the parser's diagnostics are gathered: at most [`LIMIT`] for a file, and a count of the rest.
 
 use crate::diag::Diagnostic;
 
@@ -9,21 +9,42 @@ const LIMIT: usize = 50;
 #[derive(Default)]
 pub struct Sink {
     diagnostics: Vec<Diagnostic>,
+    left_out: usize,
 }
 
 impl Sink {
     /// Adds one, unless there are enough already or there is one at its place.
     pub fn report(&mut self, diagnostic: Diagnostic) {
-        let is_new = || self.diagnostics.iter().all(|other| start(other) != start(&diagnostic));
-        if self.diagnostics.len() < LIMIT && is_new() {
+        self.report_with(|| diagnostic);
+    }
+
+    /// As [`Sink::report`]; the diagnostic is made only if it is wanted.
+    pub fn report_with(&mut self, diagnostic: impl FnOnce() -> Diagnostic) {
+        if self.diagnostics.len() >= LIMIT {
+            self.left_out += 1;
+            return;
+        }
+        let diagnostic = diagnostic();
+        if self.diagnostics.iter().all(|other| start(other) != start(&diagnostic)) {
             self.diagnostics.push(diagnostic);
         }
     }
 
-    /// All of them, in the order of their places.
+    /// All of them, in the order of their places; the last one tells how many are left out.
     pub fn into_sorted(mut self) -> Vec<Diagnostic> {
         self.diagnostics.sort_by_key(start);
+        if let (Some(last), true) = (self.diagnostics.last_mut(), self.left_out > 0) {
+            last.notes.push(left_out(self.left_out, "that cannot be read"));
+        }
         self.diagnostics
+    }
+}
+
+/// The line that stands for what is not shown.
+fn left_out(count: usize, what: &str) -> String {
+    match count {
+        1 => format!("one more place {what} is not shown"),
+        count => format!("{count} more places {what} are not shown"),
     }
 }
 

@@ -2,7 +2,7 @@
 //! `spans`, `notes`, `help`. The first of `spans` is the primary one if its `primary` is true.
 //! Lines and columns count from 1, columns in characters; `lo` and `hi` are byte offsets.
 
-use super::clamped;
+use super::{clamped, shortened};
 use mlc_syntax::diag::{Diagnostic, Label, Severity};
 use mlc_syntax::span::Sources;
 use serde_json::{Value, json};
@@ -24,10 +24,10 @@ fn object(diagnostic: &Diagnostic, sources: &Sources) -> Value {
     json!({
         "code": diagnostic.code.name(),
         "severity": severity,
-        "title": diagnostic.title,
+        "title": shortened(&diagnostic.title),
         "spans": spans,
-        "notes": diagnostic.notes,
-        "help": diagnostic.help,
+        "notes": diagnostic.notes.iter().map(|text| shortened(text)).collect::<Vec<_>>(),
+        "help": diagnostic.help.iter().map(|text| shortened(text)).collect::<Vec<_>>(),
     })
 }
 
@@ -44,7 +44,7 @@ fn span(primary: bool, label: &Label, sources: &Sources) -> Option<Value> {
         "end_column": end_column,
         "lo": range.start,
         "hi": range.end,
-        "label": label.text,
+        "label": shortened(&label.text),
         "primary": primary,
     }))
 }

@@ -9,6 +9,7 @@ pub mod text;
 
 use mlc_syntax::diag::Diagnostic;
 use mlc_syntax::span::{Sources, Span};
+use std::borrow::Cow;
 use std::ops::Range;
 
 /// The forms a diagnostic can be shown in.
@@ -30,6 +31,17 @@ pub fn render(diagnostics: &[Diagnostic], sources: &Sources, format: Format) -> 
         Format::Coloured => text::render(diagnostics, sources, text::Style::Coloured),
         Format::Json => json::render(diagnostics, sources),
     }
+}
+
+/// The most bytes of a title, note or label that are shown: names may be as long as a file.
+const LONGEST_TEXT: usize = 2000;
+
+/// A text, without what is too much of it.
+fn shortened(text: &str) -> Cow<'_, str> {
+    if text.len() <= LONGEST_TEXT {
+        return Cow::Borrowed(text);
+    }
+    Cow::Owned(format!("{}…", &text[..text.floor_char_boundary(LONGEST_TEXT)]))
 }
 
 /// A span's file name and text with a byte range that lies within the text and on character
@@ -62,6 +74,13 @@ mod tests {
                     }
                 }
             }
+        }
+        let long = format!("{}\nshort\n", "x".repeat(1 << 16));
+        let file = sources.add("long.dl", &long);
+        let all = [Diagnostic::error(Code::E0001, Span::new(file, 1 << 12, 1 << 13), long.clone()).label(long.clone())];
+        for format in [Format::Plain, Format::Coloured, Format::Json] {
+            let text = render(&all, &sources, format);
+            assert!(text.len() < 8000 && text.contains("long.dl"), "{}", text.len());
         }
         let nowhere = Span { file: FileId(99), lo: 5, hi: 2 };
         let lost = [Diagnostic::error(Code::E0001, nowhere, "title").label("in no file")];

@@ -1,9 +1,10 @@
 //! Diagnostics as text, in the manner of rustc.
 
-use super::clamped;
-use annotate_snippets::{Annotation, AnnotationKind, Element, Group, Level, Renderer, Snippet};
+use super::{clamped, shortened};
+use annotate_snippets::{AnnotationKind, Element, Group, Level, Origin, Renderer, Snippet};
 use mlc_syntax::diag::{Diagnostic, Label, Severity};
 use mlc_syntax::span::{FileId, Sources};
+use std::borrow::Cow;
 use std::ops::Range;
 
 /// Whether escape codes are used.
@@ -29,18 +30,18 @@ fn group<'a>(diagnostic: &'a Diagnostic, sources: &'a Sources) -> Group<'a> {
         Severity::Error => Level::ERROR,
         Severity::Warning => Level::WARNING,
     };
-    let notes = diagnostic.notes.iter().map(|text| Level::NOTE.message(text.as_str()));
-    let help = diagnostic.help.iter().map(|text| Level::HELP.message(text.as_str()));
+    let notes = diagnostic.notes.iter().map(|text| Level::NOTE.message(shortened(text)));
+    let help = diagnostic.help.iter().map(|text| Level::HELP.message(shortened(text)));
     level
-        .primary_title(diagnostic.title.as_str())
+        .primary_title(shortened(&diagnostic.title))
         .id(diagnostic.code.name())
-        .elements(snippets(diagnostic, sources).into_iter().map(Element::from))
+        .elements(snippets(diagnostic, sources))
         .elements(notes)
         .elements(help)
 }
 
 /// One snippet for each file, the primary place's first.
-fn snippets<'a>(diagnostic: &'a Diagnostic, sources: &'a Sources) -> Vec<Snippet<'a, Annotation<'a>>> {
+fn snippets<'a>(diagnostic: &'a Diagnostic, sources: &'a Sources) -> Vec<Element<'a>> {
     let primary = diagnostic.primary.iter().map(|label| (AnnotationKind::Primary, label));
     let secondary = diagnostic.secondary.iter().map(|label| (AnnotationKind::Context, label));
     let mut by_file: Vec<(FileId, Places<'a>)> = Vec::new();
@@ -52,11 +53,14 @@ fn snippets<'a>(diagnostic: &'a Diagnostic, sources: &'a Sources) -> Vec<Snippet
             None => by_file.push((label.span.file, Places { name, text, marks: vec![place] })),
         }
     }
-    by_file.into_iter().map(|(_, places)| places.snippet()).collect()
+    by_file.into_iter().flat_map(|(_, places)| places.elements()).collect()
 }
 
 /// A place in a text, with words.
-type Mark<'a> = (AnnotationKind, Range<usize>, Option<&'a str>);
+type Mark<'a> = (AnnotationKind, Range<usize>, Option<Cow<'a, str>>);
+
+/// Longer lines are named, not shown.
+const LONGEST_LINE: usize = 1000;
 
 /// What a message shows of a file.
 struct Places<'a> {
@@ -68,7 +72,7 @@ struct Places<'a> {
 
 impl<'a> Places<'a> {
     /// Only the lines that are shown are handed on: a file may be large, and its messages many.
-    fn snippet(self) -> Snippet<'a, Annotation<'a>> {
+    fn elements(self) -> Vec<Element<'a>> {
         let lo = self.marks.iter().map(|(_, range, _)| range.start).min().unwrap_or(0);
         let hi = self.marks.iter().map(|(_, range, _)| range.end).max().unwrap_or(0);
         let start = self.text[..lo].rfind('\n').map_or(0, |at| at + 1);
@@ -76,14 +80,31 @@ impl<'a> Places<'a> {
         let start = self.text[..start.saturating_sub(1)].rfind('\n').map_or(0, |at| at + 1);
         let end = self.text[hi..].find('\n').map_or(self.text.len(), |at| hi + at + 1);
         let line = self.text[..start].bytes().filter(|byte| *byte == b'\n').count() + 1;
+        if self.text[start..end].lines().any(|line| line.len() > LONGEST_LINE) {
+            return self.origin();
+        }
         let mark = |(kind, range, words): Mark<'a>| kind.span(range.start - start..range.end - start).label(words);
         let source = Snippet::source(&self.text[start..end]).line_start(line).path(self.name);
-        source.annotations(self.marks.into_iter().map(mark))
+        vec![source.annotations(self.marks.into_iter().map(mark)).into()]
+    }
+
+    /// Where the first mark is, and what is said of it.
+    fn origin(self) -> Vec<Element<'a>> {
+        let mut elements = Vec::new();
+        if let Some((_, range, words)) = self.marks.into_iter().next() {
+            let before = &self.text[..range.start];
+            let start = before.rfind('\n').map_or(0, |at| at + 1);
+            let line = before.bytes().filter(|byte| *byte == b'\n').count() + 1;
+            let column = before[start..].chars().count() + 1;
+            elements.push(Origin::path(self.name).line(line).char_column(column).into());
+            elements.extend(words.map(|words| Level::NOTE.message(words).into()));
+        }
+        elements
     }
 }
 
-fn words(label: &Label) -> Option<&str> {
-    Some(label.text.as_str()).filter(|text| !text.is_empty())
+fn words(label: &Label) -> Option<Cow<'_, str>> {
+    Some(label.text.as_str()).filter(|text| !text.is_empty()).map(shortened)
 }
 
 #[cfg(test)]

@@ -24,6 +24,8 @@ pub struct Wrong {
     param: Option<usize>,
     gradient: f64,
     difference: f64,
+    /// The slopes before and behind the point, where they differ.
+    kink: Option<(f64, f64)>,
 }
 
 impl Wrong {
@@ -33,9 +35,13 @@ impl Wrong {
             Some(name) => format!("the gradient by `{name}` does not agree with finite differences"),
             None => "the gradients together do not agree with finite differences".to_string(),
         };
-        Diagnostic::error(Code::E0213, span, what)
+        let error = Diagnostic::error(Code::E0213, span, what)
             .label(format!("gradient {:.9e}, difference {:.9e}", self.gradient, self.difference))
-            .note("both along one fixed direction, in f64, over results weighted by another")
+            .note("both along one fixed direction, in f64, over results weighted by another");
+        let Some((before, behind)) = self.kink else { return error };
+        error
+            .note(format!("there is no derivative at this point: the slope before it is {before:.3e}, behind it {behind:.3e}"))
+            .help("`relu`, `abs` and `max` have such points, and zero biases or equal elements lie on them: take others, `normal([2, 3], seed: 7)`")
     }
 }
 
@@ -86,9 +92,15 @@ impl GradientCheck<'_> {
             .filter(|(at, _)| takes_part(*at))
             .filter_map(|(_, (gradient, direction))| Some(dot(gradient.as_ref()?, direction)))
             .sum();
-        let difference = (self.at(EPSILON, &takes_part) - self.at(-EPSILON, &takes_part)) / (2.0 * EPSILON);
+        let (before, behind) = (self.at(-EPSILON, &takes_part), self.at(EPSILON, &takes_part));
+        let difference = (behind - before) / (2.0 * EPSILON);
         let agrees = (gradient - difference).abs() <= ABSOLUTE + tolerance * difference.abs();
-        (!agrees).then_some(Wrong { param, gradient, difference })
+        (!agrees).then(|| {
+            let here = self.at(0.0, &takes_part);
+            let (left, right) = ((here - before) / EPSILON, (behind - here) / EPSILON);
+            let is_kink = (left - right).abs() > ABSOLUTE + tolerance * left.abs().max(right.abs());
+            Wrong { param, gradient, difference, kink: is_kink.then_some((left, right)) }
+        })
     }
 
     /// The value with the arguments moved along their directions.

@@ -32,6 +32,20 @@ pub fn items(cx: &mut Cx, lines: &[Line]) -> Module {
     module
 }
 
+/// The imports among the lines of a file.
+pub fn imports(cx: &mut Cx, lines: &[Line]) -> Vec<Import> {
+    let mut found = Vec::new();
+    for line in lines.iter().filter(|line| !line.broken) {
+        let Some(segment) = line.segments.first() else { continue };
+        if first_word(cx.segment_text(segment)) == "import"
+            && let Some(Item::Import(import)) = item(cx, line)
+        {
+            found.push(import);
+        }
+    }
+    found
+}
+
 fn starts_anew(cx: &Cx, line: &Line) -> bool {
     line.segments
         .iter()

@@ -26,6 +26,13 @@ pub fn module(file: FileId, layout: &Layout, sink: &mut Sink) -> ast::Module {
     items::items(&mut cx, &layout.lines)
 }
 
+/// The imports of a file, in order; what cannot be read is passed over.
+pub fn imports(file: FileId, layout: &Layout) -> Vec<ast::Import> {
+    let mut sink = Sink::default();
+    let mut cx = Cx { file, text: &layout.text, sink: &mut sink };
+    items::imports(&mut cx, &layout.lines)
+}
+
 /// What every builder needs.
 struct Cx<'t> {
     file: FileId,
@@ -47,7 +54,7 @@ impl<'t> Cx<'t> {
         match Grammar::parse(rule, text) {
             Ok(mut pairs) => pairs.next().map(|pair| Node::new(pair, origin)),
             Err(error) => {
-                self.report(explain::refusal(&error, text, origin.file, origin.offset, place));
+                self.sink.report_with(|| explain::refusal(&error, text, origin.file, origin.offset, place));
                 None
             }
         }
