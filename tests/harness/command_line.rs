@@ -29,7 +29,7 @@ fn usage(args: &[&str], words: &[&str]) {
 #[test]
 fn refused_by_name() {
     let cnn = example("cnn.dl");
-    usage(&["build", &cnn, "--cpu", "v5"], &["v5", "v2, v3 and v4"]);
+    usage(&["build", &cnn, "--cpu", "v5"], &["v5", "v2, v3, v4 and native"]);
     usage(&["build", &cnn, "--emit", "lib"], &["lib", "not supported yet"]);
     usage(&["build", &cnn, "--emit", "python"], &["python", "not supported yet"]);
     usage(&["build", &cnn, "--target", "aarch64-unknown-linux-gnu"], &["--target", "not supported yet"]);

@@ -2,7 +2,7 @@
 
 use crate::error::{CodegenError, bug};
 use crate::module::{Compiler, Functions, Options, Timings, compile_into};
-use crate::target::{Place, Target};
+use crate::target::{Level, Place, Target};
 use cranelift_codegen::ir::LibCall;
 use cranelift_jit::{ArenaMemoryProvider, JITBuilder, JITModule};
 use cranelift_module::FuncId;
@@ -24,6 +24,7 @@ pub struct JitProgram {
     entries: Vec<EntryFn>,
     plans: Vec<PlanFn>,
     timings: Timings,
+    level: Level,
 }
 
 /// Compiles a program into memory.
@@ -39,7 +40,7 @@ pub fn compile_jit(program: &Program, options: &Options) -> Result<JitProgram, C
     let start = Instant::now();
     module.finalize_definitions().map_err(|error| CodegenError::Resources(error.to_string()))?;
     timings.link += start.elapsed();
-    Ok(JitProgram::new(module, &functions, timings))
+    Ok(JitProgram::new(module, &functions, timings, options.level))
 }
 
 fn empty_module(compiler: &Compiler<'_>) -> Result<JITModule, CodegenError> {
@@ -72,7 +73,7 @@ unsafe extern "C" {
 }
 
 impl JitProgram {
-    fn new(module: JITModule, functions: &Functions, timings: Timings) -> JitProgram {
+    fn new(module: JITModule, functions: &Functions, timings: Timings, level: Level) -> JitProgram {
         let address = |id: &FuncId| module.get_finalized_function(*id);
         // SAFETY: the address is that of a function which `module` compiled with the signature of `Kernel`.
         let kernel = |id| unsafe { std::mem::transmute::<*const u8, Kernel>(address(id)) };
@@ -83,7 +84,12 @@ impl JitProgram {
         let kernels = functions.kernels.iter().map(kernel).collect();
         let entries = functions.entries.iter().map(entry).collect();
         let plans = functions.plans.iter().map(plan).collect();
-        JitProgram { module: Mutex::new(Some(module)), kernels, entries, plans, timings }
+        JitProgram { module: Mutex::new(Some(module)), kernels, entries, plans, timings, level }
+    }
+
+    /// Of its kernels.
+    pub fn level(&self) -> Level {
+        self.level
     }
 
     /// Entry `n` of the program. Must not be called after `self` is dropped.

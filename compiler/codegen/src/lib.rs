@@ -28,7 +28,7 @@ mod wide;
 pub use error::CodegenError;
 pub use jit::{JitProgram, compile_jit};
 pub use module::{FunctionTiming, Options, Timings};
-pub use object::{PROGRAM_SYMBOL, WEIGHTS_LIMIT, compile_object};
+pub use object::{PROGRAM_SYMBOL, Version, WEIGHTS_LIMIT, compile_object};
 pub use parts::compile_parts;
 pub use target::{Emitter, Level, Target};
 pub use text::{asm_text, clif_text};

@@ -78,17 +78,19 @@ pub(crate) fn parts(program: &Program) -> Vec<Part> {
 }
 
 /// The symbol of a part. Names in the source needn't be unique; numbers make them so.
-pub(crate) fn part_name(program: &Program, part: Part) -> String {
+pub(crate) fn part_name(program: &Program, level: Level, part: Part) -> String {
+    let level = level.name();
     match part {
-        Part::Kernel(n) => format!("mlc.kernel.{n}.{}", program.kernels[n].name),
-        Part::Entry(n) => format!("mlc.entry.{n}.{}", program.entries[n].name),
-        Part::Plan(n) => format!("mlc.plan.{n}.{}", program.entries[n].name),
+        Part::Kernel(n) => format!("mlc.{level}.kernel.{n}.{}", program.kernels[n].name),
+        Part::Entry(n) => format!("mlc.{level}.entry.{n}.{}", program.entries[n].name),
+        Part::Plan(n) => format!("mlc.{level}.plan.{n}.{}", program.entries[n].name),
     }
 }
 
 /// The instruction sets of a program and how its parts become CLIF.
 pub(crate) struct Compiler<'a> {
     pub(crate) program: &'a Program,
+    pub(crate) level: Level,
     kernels: OwnedTargetIsa,
     register_tiles: OwnedTargetIsa,
     entries: OwnedTargetIsa,
@@ -110,7 +112,7 @@ impl<'a> Compiler<'a> {
         let entries = target.isa(Level::V2, place, Optimize::Fully)?;
         let mul_add = if target.has_fma(level) { MulAdd::Fused } else { MulAdd::Split };
         let wide = target.wide(level, options.emitter);
-        Ok(Compiler { program, kernels, register_tiles, entries, wide, mul_add })
+        Ok(Compiler { program, level, kernels, register_tiles, entries, wide, mul_add })
     }
 
     /// The instruction set of entries and plan functions, which is also the module's.
@@ -161,7 +163,7 @@ impl<'a> Compiler<'a> {
     }
 
     fn compile(&self, part: Part, id: FuncId, kernels: &[FuncId]) -> Compiled {
-        let name = part_name(self.program, part);
+        let name = part_name(self.program, self.level, part);
         let start = Instant::now();
         if let Some(bytes) = self.wide_code(part) {
             let timing = FunctionTiming { name, emit: Duration::ZERO, compile: start.elapsed(), bytes: bytes.len() };
@@ -271,7 +273,7 @@ fn declare(module: &mut dyn Module, compiler: &Compiler<'_>, parts: &[Part]) -> 
             Part::Entry(_) => entry_signature(call_conv),
             Part::Plan(_) => plan_signature(call_conv),
         };
-        let name = part_name(compiler.program, part);
+        let name = part_name(compiler.program, compiler.level, part);
         match module.declare_function(&name, Linkage::Local, &signature) {
             Ok(id) => id,
             Err(error) => bug(&format!("`{name}` can't be declared: {error}")),

@@ -6,7 +6,7 @@
 use crate::error::{CodegenError, bug};
 use crate::jit::libcall_name;
 use crate::module::{Compiler, Functions, Options, compile_into};
-use crate::target::{Place, Target};
+use crate::target::{Level, Optimize, Place, Target};
 use cranelift_module::{DataDescription, DataId, FuncId, Linkage, Module};
 use cranelift_object::{ObjectBuilder, ObjectModule};
 use mlc_kernel::program::Program;
@@ -23,47 +23,58 @@ pub const WEIGHTS_LIMIT: usize = 1 << 30;
 /// Of weights, so that mapped and embedded tensors are aligned alike.
 const WEIGHTS_ALIGN: u64 = 64;
 
-/// Compiles a program into an object file for `target`. `meta` and `weights` are carried as they are.
+/// A program as it was lowered for a level, and how it is compiled.
+#[derive(Clone, Copy, Debug)]
+pub struct Version<'a> {
+    /// For [`Target::machine`] of the options.
+    pub program: &'a Program,
+    /// How.
+    pub options: &'a Options,
+}
+
+/// Compiles a program into an object file for `target`, once for each level in `versions`, the lowest
+/// first; their entries are the same. `meta` and `weights` are carried as they are.
 ///
 /// Fails for a target without a code generator and for weights beyond [`WEIGHTS_LIMIT`].
 pub fn compile_object(
-    program: &Program,
+    versions: &[Version<'_>],
     target: &Target,
-    options: &Options,
     meta: &[u8],
     weights: Option<&[u8]>,
 ) -> Result<Vec<u8>, CodegenError> {
     if let Some(weights) = weights.filter(|weights| weights.len() > WEIGHTS_LIMIT) {
         return Err(CodegenError::Weights(weights.len()));
     }
-    let compiler = Compiler::new(program, target, options, Place::Object)?;
-    let builder = ObjectBuilder::new(compiler.base_isa(), "mlc", Box::new(libcall_name))
+    let base = target.isa(Level::V2, Place::Object, Optimize::Fully)?;
+    let builder = ObjectBuilder::new(base, "mlc", Box::new(libcall_name))
         .map_err(|error| CodegenError::Object(error.to_string()))?;
     let mut module = ObjectModule::new(builder);
-    let (functions, _timings) = compile_into(&mut module, &compiler, options.threads)?;
-    define_program(&mut module, &functions, meta, weights)?;
+    let mut codes = Vec::with_capacity(versions.len());
+    for Version { program, options } in versions {
+        let compiler = Compiler::new(program, target, options, Place::Object)?;
+        let (functions, _timings) = compile_into(&mut module, &compiler, options.threads)?;
+        codes.push((options.level, functions));
+    }
+    define_program(&mut module, target, &codes, meta, weights)?;
     module.finish().emit().map_err(|error| CodegenError::Object(error.to_string()))
 }
 
 fn define_program(
     module: &mut dyn Module,
-    functions: &Functions,
+    target: &Target,
+    codes: &[(Level, Functions)],
     meta: &[u8],
     weights: Option<&[u8]>,
 ) -> Result<(), CodegenError> {
     let meta_data = define_bytes(module, "mlc.meta", meta, 1)?;
-    let entries = define_table(module, "mlc.entries", &functions.entries)?;
-    let plans = define_table(module, "mlc.plans", &functions.plans)?;
-    let mut pointers = vec![
-        (offset_of!(abi::Program, meta), meta_data),
-        (offset_of!(abi::Program, entries), entries),
-        (offset_of!(abi::Program, plans), plans),
-    ];
+    let table = define_codes(module, target, codes)?;
+    let mut pointers = vec![(offset_of!(abi::Program, meta), meta_data), (offset_of!(abi::Program, codes), table)];
     if let Some(weights) = weights {
         pointers
             .push((offset_of!(abi::Program, weights), define_bytes(module, "mlc.weights", weights, WEIGHTS_ALIGN)?));
     }
-    let bytes = program_bytes(functions.entries.len(), meta.len(), weights.map_or(0, <[u8]>::len));
+    let entries = codes.first().map_or(0, |(_, functions)| functions.entries.len());
+    let bytes = program_bytes(entries, codes.len(), meta.len(), weights.map_or(0, <[u8]>::len));
     let mut data = DataDescription::new();
     data.define(bytes.into());
     data.set_align(8);
@@ -74,13 +85,43 @@ fn define_program(
     define(module, PROGRAM_SYMBOL, Linkage::Export, &data).map(drop)
 }
 
+/// An [`abi::Code`] for each level.
+fn define_codes(
+    module: &mut dyn Module,
+    target: &Target,
+    codes: &[(Level, Functions)],
+) -> Result<DataId, CodegenError> {
+    let mut bytes = Vec::new();
+    let mut pointers = Vec::new();
+    for (level, functions) in codes {
+        let start = bytes.len();
+        bytes.resize(start + size_of::<abi::Code>(), 0);
+        let number = start + offset_of!(abi::Code, level);
+        bytes[number..number + 8].copy_from_slice(&target.level_number(*level).to_le_bytes());
+        let level = level.name();
+        let entries = define_table(module, &format!("mlc.{level}.entries"), &functions.entries)?;
+        let plans = define_table(module, &format!("mlc.{level}.plans"), &functions.plans)?;
+        pointers.push((start + offset_of!(abi::Code, entries), entries));
+        pointers.push((start + offset_of!(abi::Code, plans), plans));
+    }
+    let mut data = DataDescription::new();
+    data.define(bytes.into());
+    data.set_align(8);
+    for (offset, target) in pointers {
+        let target = module.declare_data_in_data(target, &mut data);
+        data.write_data_addr(offset as u32, target, 0);
+    }
+    define(module, "mlc.codes", Linkage::Local, &data)
+}
+
 /// An [`abi::Program`] with its pointers null.
-fn program_bytes(entries: usize, meta: usize, weights: usize) -> Vec<u8> {
+fn program_bytes(entries: usize, codes: usize, meta: usize, weights: usize) -> Vec<u8> {
     let mut bytes = vec![0; size_of::<abi::Program>()];
     let mut put = |offset: usize, value: &[u8]| bytes[offset..offset + value.len()].copy_from_slice(value);
     let Ok(entries) = u32::try_from(entries) else { bug("too many entries") };
     put(offset_of!(abi::Program, abi), &abi::ABI_VERSION.to_le_bytes());
     put(offset_of!(abi::Program, entry_count), &entries.to_le_bytes());
+    put(offset_of!(abi::Program, code_count), &(codes as u64).to_le_bytes());
     put(offset_of!(abi::Program, meta_len), &(meta as u64).to_le_bytes());
     put(offset_of!(abi::Program, weights_len), &(weights as u64).to_le_bytes());
     bytes

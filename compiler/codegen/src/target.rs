@@ -180,6 +180,18 @@ impl Target {
         &self.triple
     }
 
+    /// A level as the runtime numbers it: other architectures than x86-64 have one, which every processor has.
+    pub fn level_number(&self, level: Level) -> u64 {
+        use mlc_rt_core::cpu::Level as Runtime;
+        let level = match (self.triple.architecture, level) {
+            (Architecture::X86_64, Level::V2) => Runtime::V2,
+            (Architecture::X86_64, Level::V3) => Runtime::V3,
+            (Architecture::X86_64, Level::V4) => Runtime::V4,
+            _ => Runtime::Base,
+        };
+        level.number()
+    }
+
     /// Whether `MulAdd` rounds once at `level`.
     pub fn has_fma(&self, level: Level) -> bool {
         match self.triple.architecture {

@@ -13,7 +13,7 @@ use mlc_kernel::program::Program;
 /// The CLIF of the kernels and entries named `name`, before Cranelift's own passes.
 pub fn clif_text(program: &Program, target: &Target, options: &Options, name: &str) -> Result<String, CodegenError> {
     let compiler = Compiler::new(program, target, options, Place::Jit)?;
-    print(&compiler, name, |part, function| format!("; {}\n{function}", part_name(program, part)))
+    print(&compiler, name, |part, function| format!("; {}\n{function}", part_name(program, options.level, part)))
 }
 
 /// The machine code of the kernels and entries named `name`.
@@ -24,7 +24,7 @@ pub fn asm_text(program: &Program, target: &Target, options: &Options, name: &st
             Some(bytes) => wide_disassembly(&bytes),
             None => disassembly(&compiler, part, function),
         };
-        format!("; {}\n{text}", part_name(program, part))
+        format!("; {}\n{text}", part_name(program, options.level, part))
     })
 }
 
@@ -53,7 +53,11 @@ fn disassembly(compiler: &Compiler<'_>, part: Part, function: Function) -> Strin
     context.set_disasm(true);
     match context.compile(compiler.isa_of(part), &mut ControlPlane::default()) {
         Ok(code) => code.vcode.clone().unwrap_or_default(),
-        Err(error) => bug(&format!("Cranelift refuses `{}`: {:?}", part_name(compiler.program, part), error.inner)),
+        Err(error) => bug(&format!(
+            "Cranelift refuses `{}`: {:?}",
+            part_name(compiler.program, compiler.level, part),
+            error.inner
+        )),
     }
 }
 

@@ -4,20 +4,28 @@
 
 use crate::expr::{Address, Expr, ExprRef, Index};
 use crate::nest::{Buffer, Nest, Reduction, Source, Store, axis_coef};
-use crate::schedule::each_root;
-use mlc_ir::dim::Dim;
+use crate::panels;
+use crate::schedule::{Machine, each_root};
+use mlc_ir::dim::{Dim, Sym};
 use mlc_ir::graph::SpanId;
 use mlc_ir::index::{AxisId, Cond, Ix, IxAtom, result_axes};
 use std::sync::Arc;
 
 /// The nest in its final layout, and the copies to be made before it. `alone` is its fold without
-/// anything fused with it, if that is another nest.
-pub fn prepare(mut nest: Nest, alone: Option<Nest>, next_copy: &mut u32) -> (Nest, Vec<Nest>) {
+/// anything fused with it, if that is another nest. Operands may be cut into panels for the machine.
+pub fn prepare(
+    mut nest: Nest,
+    alone: Option<Nest>,
+    machine: &Machine,
+    typical: &[(Sym, i64)],
+    next_copy: &mut u32,
+) -> (Nest, Vec<Nest>) {
     let mut copies = Vec::new();
     if let Some(Reduction::Dot { left, right, dtype }) = nest.reduce.clone() {
         let left = copy_operand(&mut nest, left, &mut copies, next_copy);
         let right = copy_operand(&mut nest, right, &mut copies, next_copy);
         nest.reduce = Some(Reduction::Dot { dtype, left, right });
+        copies.extend(panels::cut(&mut nest, machine, typical, next_copy));
     }
     if let Some(Reduction::Order { spare, .. }) = &mut nest.reduce {
         let like = nest.buffers[nest.stores[0].buffer].clone();
@@ -60,7 +68,7 @@ fn order_terms(nest: &mut Nest, alone: Option<Nest>) {
     }
 }
 
-fn map_roots(nest: &mut Nest, f: &mut dyn FnMut(&ExprRef) -> ExprRef) {
+pub(crate) fn map_roots(nest: &mut Nest, f: &mut dyn FnMut(&ExprRef) -> ExprRef) {
     match &mut nest.reduce {
         Some(Reduction::Fold { value, .. } | Reduction::Best { value, .. } | Reduction::Order { value, .. }) => {
             *value = f(value);
@@ -113,7 +121,7 @@ fn copy_operand(nest: &mut Nest, operand: ExprRef, copies: &mut Vec<Nest>, next_
     Arc::new(Expr::Load { buffer: nest.buffers.len() - 1, at })
 }
 
-fn plain(index: &[Index]) -> Option<Vec<Ix>> {
+pub(crate) fn plain(index: &[Index]) -> Option<Vec<Ix>> {
     index
         .iter()
         .map(|index| match index {

@@ -21,20 +21,40 @@ pub struct Machine {
     pub loads_per_cycle: i64,
     /// Instructions a cycle.
     pub issue: i64,
+    /// Whether a multiply-add takes the place of its addend.
+    pub in_place: bool,
 }
 
 impl Machine {
     /// x86-64-v3 through 128-bit lanes.
-    pub const LANES_128: Machine =
-        Machine { vector_bits: 128, vector_registers: 16, fma_per_cycle: 2, loads_per_cycle: 2, issue: 6 };
+    pub const LANES_128: Machine = Machine {
+        vector_bits: 128,
+        vector_registers: 16,
+        fma_per_cycle: 2,
+        loads_per_cycle: 2,
+        issue: 6,
+        in_place: false,
+    };
 
     /// x86-64-v3.
-    pub const LANES_256: Machine =
-        Machine { vector_bits: 256, vector_registers: 16, fma_per_cycle: 2, loads_per_cycle: 2, issue: 6 };
+    pub const LANES_256: Machine = Machine {
+        vector_bits: 256,
+        vector_registers: 16,
+        fma_per_cycle: 2,
+        loads_per_cycle: 2,
+        issue: 6,
+        in_place: true,
+    };
 
     /// x86-64-v4.
-    pub const LANES_512: Machine =
-        Machine { vector_bits: 512, vector_registers: 32, fma_per_cycle: 2, loads_per_cycle: 2, issue: 6 };
+    pub const LANES_512: Machine = Machine {
+        vector_bits: 512,
+        vector_registers: 32,
+        fma_per_cycle: 2,
+        loads_per_cycle: 2,
+        issue: 6,
+        in_place: true,
+    };
 }
 
 /// The ways a nest is run.
@@ -135,7 +155,8 @@ pub fn choose(nest: &Nest, machine: &Machine, typical: &[(Sym, i64)]) -> Schedul
     schedule
 }
 
-fn size_at(dim: &Dim, typical: &[(Sym, i64)]) -> i64 {
+/// A size at the typical values of its symbols.
+pub(crate) fn size_at(dim: &Dim, typical: &[(Sym, i64)]) -> i64 {
     dim.as_const().unwrap_or_else(|| {
         let mut values = vec![1; 64];
         for (sym, value) in typical {
@@ -165,8 +186,14 @@ fn choose_block(nest: &Nest, machine: &Machine, typical: &[(Sym, i64)], schedule
             && (!depends(left, id) || !depends(right, id))
             && (depends(left, id) || depends(right, id))
     };
-    // The innermost axis that fills a block: its elements are close to one another.
-    let row_axis = candidates.filter(reuses).max_by_key(|axis| (size_at(&nest.par[*axis], typical).min(4), *axis));
+    // The innermost axis that fills a block: its elements are close to one another. Best one along which
+    // the vectors stay the same.
+    let vectors = if depends(left, AxisId(vector as u32)) { left } else { right };
+    let row_axis = candidates.filter(reuses).max_by_key(|axis| {
+        let same = !depends(vectors, AxisId(*axis as u32));
+        let size = size_at(&nest.par[*axis], typical);
+        (same && size > 1, size.min(4), *axis)
+    });
     let (rows, vectors) = best_block(machine, row_axis.map(|axis| &nest.par[axis]), typical, total);
     schedule.rows = row_axis.filter(|_| rows > 1).map(|axis| (axis, rows));
     schedule.vectors = vectors;
@@ -210,8 +237,10 @@ fn block_cost(machine: &Machine, rows: i64, vectors: i64) -> i64 {
     let latency = 4 * 60;
     let loads = (rows + vectors) * 60 / machine.loads_per_cycle;
     // A multiply-add that may not overwrite its addend costs a move as well.
-    let issue = (2 * rows * vectors + rows + vectors + 3) * 60 / machine.issue;
-    fma.max(latency).max(loads).max(issue)
+    let moves = if machine.in_place { 0 } else { rows * vectors };
+    let issue = (moves + rows * vectors + rows + vectors + 3) * 60 / machine.issue;
+    // Of blocks that are equally good the one with the fewest loads, which are not all as near as hoped.
+    fma.max(latency).max(loads).max(issue) + loads / 8
 }
 
 fn choose_tiles(nest: &Nest, typical: &[(Sym, i64)], schedule: &mut Schedule) {

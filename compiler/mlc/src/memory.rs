@@ -1,7 +1,7 @@
 //! Programs compiled in memory, run as an executable would run them.
 
-use mlc_codegen::JitProgram;
-use mlc_rt_core::abi::{ABI_VERSION, Program};
+use mlc_codegen::{JitProgram, Target};
+use mlc_rt_core::abi::{ABI_VERSION, Code, Program};
 use mlc_rt_exe::{Host, Parts};
 use std::fmt;
 use std::path::Path;
@@ -10,6 +10,8 @@ use std::ptr;
 /// Machine code and what the runtime is told about it.
 pub struct InMemory {
     code: JitProgram,
+    /// Where it stays when `self` moves.
+    table: Box<Code>,
     metadata: String,
 }
 
@@ -22,8 +24,8 @@ impl InMemory {
             entry_count: entries.len() as u32,
             meta: self.metadata.as_ptr(),
             meta_len: self.metadata.len(),
-            entries: entries.as_ptr(),
-            plans: self.code.plans().as_ptr(),
+            codes: ptr::from_ref(&*self.table),
+            code_count: 1,
             weights: ptr::null(),
             weights_len: 0,
         }
@@ -31,7 +33,9 @@ impl InMemory {
 
     /// `metadata` must describe what `code` was compiled from.
     pub fn new(code: JitProgram, metadata: String) -> InMemory {
-        InMemory { code, metadata }
+        let level = Target::host().level_number(code.level());
+        let table = Code { level, entries: code.entries().as_ptr(), plans: code.plans().as_ptr() };
+        InMemory { code, table: Box::new(table), metadata }
     }
 
     /// Runs it with the arguments of the executable; relative paths of the source start at `root`.

@@ -7,8 +7,7 @@
 //! # fn main() -> Result<(), mlc::failure::Failure> {
 //! let mut session = Session::open("cnn.dl".as_ref(), Options::default())?;
 //! let program = session.resolve()?;
-//! let lowered = session.lower(&program);
-//! let object = session.object(&program, &lowered, None)?;
+//! let object = session.object(&program, None)?;
 //! # Ok(())
 //! # }
 //! ```
@@ -20,7 +19,7 @@ use crate::meta::{self, About};
 use crate::prelude;
 use crate::source;
 use crate::timings::Timings;
-use mlc_codegen::{CodegenError, Emitter, JitProgram, Level, Target};
+use mlc_codegen::{CodegenError, Emitter, JitProgram, Level, Target, Version};
 use mlc_ir::graph::Graph;
 use mlc_ir::passes::{PIPELINE, run_pipeline};
 use mlc_kernel::lower::{Choices, LoweredProgram, lower, lower_with};
@@ -38,23 +37,24 @@ use std::time::Instant;
 pub struct Options {
     /// `-D NAME=VALUE`
     pub defines: Vec<(String, String)>,
-    /// The processor level of the kernels.
-    pub level: Level,
+    /// The processor levels that files have kernels for, the lowest first; at least one. What is compiled
+    /// into memory, and what is shown, is for the highest.
+    pub levels: Vec<Level>,
     /// What makes their code.
     pub emitter: Emitter,
 }
 
 impl Default for Options {
-    /// For processors of level v3, wherever the code is to run.
+    /// For every level, wherever the code is to run.
     fn default() -> Options {
-        Options { defines: Vec::new(), level: Level::V3, emitter: Emitter::Wide }
+        Options { defines: Vec::new(), levels: Level::ALL.to_vec(), emitter: Emitter::Wide }
     }
 }
 
 impl Options {
     /// For the running processor.
     pub fn for_this_machine() -> Options {
-        Options { level: Level::host(), ..Options::default() }
+        Options { levels: vec![Level::host()], ..Options::default() }
     }
 }
 
@@ -178,20 +178,24 @@ impl Session {
 
     /// What kernels are scheduled for.
     fn machine(&self) -> Machine {
-        Target::host().machine(self.options.level, self.options.emitter)
+        Target::host().machine(self.level(), self.options.emitter)
+    }
+
+    /// The highest level.
+    fn level(&self) -> Level {
+        self.options.levels.last().copied().unwrap_or(Level::V3)
     }
 
     /// What the runtime is told about the program.
     pub fn metadata(&self, program: &Program, lowered: &LoweredProgram) -> String {
         let name = self.path.file_name().map(|name| name.to_string_lossy()).unwrap_or_default();
-        let level = self.options.level.name();
-        let about = About { source: &name, sources: &self.sources, hash: self.digest(), level };
+        let about = About { source: &name, sources: &self.sources, hash: self.digest() };
         meta::metadata(program, &lowered.program.entries, &about)
     }
 
     /// Of everything that results hang on: levels that give the same bits count as one.
     fn digest(&self) -> Digest {
-        let level = self.options.level.min(Level::V3).name();
+        let level = self.level().min(Level::V3).name();
         let texts = self.sources.files().map(|(_, file)| &*file.text);
         let defines = self.options.defines.iter().flat_map(|(name, value)| [name.as_str(), value.as_str()]);
         Digest::of([env!("CARGO_PKG_VERSION"), level].into_iter().chain(defines).chain(texts))
@@ -211,20 +215,27 @@ impl Session {
         self.timings.time("codegen", compile).map_err(refused)
     }
 
-    /// Machine code as an object file, with `weights` (the bytes of a safetensors file) in it.
+    /// Machine code for all levels as an object file, with `weights` (the bytes of a safetensors file) in it.
     ///
     /// # Errors
     /// The weights are too large to be embedded.
-    pub fn object(
-        &mut self,
-        program: &Program,
-        lowered: &LoweredProgram,
-        weights: Option<&[u8]>,
-    ) -> Result<Vec<u8>, Failure> {
-        let options = self.codegen_options();
-        let meta = self.metadata(program, lowered);
-        let compile =
-            || mlc_codegen::compile_object(&lowered.program, &Target::host(), &options, meta.as_bytes(), weights);
+    pub fn object(&mut self, program: &Program, weights: Option<&[u8]>) -> Result<Vec<u8>, Failure> {
+        let graph = self.optimize(program);
+        let options: Vec<mlc_codegen::Options> =
+            self.options.levels.iter().map(|level| self.options_for(*level)).collect();
+        let lower_for =
+            |options: &mlc_codegen::Options| lower(&graph, &Target::host().machine(options.level, options.emitter));
+        let lowered: Vec<LoweredProgram> = self.timings.time("lower", || options.iter().map(lower_for).collect());
+        let Some(highest) = lowered.last() else {
+            return Err(Failure::Usage("there is no level to compile for".to_string()));
+        };
+        let meta = self.metadata(program, highest);
+        let versions: Vec<Version<'_>> = lowered
+            .iter()
+            .zip(&options)
+            .map(|(lowered, options)| Version { program: &lowered.program, options })
+            .collect();
+        let compile = || mlc_codegen::compile_object(&versions, &Target::host(), meta.as_bytes(), weights);
         self.timings.time("codegen", compile).map_err(refused)
     }
 
@@ -240,7 +251,11 @@ impl Session {
 
     /// How machine code is made.
     pub fn codegen_options(&self) -> mlc_codegen::Options {
-        mlc_codegen::Options { level: self.options.level, emitter: self.options.emitter, threads: 0 }
+        self.options_for(self.level())
+    }
+
+    fn options_for(&self, level: Level) -> mlc_codegen::Options {
+        mlc_codegen::Options { level, emitter: self.options.emitter, threads: 0 }
     }
 }
 

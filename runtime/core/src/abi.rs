@@ -5,7 +5,7 @@
 use core::ffi::c_void;
 
 /// Version of everything in this module and of the metadata.
-pub const ABI_VERSION: u32 = 1;
+pub const ABI_VERSION: u32 = 2;
 
 /// A compiled kernel: runs tiles `lo..hi`. `frame` holds pointers and sizes, `scratch` is this
 /// worker's own memory.
@@ -142,6 +142,18 @@ pub enum Status {
     Absent = 6,
 }
 
+/// The code of a program for one processor level.
+#[repr(C)]
+#[derive(Clone, Copy, Debug)]
+pub struct Code {
+    /// [`Level::number`](crate::cpu::Level::number).
+    pub level: u64,
+    /// One for each entry of the metadata.
+    pub entries: *const EntryFn,
+    /// One for each entry of the metadata.
+    pub plans: *const PlanFn,
+}
+
 /// A compiled program: a constant in an executable, built in memory by `mlc run`.
 #[repr(C)]
 #[derive(Debug)]
@@ -154,10 +166,10 @@ pub struct Program {
     pub meta: *const u8,
     /// Its bytes.
     pub meta_len: usize,
-    /// One for each entry of the metadata.
-    pub entries: *const EntryFn,
-    /// One for each entry of the metadata.
-    pub plans: *const PlanFn,
+    /// Its code for one or more levels, the lowest first.
+    pub codes: *const Code,
+    /// How many.
+    pub code_count: usize,
     /// Embedded weights as safetensors, or null.
     pub weights: *const u8,
     /// Their bytes.

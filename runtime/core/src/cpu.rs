@@ -26,6 +26,21 @@ impl Level {
         }
     }
 
+    /// The number of the level in compiled programs.
+    pub const fn number(self) -> u64 {
+        match self {
+            Self::Base => 0,
+            Self::V2 => 2,
+            Self::V3 => 3,
+            Self::V4 => 4,
+        }
+    }
+
+    /// The level with a number.
+    pub fn from_number(number: u64) -> Option<Self> {
+        [Self::Base, Self::V2, Self::V3, Self::V4].into_iter().find(|level| level.number() == number)
+    }
+
     /// The level called `name`.
     pub fn from_name(name: &str) -> Option<Self> {
         [Self::Base, Self::V2, Self::V3, Self::V4].into_iter().find(|level| level.name() == name)

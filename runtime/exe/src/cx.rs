@@ -7,9 +7,11 @@ use crate::data::vocabulary::Vocabulary;
 use crate::error::{Failure, OUTPUT, Result, WEIGHTS, did_you_mean, list};
 use crate::files;
 use crate::instance::{At, Instance};
+use crate::levels;
 use crate::meta::{Meta, Train};
 use crate::weights::{self, Part};
 use mlc_rt_core::abi::Program;
+use mlc_rt_core::cpu::Level;
 use mlc_rt_core::pool::MAX_THREADS;
 use std::io::{self, Write};
 use std::path::Path;
@@ -52,6 +54,18 @@ impl<'p> Cx<'p> {
     pub fn instance(&self, entries: &[usize], args: &Args) -> Result<Instance<'_>> {
         // SAFETY: `new`'s contract says that program and metadata belong together.
         unsafe { Instance::new(self.program, &self.meta, entries, threads(args)?) }
+    }
+
+    /// The processor levels that there is code for, the lowest first.
+    pub fn levels(&self) -> Vec<Level> {
+        // SAFETY: by `new`'s contract.
+        unsafe { levels::levels(self.program) }
+    }
+
+    /// The level of the code that runs here, if this processor runs any of it.
+    pub fn level(&self) -> Option<Level> {
+        // SAFETY: by `new`'s contract.
+        unsafe { levels::code(self.program) }.ok().and_then(|code| Level::from_number(code.level))
     }
 
     /// Weights embedded in the executable.

@@ -2,10 +2,10 @@
 
 use crate::data::vocabulary::Vocabulary;
 use crate::error::{Failure, INDEX, INPUT, Result};
+use crate::levels::code;
 use crate::mem::{Aligned, size_text};
 use crate::meta::{Checked, Entry, Kind, Meta, SessionUse};
-use mlc_rt_core::abi::{EntryCx, Program, SCRATCH_BYTES, Status};
-use mlc_rt_core::cpu::{self, Level};
+use mlc_rt_core::abi::{Code, EntryCx, Program, SCRATCH_BYTES, Status};
 use mlc_rt_core::pool::{self, Pool};
 use std::collections::BTreeSet;
 use std::ffi::c_void;
@@ -49,7 +49,7 @@ impl From<CallError> for Failure {
 /// A program ready to be called. Dropping it joins its threads.
 #[derive(Debug)]
 pub struct Instance<'p> {
-    program: &'p Program,
+    code: &'p Code,
     /// What the program says about itself.
     pub meta: &'p Meta,
     /// The vocabulary that texts are read with; it is saved with the weights.
@@ -83,7 +83,8 @@ impl<'p> Instance<'p> {
     ///
     /// `program` must be a program that `meta` describes.
     pub unsafe fn new(program: &'p Program, meta: &'p Meta, entries: &[usize], threads: usize) -> Result<Self> {
-        check_level(&meta.level)?;
+        // SAFETY: by this function's contract.
+        let code = unsafe { code(program) }?;
         let touched = |g: usize| {
             let kind = meta.globals[g].kind;
             kind.is_saved()
@@ -102,7 +103,7 @@ impl<'p> Instance<'p> {
         // SAFETY: the box keeps the pool in its place, and `drop` closes it.
         let workers = unsafe { pool.start(threads) };
         Ok(Self {
-            program,
+            code,
             meta,
             filed: filed(meta, entries),
             vocabulary: None,
@@ -173,7 +174,7 @@ impl<'p> Instance<'p> {
         plan.sizes = None;
         plan.offsets.resize(entry.buffers.max(1), 0);
         // SAFETY: `Meta::of` made sure that there are as many plans as entries.
-        let plan_fn = unsafe { *self.program.plans.add(e) };
+        let plan_fn = unsafe { *self.code.plans.add(e) };
         // SAFETY: one size for each symbol, room for one offset for each buffer.
         let bytes = unsafe { plan_fn(sizes.as_ptr(), plan.offsets.as_mut_ptr()) };
         plan.bytes = usize::try_from(bytes).ok().filter(|&b| b <= isize::MAX as usize).ok_or_else(too_big)?;
@@ -266,7 +267,7 @@ impl<'p> Instance<'p> {
             fault_value: 0,
         };
         // SAFETY: there are as many entries as the metadata has.
-        let entry_fn = unsafe { *self.program.entries.add(e) };
+        let entry_fn = unsafe { *self.code.entries.add(e) };
         // SAFETY: args and results by the caller; globals that it touches have memory of their size,
         // the arena that of the plan, scratch that of all workers.
         let status = unsafe { entry_fn(&mut cx) };
@@ -305,19 +306,6 @@ fn global_bytes(meta: &Meta, g: usize) -> Result<usize> {
     let global = &meta.globals[g];
     crate::tensor::bytes_of(global.dtype, &global.shape)
         .ok_or_else(|| Failure::internal(format!("the size of `{}`", global.path)))
-}
-
-fn check_level(needed: &str) -> Result<()> {
-    let here = cpu::detect();
-    match Level::from_name(needed) {
-        Some(level) if level > here => Err(Failure::plain(format!(
-            "this program needs an x86-64-{} processor, this one has {}",
-            level.name(),
-            here.name()
-        ))
-        .help("build it with a lower `--cpu`")),
-        _ => Ok(()),
-    }
 }
 
 /// `for B = 32`

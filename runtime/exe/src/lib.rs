@@ -22,6 +22,7 @@ pub mod image;
 pub mod inflate;
 pub mod instance;
 pub mod json;
+mod levels;
 pub mod mem;
 pub mod meta;
 pub mod npy;

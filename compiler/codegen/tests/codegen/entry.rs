@@ -330,7 +330,7 @@ fn texts_by_name() {
     let target = mlc_codegen::Target::host();
     let options = Options { level: levels()[0], emitter: Emitter::Cranelift, threads: 1 };
     let clif = mlc_codegen::clif_text(&program, &target, &options, "twice").unwrap();
-    assert!(clif.contains("; mlc.entry.0.twice") && clif.contains("; mlc.plan.0.twice"), "{clif}");
+    assert!(clif.contains("; mlc.v2.entry.0.twice") && clif.contains("; mlc.v2.plan.0.twice"), "{clif}");
     let error = mlc_codegen::clif_text(&program, &target, &options, "thrice").unwrap_err();
     assert_eq!(error.to_string(), "no kernel or entry is named `thrice`");
 }

@@ -3,7 +3,7 @@
 
 use crate::random_loops::graph;
 use crate::run::run_compiled;
-use mlc_codegen::{Emitter, Level, Options, Target, compile_jit, compile_object};
+use mlc_codegen::{Emitter, Level, Options, Target, Version, compile_jit, compile_object};
 use mlc_ir::graph::Graph;
 use mlc_ir::tensor::{Data, Tensor};
 use mlc_ir::ty::DType;
@@ -77,14 +77,8 @@ fn objects_with_loops() {
     let (graph, _) = graph(3, false);
     let (program, target) = (program(&graph), Target::parse("x86_64-unknown-linux-gnu").unwrap());
     let compile = |threads| {
-        compile_object(
-            &program,
-            &target,
-            &Options { level: Level::V3, emitter: Emitter::Cranelift, threads },
-            b"{}",
-            None,
-        )
-        .unwrap()
+        let options = Options { level: Level::V3, emitter: Emitter::Cranelift, threads };
+        compile_object(&[Version { program: &program, options: &options }], &target, b"{}", None).unwrap()
     };
     let bytes = compile(1);
     assert!(bytes == compile(3));

@@ -1,7 +1,7 @@
 //! Object files: symbols, determinism, and the same bits as the JIT when a C program links one.
 
 use crate::entry::{twice, twice_bits, twice_input};
-use mlc_codegen::{CodegenError, Emitter, Level, Options, PROGRAM_SYMBOL, Target, compile_object};
+use mlc_codegen::{CodegenError, Emitter, Level, Options, PROGRAM_SYMBOL, Target, Version, compile_object};
 use mlc_kernel::program::{PARALLEL_WORK, Program};
 use object::{Object, ObjectSection, ObjectSymbol, SectionKind};
 use std::path::Path;
@@ -15,8 +15,8 @@ fn linux() -> Target {
 }
 
 fn compile(program: &Program, target: &Target, level: Level, threads: usize) -> Vec<u8> {
-    compile_object(program, target, &Options { level, emitter: Emitter::Cranelift, threads }, META, Some(WEIGHTS))
-        .unwrap()
+    let options = Options { level, emitter: Emitter::Cranelift, threads };
+    compile_object(&[Version { program, options: &options }], target, META, Some(WEIGHTS)).unwrap()
 }
 
 #[test]
@@ -62,7 +62,9 @@ fn too_many_weights() {
     // Not touched, so it costs address space alone.
     let weights = vec![0u8; mlc_codegen::WEIGHTS_LIMIT + 1];
     let options = Options { level: Level::V2, emitter: Emitter::Cranelift, threads: 1 };
-    let error = compile_object(&Program::default(), &linux(), &options, META, Some(&weights)).unwrap_err();
+    let error =
+        compile_object(&[Version { program: &Program::default(), options: &options }], &linux(), META, Some(&weights))
+            .unwrap_err();
     assert_eq!(error, CodegenError::Weights(weights.len()));
 }
 
@@ -89,12 +91,18 @@ struct cx {
     int64_t fault_index, fault_element, fault_value;
 };
 
+struct code {
+    uint64_t level;
+    int32_t (*const *entries)(struct cx *);
+    int64_t (*const *plans)(const int64_t *, int64_t *);
+};
+
 struct program {
     uint32_t abi, entry_count;
     const char *meta;
     size_t meta_len;
-    int32_t (*const *entries)(struct cx *);
-    int64_t (*const *plans)(const int64_t *, int64_t *);
+    const struct code *codes;
+    size_t code_count;
     const uint8_t *weights;
     size_t weights_len;
 };
@@ -113,12 +121,12 @@ int main(void) {
         x[i] = scaled - 3.1f;
     }
     int64_t counters, sizes[] = {N}, offsets[2];
-    int64_t bytes = mlc_program.plans[0](sizes, offsets);
+    int64_t bytes = mlc_program.codes[0].plans[0](sizes, offsets);
     const void *args[] = {x};
     void *results[] = {y, &counters}, *globals[] = {state};
     struct cx cx = {sizes, args, results, globals, aligned_alloc(64, bytes), offsets, malloc(256 * 1024), x, parallel_for,
                     7, 5, 3, 2, 0, 0, 0};
-    int status = mlc_program.entries[0](&cx);
+    int status = mlc_program.codes[0].entries[0](&cx);
     printf("%d %u %u %.*s ", status, mlc_program.abi, mlc_program.entry_count, (int)mlc_program.meta_len, mlc_program.meta);
     for (size_t i = 0; i < mlc_program.weights_len; i++) printf("%d", mlc_program.weights[i]);
     printf(" %ld", (long)counters);
@@ -160,7 +168,7 @@ fn a_linked_object_gives_the_bits_of_the_jit() {
         let object = compile(&twice(PARALLEL_WORK), &Target::host(), level, 1);
         let jit = twice_bits(level);
         let bits: Vec<String> = jit.iter().map(|bits| format!("{bits:08x}")).collect();
-        let expected = format!("0 1 1 {{\"name\": \"twice\"}} 12345 2357 {}", bits.join(" "));
+        let expected = format!("0 2 1 {{\"name\": \"twice\"}} 12345 2357 {}", bits.join(" "));
         for flags in [["-no-pie"], ["-pie"]] {
             assert_eq!(run_linked(&object, &flags), expected, "{level} {flags:?}");
         }

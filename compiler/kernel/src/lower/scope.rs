@@ -176,7 +176,7 @@ fn groups(scope: &Scope<'_>, machine: &Machine, choices: Choices<'_>, typical: &
     for group in &scope.fusion.groups {
         let nest = inline::nest(scope.region, &scope.fusion, group);
         let alone = inline::alone(scope.region, &scope.fusion, group);
-        let (nest, before) = layout::prepare(nest, alone, &mut copies);
+        let (nest, before) = layout::prepare(nest, alone, machine, typical, &mut copies);
         nests.push(before.into_iter().chain([nest]).collect());
     }
     let pend = |nests: Vec<Nest>| nests.into_iter().map(|nest| pend(nest, machine, choices, typical)).collect();

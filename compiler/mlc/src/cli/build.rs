@@ -121,8 +121,7 @@ fn object(args: &Args, session: &mut Session, program: &Program) -> Result<Vec<u
         Some(path) => Some(weights::read(path, program)?),
         None => None,
     };
-    let lowered = session.lower(program);
-    session.object(program, &lowered, weights.as_deref())
+    session.object(program, weights.as_deref())
 }
 
 fn report(args: &Args, session: &mut Session, out: &Path, object: usize) -> Result<(), Failure> {

@@ -37,7 +37,7 @@ pub fn execute(args: &Args, console: &mut Console) -> Result<(), Failure> {
     let (Some(file), Some(stage)) = (&args.file, args.stage) else {
         return Err(Failure::Usage("emit needs FILE and --stage".to_string()));
     };
-    let mut session = Session::open(file, args.options.for_files()?)?;
+    let mut session = Session::open(file, args.options.for_readers()?)?;
     if stage == Stage::Ast {
         let text = emit::syntax(&session);
         console.sources = session.sources().clone();

@@ -21,9 +21,9 @@ pub struct Compile {
     /// Set a `const`, or a constructor argument of a model: `-D H=256`, `-D Model.V=65`
     #[arg(short = 'D', value_name = "NAME=VALUE")]
     defines: Vec<String>,
-    /// Processor level of the kernels: v2, v3 (AVX2 and FMA) or v4 (AVX-512). v3 and v4 give the same
-    /// bits [default: v3 for files, this processor's otherwise]
-    #[arg(long, value_name = "LEVEL")]
+    /// Processor levels of the kernels: v2, v3 (AVX2 and FMA), v4 (AVX-512), several with commas, or
+    /// native. v3 and v4 give the same bits [default: all for files, native for what runs at once]
+    #[arg(long, value_name = "LEVELS")]
     cpu: Option<String>,
     /// Make all kernels with Cranelift, in vectors of 128 bits; the same bits, only slower
     #[arg(long)]
@@ -64,12 +64,20 @@ impl Compile {
         self.messages.json()
     }
 
-    /// Options for code that goes into a file: it is to run on processors of level v3 unless told otherwise.
+    /// Options for code that goes into a file: it is to run everywhere unless told otherwise.
     ///
     /// # Errors
     /// Usage: a level or option that isn't there, a `-D` without a name.
     pub fn for_files(&self) -> Result<Options, Failure> {
         self.with(Options::default())
+    }
+
+    /// Options for code that is looked at: that of level v3 unless told otherwise.
+    ///
+    /// # Errors
+    /// As [`Compile::for_files`].
+    pub fn for_readers(&self) -> Result<Options, Failure> {
+        self.with(Options { levels: vec![Level::V3], ..Options::default() })
     }
 
     /// Options for code that runs here.
@@ -84,17 +92,29 @@ impl Compile {
         if self.max_memory.is_some() {
             return Err(Failure::not_supported("--max-memory"));
         }
-        let level = match &self.cpu {
-            None => start.level,
-            Some(cpu) => Level::ALL
-                .into_iter()
-                .find(|level| level.name() == cpu)
-                .ok_or_else(|| Failure::Usage(format!("there is no --cpu {cpu}; there are v2, v3 and v4")))?,
+        let levels = match &self.cpu {
+            None => start.levels,
+            Some(cpu) => levels(cpu)?,
         };
         let emitter = if self.narrow { Emitter::Cranelift } else { start.emitter };
         let defines = self.defines.iter().map(|text| define(text)).collect::<Result<_, _>>()?;
-        Ok(Options { defines, level, emitter })
+        Ok(Options { defines, levels, emitter })
     }
+}
+
+/// The levels in a list, the lowest first.
+fn levels(list: &str) -> Result<Vec<Level>, Failure> {
+    let level = |name: &str| match name {
+        "native" => Ok(Level::host()),
+        name => Level::ALL
+            .into_iter()
+            .find(|level| level.name() == name)
+            .ok_or_else(|| Failure::Usage(format!("there is no --cpu {name}; there are v2, v3, v4 and native"))),
+    };
+    let mut levels = list.split(',').map(level).collect::<Result<Vec<Level>, Failure>>()?;
+    levels.sort_unstable();
+    levels.dedup();
+    Ok(levels)
 }
 
 fn define(text: &str) -> Result<(String, String), Failure> {

@@ -27,8 +27,6 @@ pub struct About<'a> {
     pub sources: &'a Sources,
     /// Of the source and the options it was compiled with.
     pub hash: Digest,
-    /// The processor level of the kernels.
-    pub level: &'a str,
 }
 
 /// The metadata of `program`, whose entries were compiled from `entries`, in the same order.
@@ -48,7 +46,6 @@ pub fn metadata(program: &Program, entries: &[EntryCode], about: &About) -> Stri
         "name": about.source.strip_suffix(".dl").unwrap_or(about.source),
         "source": about.source,
         "source_hash": about.hash.to_string(),
-        "level": about.level,
         "symbols": graph.symbols.iter().map(|name| &**name).collect::<Vec<&str>>(),
         "globals": globals(program),
         "entries": entries,

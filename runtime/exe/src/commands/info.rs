@@ -8,7 +8,7 @@ use crate::json::Value;
 use crate::mem::size_text;
 use crate::meta::{Global, Kind, Meta, Port, Train};
 use crate::tensor::{bytes_of, type_text};
-use mlc_rt_core::cpu;
+use mlc_rt_core::cpu::{self, Level};
 
 /// Prints functions, parameters, memory, source.
 pub fn info(cx: &Cx<'_>, args: &Args) -> Result<()> {
@@ -27,7 +27,8 @@ fn text(cx: &Cx<'_>) -> String {
     let meta = &cx.meta;
     let mut out = format!("{} from {}, compiled by mlc {}\n", meta.name, meta.source, meta.mlc);
     out.push_str(&format!("source hash {}\n", meta.source_hash));
-    out.push_str(&format!("needs CPU level {}, this one has {}\n", meta.level, cpu::detect().name()));
+    let names: Vec<&str> = cx.levels().into_iter().map(Level::name).collect();
+    out.push_str(&format!("CPU levels {}; this one has {}\n", names.join(", "), cpu::detect().name()));
     if !meta.functions.is_empty() {
         out.push_str("\nfunctions\n");
     }
@@ -128,7 +129,8 @@ fn json(cx: &Cx<'_>) -> Value {
         ("source", Value::from(meta.source.as_str())),
         ("source_hash", Value::from(meta.source_hash.as_str())),
         ("mlc", Value::from(meta.mlc.as_str())),
-        ("level", Value::from(meta.level.as_str())),
+        ("levels", Value::Array(cx.levels().into_iter().map(|level| Value::from(level.name())).collect())),
+        ("level", cx.level().map_or(Value::Null, |level| Value::from(level.name()))),
         ("cpu", Value::from(cpu::detect().name())),
         ("functions", Value::Array(functions.collect())),
         ("not_exported", Value::Array(not_exported.collect())),

@@ -5,7 +5,7 @@
 //! size symbols, `+ - * / max` (`/` rounds down). Text in `<>` is explained, `or null` may be absent.
 //!
 //! ```text
-//! { "abi": 1, "mlc": "0.1.0", "name": "cnn", "source": "cnn.dl", "source_hash": "<hex>", "level": "v3",
+//! { "abi": 2, "mlc": "0.1.0", "name": "cnn", "source": "cnn.dl", "source_hash": "<hex>",
 //!   "symbols": ["B"],
 //!   "globals": [                       <index = position in EntryCx.globals>
 //!     {"path": "conv1.weight",
@@ -78,8 +78,6 @@ pub struct Meta {
     pub source: String,
     /// Hash of the source text, in hex.
     pub source_hash: String,
-    /// The CPU level that the code needs.
-    pub level: String,
     /// Names of the size symbols.
     pub symbols: Vec<String>,
     /// Weights and states.

@@ -1,7 +1,7 @@
 //! A program as the compiler would make it, written by hand: `y = image · w + b` on 2x2 images, trained
 //! by momentum to predict the label.
 
-use mlc_rt_core::abi::{ABI_VERSION, EntryCx, EntryFn, PlanFn, Program, Status};
+use mlc_rt_core::abi::{ABI_VERSION, Code, EntryCx, EntryFn, PlanFn, Program, Status};
 use std::sync::OnceLock;
 
 /// Pixels of an image.
@@ -242,7 +242,7 @@ pub fn meta(pipelines: &str, every: &str, limits: &str) -> String {
     ]
     .join(",\n");
     format!(
-        r#"{{"abi": 1, "mlc": "0.1.0", "name": "fake", "source": "fake.dl", "source_hash": "00ff", "level": "base",
+        r#"{{"abi": 2, "mlc": "0.1.0", "name": "fake", "source": "fake.dl", "source_hash": "00ff",
         "symbols": ["B"],
         "globals": [
           {{"path": "fc.w", "file_path": "fc.w", "kind": "param", "dtype": "f32", "shape": [4]}},
@@ -270,10 +270,17 @@ pub const EVERY: &str = r#"[{"count": 1, "period": "epochs", "entry": 7, "action
   {"do": "evaluate", "pipeline": "valid"}, {"do": "save", "dir": "runs/fit", "keep": 2, "best": 0},
   {"do": "early_stop", "value": 0, "patience": 3}]}]"#;
 
+#[repr(transparent)]
+struct Codes([Code; 1]);
+
+// SAFETY: read-only tables of functions.
+unsafe impl Sync for Codes {}
+
 /// The program with this metadata, which lives as long as the process.
 pub fn program(meta: String) -> Program {
     static ENTRIES: [EntryFn; 8] = [forward, classify, init, step, eval, grads, finish, every];
     static PLANS: [PlanFn; 8] = [plan; 8];
+    static CODE: Codes = Codes([Code { level: 0, entries: ENTRIES.as_ptr(), plans: PLANS.as_ptr() }]);
     static META: OnceLock<String> = OnceLock::new();
     let meta = META.get_or_init(|| meta);
     Program {
@@ -281,8 +288,8 @@ pub fn program(meta: String) -> Program {
         entry_count: 8,
         meta: meta.as_ptr(),
         meta_len: meta.len(),
-        entries: ENTRIES.as_ptr(),
-        plans: PLANS.as_ptr(),
+        codes: (&raw const CODE).cast(),
+        code_count: 1,
         weights: std::ptr::null(),
         weights_len: 0,
     }

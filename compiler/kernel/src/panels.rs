@@ -1,0 +1,112 @@
+//! Panels: the operand that vectors of a contraction lie along, copied into stretches as wide as a
+//! register block, so that a block of outputs reads it front to back. In place its rows are as far
+//! apart as the whole operand is wide: each term would touch another page, and all of them the same
+//! few sets of the nearest cache.
+
+use crate::expr::{Address, Expr, ExprRef, Index};
+use crate::layout::{map_roots, plain};
+use crate::nest::{Buffer, Nest, Reduction, Source, Store, axis_coef};
+use crate::schedule::{Machine, depends, size_at};
+use mlc_ir::dim::{Dim, Sym};
+use mlc_ir::index::{AxisId, Ix, result_axes};
+use mlc_ir::scalar::Literal;
+use std::sync::Arc;
+
+/// Vectors of a panel's row: with two, the rows of a register block are as many as registers allow.
+const VECTORS: i64 = 2;
+
+/// Rows of outputs from which on the copy is a small part of the work.
+const ROWS: i64 = 48;
+
+/// Bytes of an operand that stay in the nearest cache wherever they are.
+const NEAR: i64 = 32 << 10;
+
+/// Cuts the vector axis of a contraction into panels, where it pays; the copy to be made before it.
+pub(crate) fn cut(nest: &mut Nest, machine: &Machine, typical: &[(Sym, i64)], next_copy: &mut u32) -> Option<Nest> {
+    let Some(Reduction::Dot { left, right, dtype }) = nest.reduce.clone() else { return None };
+    if nest.window.is_some() {
+        return None;
+    }
+    let axis = AxisId(nest.par.len().checked_sub(1)? as u32);
+    let width = VECTORS * machine.vector_bits / 8 / dtype.bytes();
+    let extent = nest.par[axis.0 as usize].as_const()?;
+    if extent % width != 0 || extent <= width {
+        return None;
+    }
+    let (operand, is_left) = if depends(&left, axis) { (left.clone(), true) } else { (right.clone(), false) };
+    let Expr::Load { buffer, at: Address::Axes { index, within, .. } } = &*operand else { return None };
+    let (index, source) = (plain(index).filter(|_| within.is_empty())?, nest.buffers[*buffer].clone());
+    let (last, others) = index.split_last()?;
+    let walks = *last == Ix::axis(axis) && source.shape.last()?.is(extent);
+    if !walks || others.iter().any(|ix| axis_coef(ix, axis) != Some(0)) {
+        return None;
+    }
+    let rows = (0..axis.0).filter(|other| !depends(&operand, AxisId(*other)));
+    let rows = rows.map(|other| size_at(&nest.par[other as usize], typical)).fold(1, i64::saturating_mul);
+    let elements = source.shape.iter().map(|dim| size_at(dim, typical)).fold(1, i64::saturating_mul);
+    if rows < ROWS || elements.saturating_mul(dtype.bytes()) <= NEAR {
+        return None;
+    }
+    let copy = Source::Copy(*next_copy);
+    *next_copy += 1;
+    let shape: Vec<Dim> = std::iter::once(Dim::from(extent / width))
+        .chain(source.shape[..source.shape.len() - 1].iter().cloned())
+        .chain([Dim::from(width)])
+        .collect();
+    let target = Buffer { source: copy, dtype: source.dtype, shape };
+    let made = copy_nest(nest, &source, &target, width);
+    split_axis(nest, axis, extent, width);
+    let panel = panel_load(nest, target, others, axis, source.dtype);
+    if let Some(Reduction::Dot { left, right, .. }) = &mut nest.reduce {
+        *(if is_left { left } else { right }) = panel;
+    }
+    Some(made)
+}
+
+/// `panels[p, …, j] = source[…, width·p + j]`
+fn copy_nest(like: &Nest, source: &Buffer, target: &Buffer, width: i64) -> Nest {
+    let axes = result_axes(target.shape.len());
+    let (last, others) = (axes.len() - 1, &axes[1..axes.len() - 1]);
+    let place = axes[0].clone().times(width).add(axes[last].clone());
+    let index = others.iter().cloned().chain([place]).map(Index::At).collect();
+    let at = Address::Axes { index, within: Vec::new(), fill: Literal::zero(source.dtype) };
+    Nest {
+        name: "copy".to_string(),
+        spans: like.spans.clone(),
+        par: target.shape.clone(),
+        red: Vec::new(),
+        buffers: vec![source.clone(), target.clone()],
+        reduce: None,
+        dealt: false,
+        window: None,
+        lets: Vec::new(),
+        stores: vec![Store {
+            buffer: 1,
+            at: Ix::row_major(&axes, &target.shape),
+            value: Arc::new(Expr::Load { buffer: 0, at }),
+        }],
+    }
+}
+
+/// Makes two axes of one: the panel and the place in it.
+fn split_axis(nest: &mut Nest, axis: AxisId, extent: i64, width: i64) {
+    let with = |AxisId(other): AxisId| match other.cmp(&axis.0) {
+        std::cmp::Ordering::Less => Ix::axis(AxisId(other)),
+        std::cmp::Ordering::Equal => Ix::axis(axis).times(width).add(Ix::axis(AxisId(axis.0 + 1))),
+        std::cmp::Ordering::Greater => Ix::axis(AxisId(other + 1)),
+    };
+    map_roots(nest, &mut |e| e.substitute(&with));
+    nest.stores.iter_mut().for_each(|store| store.at = store.at.substitute(&with));
+    nest.par[axis.0 as usize] = Dim::from(extent / width);
+    nest.par.push(Dim::from(width));
+}
+
+/// The operand's element in its panel; `others` are the source's indices before the last one.
+fn panel_load(nest: &mut Nest, target: Buffer, others: &[Ix], axis: AxisId, dtype: mlc_ir::ty::DType) -> ExprRef {
+    let shifted = |AxisId(other): AxisId| Ix::axis(AxisId(other + u32::from(other > axis.0)));
+    let others = others.iter().map(|ix| ix.substitute(&shifted));
+    let index = std::iter::once(Ix::axis(axis)).chain(others).chain([Ix::axis(AxisId(axis.0 + 1))]);
+    let at = Address::Axes { index: index.map(Index::At).collect(), within: Vec::new(), fill: Literal::zero(dtype) };
+    nest.buffers.push(target);
+    Arc::new(Expr::Load { buffer: nest.buffers.len() - 1, at })
+}
