@@ -125,3 +125,24 @@ fn mistakes_are_told_and_change_nothing() {
     wrong(Model::open(folder.path().join("bad.dl")).unwrap_err().to_string(), "flatten");
     wrong(Model::open(folder.path().join("none.dl")).unwrap_err().to_string(), "none.dl");
 }
+
+#[test]
+fn a_size_that_breaks_a_requirement_is_refused() {
+    let folder = tempfile::tempdir().unwrap();
+    let text = "model Halves {
+        @export
+        fn forward(x: f32[B, T]) -> f32[B, T / 4] { return half(half(x)) }
+        fn half(x: f32[B, T]) -> f32[B, T / 2] { return x[:, 0:T / 2] + x[:, T / 2:] }
+    }";
+    std::fs::write(folder.path().join("halves.dl"), text).unwrap();
+    let model = Model::open(folder.path().join("halves.dl")).unwrap();
+    let mut instance = model.instance(1).unwrap();
+    instance.init(1).unwrap();
+    let mut call = |sizes: &[usize]| {
+        let x = Array::f32(sizes, &vec![1.0; sizes.iter().product()]).unwrap();
+        instance.call("forward", &[("x", &x)]).map(|named| named[0].1.to_f32())
+    };
+    assert_eq!(call(&[1, 8]).unwrap(), [4.0; 2]);
+    let error = call(&[1, 6]).unwrap_err().to_string();
+    assert!(error.contains("axis 1 is 6, and T must be a multiple of 4"), "{error}");
+}

@@ -7,6 +7,10 @@
 use std::fmt;
 use std::sync::Arc;
 
+mod display;
+
+pub use display::DimDisplay;
+
 /// A size symbol: an index into [`crate::graph::Graph::symbols`]. Constant during a call, at least 1.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct Sym(pub u32);
@@ -331,55 +335,11 @@ impl Dim {
         }
         found.map(|(coef, sym)| (coef, sym, constant))
     }
-
-    /// As a user reads it, with `names[i]` for `Sym(i)`: `2*B + 1`, `floor(T / 2)`.
-    pub fn display<'a>(&'a self, names: &'a [Arc<str>]) -> DimDisplay<'a> {
-        DimDisplay { dim: self, names }
-    }
 }
 
 impl fmt::Debug for Dim {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}", self.display(&[]))
-    }
-}
-
-/// A [`Dim`] with the names of its symbols, to be printed.
-pub struct DimDisplay<'a> {
-    dim: &'a Dim,
-    names: &'a [Arc<str>],
-}
-
-impl fmt::Display for DimDisplay<'_> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        if self.dim.0.is_empty() {
-            return write!(f, "0");
-        }
-        // The constant term sorts first and reads best last.
-        let constant_first = self.dim.0[0].factors.is_empty() as usize;
-        let ordered = self.dim.0[constant_first..].iter().chain(self.dim.0[..constant_first].iter());
-        for (position, term) in ordered.enumerate() {
-            let magnitude = term.coef.unsigned_abs();
-            match (position, term.coef < 0) {
-                (0, false) => {}
-                (0, true) => write!(f, "-")?,
-                (_, false) => write!(f, " + ")?,
-                (_, true) => write!(f, " - ")?,
-            }
-            if magnitude != 1 || term.factors.is_empty() {
-                write!(f, "{magnitude}")?;
-            }
-            for (index, (atom, power)) in term.factors.iter().enumerate() {
-                if index > 0 || magnitude != 1 {
-                    write!(f, "*")?;
-                }
-                atom.print(self.names, f)?;
-                if *power > 1 {
-                    write!(f, "**{power}")?;
-                }
-            }
-        }
-        Ok(())
     }
 }
 
@@ -404,18 +364,6 @@ impl Atom {
             Atom::FloorDiv(a, divisor) => a.eval(symbols)?.div_euclid(*divisor),
             Atom::Max(a, b) => a.eval(symbols)?.max(b.eval(symbols)?),
         })
-    }
-
-    fn print(&self, names: &[Arc<str>], f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Atom::Sym(Sym(index)) => match names.get(*index as usize) {
-                Some(name) => write!(f, "{name}"),
-                None => write!(f, "s{index}"),
-            },
-            Atom::FloorDiv(a, divisor) if a.terms().len() == 1 => write!(f, "floor({} / {divisor})", a.display(names)),
-            Atom::FloorDiv(a, divisor) => write!(f, "floor(({}) / {divisor})", a.display(names)),
-            Atom::Max(a, b) => write!(f, "max({}, {})", a.display(names), b.display(names)),
-        }
     }
 }
 

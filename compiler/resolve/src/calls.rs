@@ -283,6 +283,9 @@ impl<'a> Cx<'a> {
             self.bind_expected(result, expected, site)?;
         }
         self.bind_params(&decl.params, given, site)?;
+        if let Some(result) = &decl.result {
+            self.divisions_of(result)?;
+        }
         self.refuse_length(decl, site.span)?;
         self.requires(&decl.requires, Some(site.span))?;
         let value = self.outlined_body(decl)?;

@@ -89,6 +89,8 @@ pub(crate) struct Entry<'a> {
     /// The types that the arguments are declared with.
     pub arguments: BTreeMap<Arc<str>, Span>,
     pub checks: Vec<SizeCheck>,
+    /// What is known about the sizes of the arguments.
+    pub facts: crate::facts::Facts,
     pub faults: Vec<(Value, Fault)>,
     /// Members that are constant tensors, as this entry has made them.
     pub constants: BTreeMap<u32, Vec<crate::value::Value<'a>>>,
@@ -132,6 +134,7 @@ impl<'a> Entry<'a> {
             test_params: Vec::new(),
             arguments: BTreeMap::new(),
             checks: Vec::new(),
+            facts: crate::facts::Facts::default(),
             faults: Vec::new(),
             constants: BTreeMap::new(),
             wants_region: false,

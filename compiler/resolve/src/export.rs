@@ -8,7 +8,6 @@ use crate::program::{Function, Length};
 use crate::sizes::SizeName;
 use crate::types::{Element, Form};
 use crate::value::{AxisNameKind, InstanceId, R, Size, Tensor, Value, shape_of};
-use mlc_ir::dim::Dim;
 use mlc_ir::graph::{Input, Output};
 use mlc_ir::ty::{DType, Type};
 use mlc_syntax::ast;
@@ -59,19 +58,7 @@ impl<'a> Cx<'a> {
         (frame.instance, frame.path) = (Some(exported.instance), decl.name.text.to_string());
         frame.session = self.session_names(exported.instance, Some(decl));
         let (results, entry) = self.with_entry(Entry::new(Mode::Export, &name), |cx| {
-            cx.within(frame, |cx| {
-                cx.take_facts(&decl.params, &decl.requires)?;
-                cx.entry_args(&decl.params, &site)?;
-                let lengths = cx.bounded_lengths(decl)?;
-                for condition in decl.requires.iter().filter(|condition| !Cx::is_bound(&lengths, condition)) {
-                    cx.requires(std::slice::from_ref(condition), None)?;
-                }
-                cx.frame().lengths = Rc::new(lengths);
-                let value = cx.fn_body(decl)?;
-                let mut results = cx.entry_results(decl, value)?;
-                results.extend(cx.entry.state_outputs());
-                Ok(results)
-            })
+            cx.within(frame, |cx| cx.with_facts(|cx| cx.exported_results(decl, &site)))
         });
         let results = results?;
         let count = results.iter().filter(|(output, _)| matches!(output, Output::Result(_))).count();
@@ -86,61 +73,21 @@ impl<'a> Cx<'a> {
         Ok(Function { name, model: layer.name.text.to_string(), entry, lengths, span: decl.name.span })
     }
 
-    /// What `requires` says about the sizes of the arguments (rule 6): `H % 16 == 0` makes `H` a
-    /// multiple, `A == B` makes one symbol of both. The entry tests both when it is called, since
-    /// every axis of an argument is compared with its type.
-    fn take_facts(&mut self, params: &'a [ast::Param], requires: &'a [ast::Expr]) -> R<()> {
-        let mut fresh = Vec::new();
-        for param in params {
-            self.fresh_sizes(param, &mut fresh)?;
+    fn exported_results(&mut self, decl: &'a ast::Fn, site: &CallSite) -> R<Vec<(Output, mlc_ir::graph::Value)>> {
+        self.entry_args(&decl.params, site)?;
+        let lengths = self.bounded_lengths(decl)?;
+        if let Some(result) = &decl.result {
+            self.divisions_of(result)?;
         }
-        for condition in requires {
-            let ast::ExprKind::Binary { op: ast::BinaryOp::Eq, left, right, .. } = &condition.kind else { continue };
-            match (&left.kind, &right.kind) {
-                (ast::ExprKind::Binary { op: ast::BinaryOp::Rem, left, right, .. }, ast::ExprKind::Int(0)) => {
-                    if let ast::ExprKind::Name(name) = &left.kind
-                        && fresh.contains(name)
-                        && self.unbound_in(right)?.is_none()
-                    {
-                        let divisor = self.static_int(right)?;
-                        self.multiple(name, divisor);
-                    }
-                }
-                (ast::ExprKind::Name(a), ast::ExprKind::Name(b)) if fresh.contains(a) && fresh.contains(b) => {
-                    let known = self.top().locals.get(b).or_else(|| self.top().locals.get(a)).cloned();
-                    let size = match known {
-                        Some(size) => size,
-                        None => Value::size(Size::plain(self.graph.symbol(a))),
-                    };
-                    self.set_local(a, size.clone());
-                    self.set_local(b, size);
-                }
-                _ => {}
-            }
+        for condition in decl.requires.iter().filter(|condition| !Cx::is_bound(&lengths, condition)) {
+            self.requires(std::slice::from_ref(condition), None)?;
         }
-        Ok(())
-    }
-
-    /// `H` becomes `16 * (H / 16)`, a multiple by construction.
-    fn multiple(&mut self, name: &Arc<str>, divisor: i64) {
-        if divisor < 2 || self.top().locals.contains_key(name) {
-            return;
-        }
-        let quotient = self.graph.symbol(&format!("{name}/{divisor}"));
-        if let Ok(dim) = Dim::from(quotient).mul(&Dim::from(divisor)) {
-            self.set_local(name, Value::size(Size::plain(dim)));
-        }
-    }
-
-    fn fresh_sizes(&mut self, param: &'a ast::Param, into: &mut Vec<Arc<str>>) -> R<()> {
-        let Form::Tensor { axes, .. } = self.form(&param.ty)? else { return Ok(()) };
-        for axis in axes {
-            let ast::AxisKind::Size(ast::Expr { kind: ast::ExprKind::Name(text), span }) = &axis.kind else { continue };
-            if let SizeName::Unbound = self.size_name(text, *span)? {
-                into.push(text.clone());
-            }
-        }
-        Ok(())
+        self.build_in_facts()?;
+        self.frame().lengths = Rc::new(lengths);
+        let value = self.fn_body(decl)?;
+        let mut results = self.entry_results(decl, value)?;
+        results.extend(self.entry.state_outputs());
+        Ok(results)
     }
 
     fn entry_results(&mut self, decl: &'a ast::Fn, value: Value<'a>) -> R<Vec<(Output, mlc_ir::graph::Value)>> {
@@ -185,6 +132,10 @@ impl<'a> Cx<'a> {
             self.name_fresh_sizes(param)?;
         }
         for param in params {
+            self.divisions_of(&param.ty)?;
+        }
+        self.build_in_facts()?;
+        for param in params {
             let (dtype, axes) = self.entry_type(param, site)?;
             let ty = Type::new(dtype, shape_of(&axes));
             self.check_extent(param.ty.span, &ty.shape)?;
@@ -203,8 +154,8 @@ impl<'a> Cx<'a> {
             let ast::AxisKind::Size(ast::Expr { kind: ast::ExprKind::Name(text), span }) = &axis.kind else { continue };
             match self.size_name(text, *span)? {
                 SizeName::Unbound if text.starts_with(char::is_uppercase) => {
-                    let symbol = self.graph.symbol(text);
-                    self.set_local(text, Value::size(Size::plain(symbol)));
+                    let size = self.argument_size(text);
+                    self.set_local(text, Value::size(size));
                 }
                 SizeName::Open(id) if self.instance(id).session.contains(text) => {
                     let size = Size::plain(self.graph.symbol(text));

@@ -40,6 +40,7 @@ mod entry;
 mod every;
 mod export;
 mod exprs;
+mod facts;
 mod faults;
 mod forms;
 mod habits;

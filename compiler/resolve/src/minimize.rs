@@ -250,12 +250,24 @@ impl<'a> Cx<'a> {
             }
             None => {
                 error = error
-                    .label(format!("`{path}` is not used by the loss"))
+                    .label(format!("`{path}` is among these"))
                     .also(loss.span, "this loss does not use it")
-                    .help(format!("use `{owner}` in the step, or take it out of `over`"));
+                    .help(match self.without(key.0, over) {
+                        Some(rest) => {
+                            format!("use `{owner}` in what the loss is made of, or leave it out: `over {rest}`")
+                        }
+                        None => format!("use `{owner}` in what the loss is made of, or take it out of `over`"),
+                    });
             }
         }
         self.tell(error)
+    }
+
+    /// `params(net, skip: ["head.*"])` for `over net`, where a part of it is to be left out.
+    fn without(&self, id: InstanceId, over: &ast::Expr) -> Option<String> {
+        let ExprKind::Name(name) = &over.kind else { return None };
+        let path = self.tensor_path(id, "").1;
+        (!path.is_empty()).then(|| format!("params({name}, skip: [\"{path}*\"])"))
     }
 
     /// `straight_through(round(x), x)` for a `round(x)` in the source.

@@ -54,6 +54,9 @@ impl<'a> Cx<'a> {
             let value = self.arg_value(&param.ty, ArgValue::Expr(default))?;
             self.bind_param(param, value, default.span, site, &mut later)?;
         }
+        for param in params {
+            self.divisions_of(&param.ty)?;
+        }
         later.into_iter().try_for_each(|found| self.match_later(found))
     }
 

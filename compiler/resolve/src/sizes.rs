@@ -210,13 +210,17 @@ impl<'a> Cx<'a> {
             (Decision::Never, _) => Agreement::Differ,
             (Decision::Ask, Undecided::Refuse) => Agreement::Unknown,
             (Decision::Ask, Undecided::Check) => {
-                self.add_check(left, Relation::Equal, right, span, text);
+                self.check_sizes(left, Relation::Equal, right, span, text);
                 Agreement::Agree
             }
         }
     }
 
-    fn add_check(&mut self, left: &Dim, relation: Relation, right: &Dim, span: Span, text: &str) {
+    /// Has a relation tested at each call of the entry; the rest may rely on it.
+    pub fn check_sizes(&mut self, left: &Dim, relation: Relation, right: &Dim, span: Span, text: &str) {
+        if relation == Relation::Equal {
+            self.learn(left, right);
+        }
         let span = self.place(span);
         let check = SizeCheck { left: left.clone(), relation, right: right.clone(), span, text: text.to_string() };
         if !self.entry.checks.contains(&check) {
@@ -296,7 +300,7 @@ impl<'a> Cx<'a> {
             CompareOp::Gt => (self.plus(&y, &one, condition.span)?, Relation::AtMost, x),
             CompareOp::Ne => return self.unsupported(condition.span, "`!=` of sizes that are known only at run time"),
         };
-        self.add_check(&low, relation, &high, condition.span, &text);
+        self.check_sizes(&low, relation, &high, condition.span, &text);
         Ok(())
     }
 

@@ -20,6 +20,8 @@ pub(crate) struct Snapshot<'a> {
     session_uses: usize,
     test_params: usize,
     checks: usize,
+    facts: usize,
+    lengths: usize,
     faults: usize,
     loops: usize,
     indices: usize,
@@ -54,6 +56,8 @@ impl<'a> Cx<'a> {
             session_uses: entry.session_uses.len(),
             test_params: entry.test_params.len(),
             checks: entry.checks.len(),
+            facts: entry.facts.new.len(),
+            lengths: entry.lengths.len(),
             faults: entry.faults.len(),
             loops: entry.loops.len(),
             indices: entry.indices.len(),
@@ -94,6 +98,8 @@ impl<'a> Cx<'a> {
         entry.session_uses.truncate(to.session_uses);
         entry.test_params.truncate(to.test_params);
         entry.checks.truncate(to.checks);
+        entry.facts.new.truncate(to.facts);
+        entry.lengths.truncate(to.lengths);
         entry.faults.truncate(to.faults);
         entry.loops.truncate(to.loops);
         entry.indices.truncate(to.indices);

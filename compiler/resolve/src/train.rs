@@ -9,13 +9,13 @@ use crate::instances::{Place, Root};
 use crate::program;
 use crate::scope;
 use crate::value::{Bindings, InstanceId, R, Tensor, Value};
-use mlc_ir::graph::{GlobalId, GlobalKind, Output};
+use mlc_ir::graph::{GlobalId, GlobalKind, Input, Output};
 use mlc_ir::ty::{DType, Type};
 use mlc_syntax::ast::{self};
 use mlc_syntax::codes::Code;
 use mlc_syntax::diag::Diagnostic;
 use mlc_syntax::span::{FileId, Span};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::rc::Rc;
 use std::sync::Arc;
 
@@ -275,10 +275,12 @@ impl<'a> Cx<'a> {
                     cx.frame().path = "evaluate".to_string();
                 }
                 let site = CallSite { span: step.span, callee: step.span, name: "step".to_string() };
-                let columns = cx.entry_args(&step.params, &site)?;
-                cx.block(&step.body)?;
-                let plan = cx.metric_plan(step.span)?;
-                Ok((columns, plan))
+                cx.with_facts(|cx| {
+                    let columns = cx.entry_args(&step.params, &site)?;
+                    cx.block(&step.body)?;
+                    let plan = cx.metric_plan(step.span)?;
+                    Ok((columns, plan))
+                })
             })
         });
         let (columns, plan) = result?;
@@ -290,9 +292,24 @@ impl<'a> Cx<'a> {
             results.extend(entry.state_outputs());
         }
         results.extend(state.new.into_iter().map(|(global, value)| (Output::Global(global), value)));
-        let read = entry.tensors.keys().filter_map(|key| Some((key.clone(), *self.globals.get(key)?))).collect();
+        let read: Vec<(ParamKey, GlobalId)> =
+            entry.tensors.keys().filter_map(|key| Some((key.clone(), *self.globals.get(key)?))).collect();
         let entry = self.add_entry(entry, results, typical);
+        let used = self.used_globals(entry);
+        let read = read.into_iter().filter(|(_, global)| used.contains(global)).collect();
         Ok(StepEntry { entry, columns, plan, trained: state.trained, read, moved: state.moved })
+    }
+
+    /// The weights and states that a result of an entry depends on.
+    fn used_globals(&self, entry: usize) -> BTreeSet<GlobalId> {
+        let entry = &self.graph.entries[entry];
+        let region = self.graph.region(entry.region);
+        let needed = mlc_ir::rewrite::needed_params(region, &region.results);
+        let globals = entry.inputs.iter().zip(needed).filter_map(|(input, needed)| match input {
+            Input::Global(id) if needed => Some(*id),
+            _ => None,
+        });
+        globals.collect()
     }
 
     /// W0004: a layer is used, and none of its parameters is ever updated.
@@ -405,7 +422,7 @@ pub(crate) struct StepEntry {
     columns: Vec<(String, Type)>,
     pub plan: crate::metrics::Plan,
     trained: Vec<GlobalId>,
-    /// Parameters that are read.
+    /// Parameters that something depends on.
     read: Vec<(ParamKey, GlobalId)>,
     /// Parameters that something but `minimize` changes.
     moved: Vec<GlobalId>,

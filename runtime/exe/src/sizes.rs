@@ -28,6 +28,14 @@ pub fn solve(meta: &Meta, entry: &Entry, given: &[(Dtype, &[usize])], what: &str
     Ok(sizes)
 }
 
+/// The size that a symbol is a part of, and which: `H/16` is a sixteenth of `H`, a multiple of 16.
+pub fn whole(symbol: &str) -> (&str, i64) {
+    match symbol.split_once('/').and_then(|(name, part)| Some((name, part.parse().ok()?))) {
+        Some((name, part)) if part > 0 => (name, part),
+        _ => (symbol, 1),
+    }
+}
+
 /// Shape of a port for these sizes.
 pub fn shape_of(port: &Port, sizes: &[i64]) -> Result<Vec<usize>> {
     let dims: Option<Vec<usize>> =
@@ -67,11 +75,14 @@ fn bad_extent(
 ) -> Failure {
     let port = &entry.args[solve.arg];
     let (dtype, shape) = given[solve.arg];
-    let symbol = meta.symbols.get(solve.symbol).map_or("a size", |s| s);
+    let (symbol, part) = meta.symbols.get(solve.symbol).map_or(("a size", 1), |symbol| whole(symbol));
+    let text = &port.shape[solve.axis].text;
     let why = if extent == 0 {
         format!("axis {} is empty; {symbol} must be at least 1", solve.axis)
+    } else if part > 1 && text == symbol {
+        format!("axis {} is {extent}, and {symbol} must be a multiple of {part}", solve.axis)
     } else {
-        format!("axis {} is {extent}, but {} for no {symbol} of at least 1", solve.axis, port.shape[solve.axis].text)
+        format!("axis {} is {extent}, but {text} for no {symbol} of at least {part}", solve.axis)
     };
     mismatch(port, dtype, shape, what, &why)
 }
@@ -95,8 +106,9 @@ fn check_extents(
             _ => format!("axis {axis} is {extent} instead of {}", dim.text),
         };
         for solve in entry.symbols.iter().filter(|s| dim.number().is_none() && entry.args[s.arg].name != port.name) {
-            let symbol = meta.symbols.get(solve.symbol).map_or("", |s| s);
-            why.push_str(&format!("\n{symbol} = {}, from `{}`", sizes[solve.symbol], entry.args[solve.arg].name));
+            let (symbol, part) = meta.symbols.get(solve.symbol).map_or(("", 1), |symbol| whole(symbol));
+            let size = sizes[solve.symbol].saturating_mul(part);
+            why.push_str(&format!("\n{symbol} = {size}, from `{}`", entry.args[solve.arg].name));
         }
         return Err(mismatch(port, dtype, shape, what, &why));
     }

@@ -295,14 +295,15 @@ impl<'a> Cx<'a> {
                 format!("one pair is needed for each of {count} axes, and these are {}", parts.len()),
             );
         }
+        self.known_padding(&parts, span)?;
         let mut pairs = Vec::new();
         for part in &parts {
             let pair = match part {
                 Value::Tuple(pair) | Value::List(pair) if pair.len() == 2 => {
-                    (self.padding(&pair[0], span)?, self.padding(&pair[1], span)?)
+                    (self.as_int(&pair[0], span)?, self.as_int(&pair[1], span)?)
                 }
                 single => {
-                    let both = self.padding(single, span)?;
+                    let both = self.as_int(single, span)?;
                     (both, both)
                 }
             };
@@ -314,21 +315,35 @@ impl<'a> Cx<'a> {
         Ok(pairs)
     }
 
-    /// Places of padding, which are known when compiling.
-    fn padding(&mut self, value: &Value<'a>, span: Span) -> R<i64> {
-        let size = match value {
-            Value::Number(number) => number.as_size(),
-            _ => None,
-        };
-        if size.is_none_or(|size| size.dim.as_const().is_some()) {
-            return self.as_int(value, span);
+    /// Refuses padding that is not known when compiling, and says what would make it so.
+    fn known_padding(&mut self, parts: &[Value<'a>], span: Span) -> R<()> {
+        let mut open = Vec::new();
+        for part in parts {
+            let numbers = match part {
+                Value::Tuple(pair) | Value::List(pair) => pair.as_ref(),
+                single => std::slice::from_ref(single),
+            };
+            let sizes = numbers.iter().filter_map(|number| match number {
+                Value::Number(number) => number.as_size().map(|size| size.dim.clone()),
+                _ => None,
+            });
+            open.extend(sizes.filter(|size| size.as_const().is_none()));
+        }
+        if open.is_empty() {
+            return Ok(());
         }
         let error = Diagnostic::error(
             Code::E0110,
             span,
             "the padding depends on sizes that are known only when the program runs",
         )
-        .help("with `padding: \"same\"` and a stride of 2 say `requires H % 2 == 0, W % 2 == 0`, or give `pad: 1`");
-        Err(self.tell(error))
+        .note("`padding: \"same\"` adds as much as the stride leaves over of the size");
+        let error = match self.requirements(&open) {
+            Some(conditions) => {
+                error.help(format!("say `requires {}` behind the type of the entry's function", conditions.join(", ")))
+            }
+            None => error,
+        };
+        Err(self.tell(error.help("or give the padding in numbers, as in `pad: 1`")))
     }
 }

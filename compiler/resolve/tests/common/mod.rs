@@ -20,6 +20,7 @@ const PRELUDE: &[(&str, &str)] = &[
     ("prelude/optimizers.dl", include_str!("../../../mlc/prelude/optimizers.dl")),
     ("prelude/padding.dl", include_str!("../../../mlc/prelude/padding.dl")),
     ("prelude/pooling.dl", include_str!("../../../mlc/prelude/pooling.dl")),
+    ("prelude/recurrent.dl", include_str!("../../../mlc/prelude/recurrent.dl")),
     ("prelude/reductions.dl", include_str!("../../../mlc/prelude/reductions.dl")),
     ("prelude/schedules.dl", include_str!("../../../mlc/prelude/schedules.dl")),
 ];

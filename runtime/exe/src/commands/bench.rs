@@ -95,14 +95,17 @@ fn arguments(
     for solve in &entry.symbols {
         // The batch is the first axis of the first argument.
         if (solve.arg, solve.axis) == (0, 0) {
-            known[solve.symbol].get_or_insert(subject.batch);
+            let (name, part) = sizes::whole(&cx.meta.symbols[solve.symbol]);
+            if known[solve.symbol].is_none() {
+                known[solve.symbol] = Some(part_of(name, part, subject.batch)?);
+            }
         }
     }
     if let Some(solve) = entry.symbols.iter().find(|s| known[s.symbol].is_none()) {
-        let name = &cx.meta.symbols[solve.symbol];
+        let (name, part) = sizes::whole(&cx.meta.symbols[solve.symbol]);
         return Err(Failure::usage(format!("{what} needs a size for {name}"))
             .note(format!("its type is {}", entry.signature()))
-            .help(format!("give it with `--size {name}=16`")));
+            .help(format!("give it with `--size {name}={}`", part.max(16))));
     }
     let sizes: Vec<i64> = known.iter().map(|s| s.unwrap_or(1)).collect();
     let mut tensors = Vec::new();
@@ -119,8 +122,9 @@ fn arguments(
     match (0..sizes.len()).find(|&s| known[s].is_some() && solved[s] != sizes[s]) {
         None => Ok((solved, tensors)),
         Some(s) => {
-            let name = &cx.meta.symbols[s];
-            Err(Failure::usage(format!("`--size {name}={}`, but the inputs have {name} = {}", sizes[s], solved[s])))
+            let (name, part) = sizes::whole(&cx.meta.symbols[s]);
+            let (asked, found) = (sizes[s].saturating_mul(part), solved[s].saturating_mul(part));
+            Err(Failure::usage(format!("`--size {name}={asked}`, but the inputs have {name} = {found}")))
         }
     }
 }
@@ -128,18 +132,28 @@ fn arguments(
 fn asked_sizes(cx: &Cx<'_>, args: &Args, entry: &Entry, what: &str) -> Result<Vec<Option<i64>>> {
     let mut known = vec![None; cx.meta.symbols.len()];
     for (name, text) in args.pairs("--size")? {
-        let names = || entry.symbols.iter().map(|s| cx.meta.symbols[s.symbol].as_str());
-        let symbol = entry.symbols.iter().map(|s| s.symbol).find(|&s| cx.meta.symbols[s] == name).ok_or_else(|| {
+        let whole = |symbol: usize| sizes::whole(&cx.meta.symbols[symbol]);
+        let names = || entry.symbols.iter().map(|s| whole(s.symbol).0);
+        let symbol = entry.symbols.iter().map(|s| s.symbol).find(|&s| whole(s).0 == name).ok_or_else(|| {
             Failure::usage(format!("{what} has no size {name}"))
                 .note(format!("its sizes are {}", list(names())))
                 .help_opt(did_you_mean(&name, names()))
         })?;
         let size = text.parse().ok().filter(|&n: &i64| n >= 1);
-        known[symbol] = Some(size.ok_or_else(|| {
+        let size = size.ok_or_else(|| {
             Failure::usage(format!("`--size {name}` takes a whole number of at least 1, not `{text}`"))
-        })?);
+        })?;
+        known[symbol] = Some(part_of(&name, whole(symbol).1, size)?);
     }
     Ok(known)
+}
+
+/// The value of the symbol for a size that must be a multiple of `part`.
+fn part_of(name: &str, part: i64, size: i64) -> Result<i64> {
+    if size % part == 0 {
+        return Ok(size / part);
+    }
+    Err(Failure::usage(format!("{name} is {size}, and must be a multiple of {part}")))
 }
 
 /// Floats uniform in 0..1; integers stay 0.
@@ -225,7 +239,10 @@ impl Report {
         let mut symbols: Vec<usize> = entry.symbols.iter().map(|s| s.symbol).collect();
         symbols.sort_unstable();
         symbols.dedup();
-        let sizes = symbols.iter().map(|&s| (cx.meta.symbols[s].as_str(), Value::Int(sizes[s])));
+        let sizes = symbols.iter().map(|&s| {
+            let (name, part) = sizes::whole(&cx.meta.symbols[s]);
+            (name, Value::Int(sizes[s].saturating_mul(part)))
+        });
         let value = Value::object([
             ("name", Value::from(self.name.as_str())),
             ("sizes", Value::object(sizes)),
