@@ -81,6 +81,10 @@ impl<'a> Cx<'a> {
             if !is_size || !matches!(self.form(&param.ty)?, Form::Tensor { .. }) {
                 continue;
             }
+            // What the layer requires of it says more: `rate <= 1`.
+            if layer.requires.iter().any(|condition| self.sources.text(condition.span).contains(&*param.name.text)) {
+                continue;
+            }
             let shown = self.show_value(&Value::Number(number.clone()));
             let (name, float) = (&layer.name.text, &param.name.text);
             let error = Diagnostic::error(

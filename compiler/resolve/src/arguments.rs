@@ -159,7 +159,8 @@ impl<'a> Cx<'a> {
             };
             let span = arg.span();
             let value = self.arg_value(&param.ty, arg);
-            match value.and_then(|value| self.convert_static(&param.ty, value, span, &param.name.text)) {
+            match value.and_then(|value| self.convert_static(&param.ty, value, span, &format!("`{}`", param.name.text)))
+            {
                 Ok(value) => values.push(Some(value)),
                 Err(reported) => failed = Some(reported),
             }

@@ -3,7 +3,7 @@
 use crate::cx::Cx;
 use crate::number::{self, Number, NumberError};
 use crate::report::Reported;
-use crate::value::{R, Size, Tensor, Value, shape_of};
+use crate::value::{Lazy, LazyKind, R, Size, Tensor, Value, shape_of};
 use mlc_ir::ops::binary::Binary;
 use mlc_ir::ops::cast::Cast;
 use mlc_ir::ops::compare::Compare;
@@ -16,6 +16,7 @@ use mlc_ir::ty::DType;
 use mlc_syntax::codes::Code;
 use mlc_syntax::diag::Diagnostic;
 use mlc_syntax::span::Span;
+use std::rc::Rc;
 
 /// An operator with its two operands, for messages.
 #[derive(Clone, Copy, Debug)]
@@ -203,9 +204,13 @@ impl<'a> Cx<'a> {
             other => {
                 let title = format!("`{}` does not take {}", place.symbol, other.describe());
                 let mut error = Diagnostic::error(Code::E0122, span, title);
-                if let Value::Tuple(_) = other {
-                    error = error.help("take its parts: `a, b = f(x)`, or `t[0]`");
-                }
+                error = match other {
+                    Value::Tuple(_) => error.help("take its parts: `a, b = f(x)`, or `t[0]`"),
+                    Value::List(_) => error
+                        .note("a list is a row of parts known when compiling, not a tensor")
+                        .help("n equal layers are `[Linear(4); n]`, others `[f(c) for c in [8, 16]]`"),
+                    _ => error,
+                };
                 Err(self.tell(error))
             }
         }
@@ -257,7 +262,27 @@ impl<'a> Cx<'a> {
         self.tell(error)
     }
 
-    /// `if c then a else b`, elementwise.
+    /// The elements of `a` where `c` is true, else those of `b`; two numbers have no dtype yet.
+    pub fn select(
+        &mut self,
+        c: Value<'a>,
+        a: Value<'a>,
+        b: Value<'a>,
+        place: Operation<'_>,
+        condition: Span,
+    ) -> R<Value<'a>> {
+        match (&a, &b) {
+            (Value::Number(first), Value::Number(second)) if first.dtype.is_none() && second.dtype.is_none() => {
+                let condition = self.condition(c, condition)?;
+                let axes = condition.axes.clone();
+                let kind = LazyKind::Select { condition, first: first.clone(), second: second.clone() };
+                Ok(Value::Lazy(Rc::new(Lazy { axes, kind })))
+            }
+            _ => self.select_values(c, a, b, place, condition).map(Value::Tensor),
+        }
+    }
+
+    /// The elements of `a` where `c` is true, else those of `b`.
     pub fn select_values(
         &mut self,
         c: Value<'a>,
@@ -266,11 +291,7 @@ impl<'a> Cx<'a> {
         place: Operation<'_>,
         condition: Span,
     ) -> R<Tensor> {
-        let c = self.materialise(c, DType::Bool, condition)?;
-        if c.dtype != DType::Bool {
-            let title = format!("the condition is {}, and bool is wanted", self.show(&c));
-            return self.fail(Code::E0104, condition, title);
-        }
+        let c = self.condition(c, condition)?;
         let (a, b) = match (&a, &b) {
             (Value::Bool(_), Value::Bool(_)) => {
                 (self.materialise(a, DType::Bool, place.left)?, self.materialise(b, DType::Bool, place.right)?)
@@ -282,6 +303,15 @@ impl<'a> Cx<'a> {
         let (_, b) = self.broadcast_pair(&c, &b, place)?;
         let axes = a.axes.clone();
         self.emit(place.span, Select, &[&c, &a, &b], axes)
+    }
+
+    fn condition(&mut self, c: Value<'a>, span: Span) -> R<Tensor> {
+        let c = self.materialise(c, DType::Bool, span)?;
+        if c.dtype != DType::Bool {
+            let title = format!("the condition is {}, and bool is wanted", self.show(&c));
+            return self.fail(Code::E0104, span, title);
+        }
+        Ok(c)
     }
 
     /// A function of one element.

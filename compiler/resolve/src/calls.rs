@@ -92,8 +92,20 @@ impl<'a> Cx<'a> {
                     _ => self.show_value(&other),
                 };
                 let title = format!("`{}` is {shown} and cannot be called", site.name);
-                self.fail(Code::E0122, site.callee, title)
+                let mut error = Diagnostic::error(Code::E0122, site.callee, title);
+                if let Value::List(_) = other {
+                    error = error.help(format!("call one after the other: `for f in {} {{ x = f(x) }}`", site.name));
+                }
+                Err(self.tell(error))
             }
+        }
+    }
+
+    /// Proof that something in the function under way has been told, for what follows from it.
+    pub fn told_in_function(&self) -> Option<crate::report::Reported> {
+        match self.top().kind {
+            FrameKind::Fn(decl) => self.report.told_within(decl.body.span),
+            _ => None,
         }
     }
 

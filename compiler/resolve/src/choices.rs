@@ -62,7 +62,7 @@ impl<'a> Cx<'a> {
         if !pure {
             return Err(self.branches_of_expr_differ(&a, &b, place));
         }
-        self.select_values(Value::Tensor(c), a, b, place, condition.span).map(Value::Tensor)
+        self.select(Value::Tensor(c), a, b, place, condition.span)
     }
 
     fn choose_parts(

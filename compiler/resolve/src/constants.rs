@@ -105,11 +105,12 @@ impl<'a> Cx<'a> {
     /// The value of a constant member in the entry under construction.
     pub fn read_deferred(&mut self, deferred: &Rc<Deferred<'a>>, span: Span) -> R<Value<'a>> {
         self.require_region(span)?;
-        if let Some(values) = self.entry.constants.get(&deferred.key) {
-            return Ok(values[deferred.part].clone());
-        }
-        let values = self.evaluate_deferred(deferred)?;
+        let known = self.entry.constants.get(&deferred.key).cloned();
+        let values = match known {
+            Some(values) => values,
+            None => self.as_stored(|cx| cx.evaluate_deferred(deferred))?,
+        };
         self.entry.constants.insert(deferred.key, values.clone());
-        Ok(values[deferred.part].clone())
+        self.seen_value(values[deferred.part].clone(), span)
     }
 }

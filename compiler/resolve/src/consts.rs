@@ -35,7 +35,7 @@ impl<'a> Cx<'a> {
             cx.within(frame, |cx| {
                 let value = cx.expr(expr)?;
                 match &decl.ty {
-                    Some(ty) => cx.convert_static(ty, value, expr.span, &decl.name.text),
+                    Some(ty) => cx.convert_static(ty, value, expr.span, &format!("`{}`", decl.name.text)),
                     None => Ok(value),
                 }
             })

@@ -137,7 +137,7 @@ impl<'a> Cx<'a> {
             Value::Number(_) => {
                 let error =
                     Diagnostic::error(Code::E0122, span, "a loop runs over a list or a range, and this is a number")
-                        .help("write `for i in 0..n`");
+                        .help(format!("write `for i in 0..{}`", self.sources.text(span)));
                 Err(self.tell(error))
             }
             other => {
@@ -215,8 +215,14 @@ impl<'a> Cx<'a> {
             other => {
                 let title = format!("`{owner}` is {} and has no `.{}`", other.describe(), name.text);
                 let error = Diagnostic::error(Code::E0120, name.span, title);
-                let known = matches!(&*name.text, "step" | "zero_grad" | "parameters" | "fit");
-                Err(self.tell(if known { error.help(habits::instead_of_method(&name.text)) } else { error }))
+                let known = matches!(&*name.text, "step" | "zero_grad" | "parameters" | "fit" | "minimize");
+                let help = match (&other, &*name.text) {
+                    (Value::List(_), "append" | "add" | "push") => {
+                        Some(format!("write `{owner} = append({owner}, x)`"))
+                    }
+                    _ => known.then(|| habits::instead_of_method(&name.text)),
+                };
+                Err(self.tell(help.into_iter().fold(error, Diagnostic::help)))
             }
         }
     }
@@ -309,6 +315,11 @@ impl<'a> Cx<'a> {
     }
 
     fn range(&mut self, start: &'a ast::Expr, end: &'a ast::Expr, span: Span) -> R<Value<'a>> {
+        if let ExprKind::Range { .. } = start.kind {
+            let error = Diagnostic::error(Code::E0122, span, "a range has no step")
+                .help("run over fewer numbers and multiply: `for i in 0..5 { x = x + 2 * i }`");
+            return Err(self.tell(error));
+        }
         let (low, high) = (self.range_end(start), self.range_end(end));
         let (low, high) = (low?, high?);
         let length = match high.sub(&low) {
@@ -401,7 +412,10 @@ impl<'a> Cx<'a> {
                     span,
                     format!("the condition is {shown}, and a truth value is needed"),
                 )
-                .help("compare: `x != 0`");
+                .help(match self.sources.text(span) {
+                    name if name.chars().all(|c| c.is_alphanumeric() || c == '_') => format!("compare: `{name} != 0`"),
+                    _ => "compare: `x != 0`".to_string(),
+                });
                 Err(self.tell(error))
             }
         }

@@ -41,8 +41,12 @@ pub(crate) fn instead_of(name: &str) -> Option<&'static str> {
         "view" | "reshape_as" => "write `reshape(x, [B, 10])`",
         "randn" => "write `normal([2, 3])`",
         "rand" => "write `uniform([2, 3])`",
+        "enumerate" => "run over both: `for i, x in zip([i for i in 0..len(xs)], xs)`",
         "arange" => "write `iota(n)`",
         "power" | "pow" => "a power is written `a ** b`",
+        _ if name.starts_with("val_") => {
+            "a metric has one name: in `every` it is the value of the last `evaluate` there"
+        }
         _ => return None,
     })
 }
@@ -65,7 +69,9 @@ pub(crate) fn instead_of_method(name: &str) -> String {
         "unsqueeze" => "write `x[:, new]`".to_string(),
         "squeeze" => "write `x[:, 0]`".to_string(),
         "matmul" | "mm" | "dot" => "write `a @ b`".to_string(),
-        "fit" | "compile" | "train" => "training is written as a `train` block".to_string(),
+        "minimize" => "write `minimize LOSS over NET with OPT` in a `step`".to_string(),
+        "fit" | "compile" => "training is written as a `train` block".to_string(),
+        "train" => "training is written as a `train` block, whose `step` has `training` true by itself".to_string(),
         "step" => "`minimize LOSS over NET with OPT` does the whole step".to_string(),
         "zero_grad" => "gradients are not kept: `minimize LOSS over NET with OPT` does a whole step".to_string(),
         "parameters" => "name the layer itself: `over net`".to_string(),

@@ -72,6 +72,13 @@ impl<'a> Cx<'a> {
         let [Index::At(expr)] = indices else {
             return self.fail(Code::E0122, span, "a list is indexed by one integer");
         };
+        if let at @ (Value::Tensor(_) | Value::Lazy(_)) = self.expr(expr)? {
+            let title =
+                format!("a list is indexed by what is known when compiling, and this is {}", self.show_value(&at));
+            let error = Diagnostic::error(Code::E0110, expr.span, title)
+                .help("equal layers can be a stack, `[Linear(4); 3]`, which takes an index of run time");
+            return Err(self.tell(error));
+        }
         let number = self.static_int(expr)?;
         let count = parts.len() as i64;
         let at = if number < 0 { number + count } else { number };

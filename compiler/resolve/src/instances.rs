@@ -149,6 +149,13 @@ impl<'a> Cx<'a> {
             | FrameKind::Update
             | FrameKind::Grad
             | FrameKind::OptimizerArgs => {
+                let written = self.sources.text(site.callee);
+                if written != &**name && written.chars().all(|c| c.is_alphanumeric() || c == '_') {
+                    let title = format!("`{written}` is the layer `{name}`, and none of it has been made");
+                    let error = Diagnostic::error(Code::E0122, site.callee, title)
+                        .help(format!("make one where it is bound: `{written} = {name}(…)`"));
+                    return Err(self.tell(error));
+                }
                 let error = Diagnostic::error(Code::E0122, site.callee, format!("`{name}` is made in a function"))
                     .note("a layer holds weights, and these outlive a call")
                     .help(format!("bind it in the layer or train block: `fc = {name}(…)`, and call `fc(x)` here"));
@@ -202,7 +209,7 @@ impl<'a> Cx<'a> {
             },
         };
         let value = self.arg_value(&param.ty, crate::calls::ArgValue::Expr(expr))?;
-        self.convert_static(&param.ty, value, expr.span, &param.name.text)
+        self.convert_static(&param.ty, value, expr.span, &format!("`{}`", param.name.text))
     }
 
     /// Refuses names that a layer declares twice.

@@ -50,9 +50,11 @@ impl<'a> Cx<'a> {
         };
         if !fits {
             let shown = self.show_value(&Value::Number(number.clone()));
-            let error = Diagnostic::error(Code::E0104, span, format!("{shown} cannot become {dtype}")).help(
-                "`2` may become a float, but `2.0` never becomes an integer; everything else needs `cast(x, f32)`",
-            );
+            let error = Diagnostic::error(Code::E0104, span, format!("{shown} cannot become {dtype}"));
+            let error = error.help(match dtype {
+                DType::Bool => "truth values are `true`, `false` and comparisons: `x != 0`",
+                _ => "`2` may become a float, but `2.0` never becomes an integer; everything else needs `cast(x, f32)`",
+            });
             return Err(self.tell(error));
         }
         match &number.kind {
@@ -118,6 +120,12 @@ impl<'a> Cx<'a> {
             }
             LazyKind::Index(index) => self.cast(index, dtype, span),
             LazyKind::Linspace { first, last } => self.linspace(axes, first, last, dtype, span),
+            LazyKind::Select { condition, first, second } => {
+                let place = Operation { symbol: "where", span, left: span, right: span };
+                let first = Value::Tensor(self.number_tensor(first, dtype, span)?);
+                let second = Value::Tensor(self.number_tensor(second, dtype, span)?);
+                self.select_values(Value::Tensor(condition.clone()), first, second, place, span)
+            }
         }
     }
 

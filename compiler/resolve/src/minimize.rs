@@ -141,7 +141,10 @@ impl<'a> Cx<'a> {
                         Ok(())
                     }
                     None => {
-                        self.fail(Code::E0122, over.span, "this is a computed tensor, and only parameters are updated")
+                        let title = "this is a computed tensor, and only parameters are updated";
+                        let error = Diagnostic::error(Code::E0122, over.span, title)
+                            .help("name the layer whose parameters it is made with: `over net`");
+                        Err(self.tell(error))
                     }
                 }
             }
@@ -151,6 +154,11 @@ impl<'a> Cx<'a> {
                 Ok(())
             }
             Value::Poison => Err(self.report.silent()),
+            Value::Function(function) if let crate::value::Callee::Layer { decl, .. } = &function.callee => {
+                let error = Diagnostic::error(Code::E0122, over.span, "`over` takes a layer that has been made")
+                    .help(format!("bind one in the train block, `net = {}()`, and name it here", decl.name.text));
+                Err(self.tell(error))
+            }
             other => {
                 let title = format!("`over` takes layers and parameters, and this is {}", other.describe());
                 self.fail(Code::E0122, over.span, title)
@@ -252,7 +260,7 @@ impl<'a> Cx<'a> {
                 error = error
                     .label(format!("`{path}` is among these"))
                     .also(loss.span, "this loss does not use it")
-                    .help(match self.without(key.0, over) {
+                    .help(match self.without(key, over) {
                         Some(rest) => {
                             format!("use `{owner}` in what the loss is made of, or leave it out: `over {rest}`")
                         }
@@ -263,11 +271,13 @@ impl<'a> Cx<'a> {
         self.tell(error)
     }
 
-    /// `params(net, skip: ["head.*"])` for `over net`, where a part of it is to be left out.
-    fn without(&self, id: InstanceId, over: &ast::Expr) -> Option<String> {
-        let ExprKind::Name(name) = &over.kind else { return None };
-        let path = self.tensor_path(id, "").1;
-        (!path.is_empty()).then(|| format!("params({name}, skip: [\"{path}*\"])"))
+    /// `params(net, skip: ["head.*"])` for `over net`, where a layer or a single parameter is to be left out.
+    fn without(&self, (id, name): &ParamKey, over: &ast::Expr) -> Option<String> {
+        let ExprKind::Name(whole) = &over.kind else { return None };
+        let is_layer = !self.entry.tensors.keys().any(|(other, _)| other == id);
+        let below = self.tensor_path(*id, "").1;
+        let path = if is_layer { format!("{below}*") } else { format!("{below}{name}") };
+        (path != "*").then(|| format!("params({whole}, skip: [\"{path}\"])"))
     }
 
     /// `straight_through(round(x), x)` for a `round(x)` in the source.

@@ -119,6 +119,22 @@ pub(crate) fn mentioned_in(layer: &ast::Layer) -> BTreeSet<Arc<str>> {
     read.into_iter().map(|(name, _)| name).collect()
 }
 
+/// The names that a train block mentions anywhere but where it binds them.
+pub(crate) fn mentioned_in_train(train: &ast::Train) -> BTreeSet<Arc<str>> {
+    let mut read = of_members(&[], &train.members).read;
+    for member in &train.members {
+        if let ast::Member::Fn(decl) = member {
+            read.extend(of_fn(decl, &Names::default()).read);
+        }
+    }
+    let mut names = Names::default();
+    let blocks = train.steps.iter().map(|step| &step.body).chain(train.every.iter().map(|every| &every.body));
+    blocks.for_each(|block| names.block(block));
+    train.every.iter().for_each(|every| names.expr(&every.count));
+    read.extend(names.read);
+    read.into_iter().map(|(name, _)| name).collect()
+}
+
 /// What the functions of a layer see.
 fn of_layer(layer: &ast::Layer) -> Names {
     of_members(&layer.params, &layer.members)

@@ -106,6 +106,13 @@ struct Holes<'a, 's> {
     position: Tensor,
 }
 
+/// The kinds of the names that a loop hands on.
+struct Molds {
+    settled: Vec<Mold>,
+    /// What was open when the body did not go through with the literals themselves.
+    failed: Option<Vec<Mold>>,
+}
+
 impl<'a> Cx<'a> {
     /// Evaluates a loop as a loop. On an error the names of the frame are left as the body left them.
     pub fn loop_form(&mut self, form: &LoopForm<'a>) -> R<LoopOutcome<'a>> {
@@ -114,10 +121,18 @@ impl<'a> Cx<'a> {
         let (mut changed, mut kept) = (BTreeSet::new(), BTreeSet::new());
         loop {
             let saved = self.snapshot();
-            match self.attempt(form, &molds, &changed, &kept)? {
-                Attempt::Done(outcome) => return Ok(outcome),
-                Attempt::Changes(keys) => changed.extend(keys),
-                Attempt::Keeps(names) => kept.extend(names),
+            match self.attempt(form, &molds.settled, &changed, &kept) {
+                Ok(Attempt::Done(outcome)) => return Ok(outcome),
+                Ok(Attempt::Changes(keys)) => changed.extend(keys),
+                Ok(Attempt::Keeps(names)) => kept.extend(names),
+                Err(reported) => {
+                    // With a literal's dtype unknown the body said what is wrong; with a guess it may say something else.
+                    if let Some(open) = &molds.failed {
+                        self.restore(saved);
+                        self.dry_run(form, open)?;
+                    }
+                    return Err(reported);
+                }
             }
             // The body will solve the same sizes again, and a state may need them before it runs.
             let solved = self.solved_sizes();
@@ -128,8 +143,8 @@ impl<'a> Cx<'a> {
 
     /// The kinds of the names handed on. A literal takes the dtype of what it becomes, which one
     /// evaluation of the body with the literals themselves shows.
-    fn molds(&mut self, form: &LoopForm<'a>) -> R<Vec<Mold>> {
-        let mut molds = Vec::new();
+    fn molds(&mut self, form: &LoopForm<'a>) -> R<Molds> {
+        let (mut molds, mut failed) = (Vec::new(), None);
         for handed in &form.handed {
             match self.mold(&handed.start) {
                 Some(mold) => molds.push(mold),
@@ -141,6 +156,9 @@ impl<'a> Cx<'a> {
             let saved = self.snapshot();
             let after = self.dry_run(form, &molds);
             self.restore(saved);
+            if after.is_err() {
+                failed = Some(molds.clone());
+            }
             let after = after.unwrap_or_else(|_| vec![None; molds.len()]);
             let decided = |(mold, after): (&Mold, &Option<Mold>)| {
                 mold.is_open() && after.as_ref().is_some_and(|after| !after.is_open())
@@ -154,7 +172,7 @@ impl<'a> Cx<'a> {
             };
             molds = molds.into_iter().zip(after).map(settle).collect();
         }
-        Ok(molds)
+        Ok(Molds { settled: molds, failed })
     }
 
     fn not_handed(&mut self, handed: &Handed<'a>) -> Reported {
@@ -163,6 +181,12 @@ impl<'a> Cx<'a> {
             .label("assigned in the loop")
             .also(handed.start_span, "its value before the loop")
             .note("a run-time loop hands on tensors and numbers");
+        let error = match handed.start {
+            Value::List(_) => error.help(
+                "what each pass gives is stacked by a scan: `h, hs = scan h = h for x_t in x along T { …; yield h }`",
+            ),
+            _ => error,
+        };
         self.tell(error)
     }
 

@@ -239,6 +239,11 @@ impl<'a> Cx<'a> {
             _ => None,
         });
         match update {
+            Some(update) if update.params.len() == 4 && update.result.is_none() => {
+                let error = Diagnostic::error(Code::E0203, update.name.span, "`update` returns the new parameter")
+                    .help("`fn update(w: f32[*S], g: f32[*S], t: i32, norm: f32) -> f32[*S] { return … }`");
+                Err(self.tell(error))
+            }
             Some(update) if update.params.len() == 4 => Ok(update),
             Some(update) => self.fail(
                 Code::E0203,

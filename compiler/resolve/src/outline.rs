@@ -256,8 +256,9 @@ impl<'a> Cx<'a> {
             single => vec![single],
         };
         if parts.len() != wanted.len() {
-            let title =
-                format!("`grad {}` returns {} gradients, wanted: {}", decl.name.text, parts.len(), wanted.len());
+            let count = |number: usize, what: &str| format!("{number} {what}{}", if number == 1 { "" } else { "s" });
+            let (given, asked) = (count(parts.len(), "gradient"), count(wanted.len(), "float argument"));
+            let title = format!("`grad {}` returns {given} for {asked}", decl.name.text);
             let error = Diagnostic::error(Code::E0119, span, title)
                 .also(decl.name.span, format!("one for each float argument: {}", names_of(wanted)));
             return Err(self.tell(error));

@@ -26,7 +26,7 @@ impl<'a> Cx<'a> {
             let is_static = self.is_static(&param.ty)?;
             match given {
                 Some((value, span)) if is_static => {
-                    let value = self.convert_static(&param.ty, value, span, &param.name.text)?;
+                    let value = self.convert_static(&param.ty, value, span, &format!("`{}`", param.name.text))?;
                     self.set_local(&param.name.text, value);
                 }
                 None if is_static => self.bind_static_default(param, params, site)?,
@@ -63,7 +63,7 @@ impl<'a> Cx<'a> {
     fn bind_static_default(&mut self, param: &'a ast::Param, all: &'a [ast::Param], site: &CallSite) -> R<()> {
         let Some(default) = &param.default else { return Err(self.missing_argument(param, all, site)) };
         let value = self.arg_value(&param.ty, ArgValue::Expr(default))?;
-        let value = self.convert_static(&param.ty, value, default.span, &param.name.text)?;
+        let value = self.convert_static(&param.ty, value, default.span, &format!("`{}`", param.name.text))?;
         self.set_local(&param.name.text, value);
         Ok(())
     }
@@ -112,7 +112,7 @@ impl<'a> Cx<'a> {
                 self.match_tensor(element, axes, value, found, later)
             }
             Form::Dim | Form::Int | Form::Str | Form::Fn | Form::Bool | Form::Tuple { .. } => {
-                self.convert_static(ty, value, span, &subject(&what).replace('`', ""))
+                self.convert_static(ty, value, span, &subject(&what))
             }
         }
     }
@@ -198,7 +198,7 @@ impl<'a> Cx<'a> {
                 format!("`{name}` is {}, and its annotation says {wanted}", value.describe())
             }
             Matched::Argument { .. } | Matched::Declaration => {
-                return self.wrong_kind(found.ty, value, found.span, &subject(&found.what).replace('`', ""));
+                return self.wrong_kind(found.ty, value, found.span, &subject(&found.what));
             }
         };
         let text = self.excerpt(found.span);
@@ -256,12 +256,7 @@ impl<'a> Cx<'a> {
                         | Form::Tensor { element: Element::Class(_), .. }
                 );
                 if !wants_bool {
-                    return Err(self.wrong_kind(
-                        found.ty,
-                        &Value::Bool(value),
-                        found.span,
-                        &subject(&found.what).replace('`', ""),
-                    ));
+                    return Err(self.wrong_kind(found.ty, &Value::Bool(value), found.span, &subject(&found.what)));
                 }
                 Ok(Value::Bool(value))
             }
@@ -285,7 +280,7 @@ impl<'a> Cx<'a> {
         if let (Value::Bool(_), Element::Exact(wanted)) = (&value, element)
             && wanted != DType::Bool
         {
-            let subject = subject(&found.what).replace('`', "");
+            let subject = subject(&found.what);
             return Err(self.wrong_kind(found.ty, &value, found.span, &subject));
         }
         let axes = self.pattern_shape(axes, found)?;

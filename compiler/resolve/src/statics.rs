@@ -12,25 +12,25 @@ use std::rc::Rc;
 
 impl<'a> Cx<'a> {
     /// A static argument as its type wants it.
-    pub fn convert_static(&mut self, ty: &'a ast::Type, value: Value<'a>, span: Span, name: &str) -> R<Value<'a>> {
+    pub fn convert_static(&mut self, ty: &'a ast::Type, value: Value<'a>, span: Span, subject: &str) -> R<Value<'a>> {
         match self.form(ty)? {
-            Form::Dim => self.convert_dim(value, span, name),
+            Form::Dim => self.convert_dim(value, span, subject),
             Form::Int => match &value {
                 Value::Number(number) if number.is_integer() => Ok(value),
-                _ => Err(self.wrong_kind(ty, &value, span, name)),
+                _ => Err(self.wrong_kind(ty, &value, span, subject)),
             },
             Form::Str => match &value {
                 Value::Str(_) => Ok(value),
-                _ => Err(self.wrong_kind(ty, &value, span, name)),
+                _ => Err(self.wrong_kind(ty, &value, span, subject)),
             },
             Form::Bool => match &value {
                 Value::Bool(_) => Ok(value),
-                _ => Err(self.wrong_kind(ty, &value, span, name)),
+                _ => Err(self.wrong_kind(ty, &value, span, subject)),
             },
             Form::Fn => match &value {
                 Value::Function(_) | Value::Instance(_) | Value::Row(_) => Ok(value),
                 Value::Str(text) => self.prelude_fn(text, span),
-                _ => Err(self.wrong_kind(ty, &value, span, name)),
+                _ => Err(self.wrong_kind(ty, &value, span, subject)),
             },
             Form::Tensor { element, axes: [] } => match (value, element) {
                 // Static numbers take the dtype they meet: an `eps: f32` is exact where f32 reads as f64.
@@ -38,33 +38,33 @@ impl<'a> Cx<'a> {
                     Ok(Value::Number(number))
                 }
                 (Value::Number(number), Element::Class(_)) => Ok(Value::Number(number)),
-                (value, _) => Err(self.wrong_kind(ty, &value, span, name)),
+                (value, _) => Err(self.wrong_kind(ty, &value, span, subject)),
             },
             Form::Tensor { .. } => {
-                self.fail(Code::E0110, span, format!("`{name}` is a tensor, and arguments here are static"))
+                self.fail(Code::E0110, span, format!("{subject} is a tensor, and arguments here are static"))
             }
-            Form::Tuple { fields, variadic } => self.convert_tuple(ty, fields, variadic, value, span, name),
+            Form::Tuple { fields, variadic } => self.convert_tuple(ty, fields, variadic, value, span, subject),
         }
     }
 
-    fn convert_dim(&mut self, value: Value<'a>, span: Span, name: &str) -> R<Value<'a>> {
+    fn convert_dim(&mut self, value: Value<'a>, span: Span, subject: &str) -> R<Value<'a>> {
         let size = match &value {
             Value::Number(number) => number.as_size().cloned(),
             _ => None,
         };
         let Some(size) = size else {
-            let title = format!("`{name}` is a size and takes an integer, not {}", self.show_value(&value));
+            let title = format!("{subject} is a size and takes an integer, not {}", self.show_value(&value));
             return self.fail(Code::E0122, span, title);
         };
         let (low, high) = size.dim.range();
         if high < 1 || (size.dim.as_const().is_some() && low < 1) {
             let shown = self.show_dim(&size.dim);
-            let error = Diagnostic::error(Code::E0114, span, format!("`{name}` is {shown}, and a size is at least 1"));
+            let error = Diagnostic::error(Code::E0114, span, format!("{subject} is {shown}, and a size is at least 1"));
             return Err(self.tell(error));
         }
         if size.dim.as_const().is_some_and(|value| value > 1 << 40) {
             let shown = self.show_dim(&size.dim);
-            return self.fail(Code::E0114, span, format!("`{name}` is {shown}, which is too large for a size"));
+            return self.fail(Code::E0114, span, format!("{subject} is {shown}, which is too large for a size"));
         }
         Ok(value)
     }
@@ -76,7 +76,7 @@ impl<'a> Cx<'a> {
         variadic: bool,
         value: Value<'a>,
         span: Span,
-        name: &str,
+        subject: &str,
     ) -> R<Value<'a>> {
         let parts = match value {
             Value::Tuple(parts) => parts.to_vec(),
@@ -87,7 +87,7 @@ impl<'a> Cx<'a> {
             single => vec![single; fields.len()],
         };
         if !variadic && parts.len() != fields.len() {
-            let title = format!("`{name}` takes {} values, and these are {}", fields.len(), parts.len());
+            let title = format!("{subject} takes {} values, and these are {}", fields.len(), parts.len());
             return self.fail(Code::E0119, span, title);
         }
         let Some((_, last)) = fields.last() else {
@@ -96,16 +96,17 @@ impl<'a> Cx<'a> {
         let types = fields.iter().map(|(_, ty)| ty).chain(std::iter::repeat(last));
         let mut converted = Vec::new();
         for (ty, part) in types.zip(parts) {
-            converted.push(self.convert_static(ty, part, span, name)?);
+            converted.push(self.convert_static(ty, part, span, subject)?);
         }
         Ok(Value::Tuple(Rc::new(converted)))
     }
 
     /// A value of another kind than its type says.
-    pub fn wrong_kind(&mut self, ty: &'a ast::Type, value: &Value<'a>, span: Span, name: &str) -> Reported {
+    pub fn wrong_kind(&mut self, ty: &'a ast::Type, value: &Value<'a>, span: Span, subject: &str) -> Reported {
         let wanted = self.sources.text(ty.span).to_string();
         let shown = self.show_value(value);
-        let mut error = Diagnostic::error(Code::E0122, span, format!("`{name}` takes `{wanted}`, and this is {shown}"));
+        let mut error =
+            Diagnostic::error(Code::E0122, span, format!("{subject} takes `{wanted}`, and this is {shown}"));
         match value {
             Value::Tuple(_) if !wanted.starts_with('(') => {
                 error = error.help("take its parts: `a, b = f(x)`, or `t[0]`");
@@ -113,11 +114,14 @@ impl<'a> Cx<'a> {
             Value::Tensor(_) | Value::Lazy(_) => {
                 error = error.note("an argument of this type must be known when compiling")
             }
-            Value::Number(_) if wanted == "str" && name == "padding" => {
+            Value::Pipeline(_) => {
+                error = error.help("a pipeline goes through its own stages only; rows are worked on in the `step`")
+            }
+            Value::Number(_) if wanted == "str" && subject == "`padding`" => {
                 error =
                     error.help(format!("write `pad: {}` for so many places on both sides", shown.trim_matches('`')));
             }
-            Value::Number(_) if wanted == "bool" && name == "bias" => {
+            Value::Number(_) if wanted == "bool" && subject == "`bias`" => {
                 error = error.help("the input size is not given: it is found by the first use");
             }
             _ => {}

@@ -255,6 +255,9 @@ impl<'a> Cx<'a> {
 
     /// What of the surroundings a name stands for, if it may not be assigned.
     fn taken(&self, text: &Arc<str>) -> Option<(&'static str, Option<Span>)> {
+        if &**text == "training" {
+            return Some(("a word for what runs", None));
+        }
         let frame = self.top();
         if frame.block.values.contains_key(text) {
             return Some(("a binding of the block around", None));
@@ -300,6 +303,12 @@ impl<'a> Cx<'a> {
         if let Some(declared) = declared {
             error = error.also(declared, "declared here");
         }
+        if &*name.text == "training" {
+            let error = error
+                .note("it is true in the step of a training, false in evaluations and exported functions")
+                .help("an instance computes as in inference by `infer(net)(x)`");
+            return self.tell(error);
+        }
         self.tell(error.help("give the new value another name"))
     }
 
@@ -341,6 +350,9 @@ impl<'a> Cx<'a> {
                             "a function returns what stands behind `return`: `return {}`",
                             self.excerpt(expr.span)
                         )),
+                        None if matches!(value, Value::List(_)) => error
+                            .note("a list does not change: `append` gives a longer one")
+                            .help("give it the name again: `xs = append(xs, x)`"),
                         None => error.help("bind it to a name, or `return` it"),
                     };
                     Err(self.tell(error))

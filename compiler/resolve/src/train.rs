@@ -323,11 +323,11 @@ impl<'a> Cx<'a> {
         let fixed =
             |id: InstanceId| self.instance(id).origin.is_some() || self.ancestors(id).any(|a| loaded.contains(&a));
         let params: Vec<&(ParamKey, GlobalId)> = step.read.iter().filter(|(_, global)| is_param(global)).collect();
-        let untrained: Vec<InstanceId> =
-            params.iter().filter(|((id, _), global)| !updated(global) && !fixed(*id)).map(|((id, _), _)| *id).collect();
         let trains = |id: InstanceId| {
             params.iter().any(|((other, _), global)| updated(global) && self.ancestors(*other).any(|a| a == id))
         };
+        let untrained = params.iter().map(|((id, _), _)| *id).filter(|id| !trains(*id) && !fixed(*id));
+        let untrained: Vec<InstanceId> = untrained.collect();
         let mut told: Vec<InstanceId> = Vec::new();
         for id in untrained {
             // The outermost instance of which nothing is trained.
@@ -384,6 +384,13 @@ impl<'a> Cx<'a> {
             let error =
                 Diagnostic::error(Code::E0201, value.span, format!("a metric is a number, and this is {shown}"))
                     .help("take the mean: `mean(…)`");
+            return Err(self.tell(error));
+        }
+        let is_loss = |step: &StepState<'a>| step.losses.iter().any(|(loss, _)| *loss == *name.text);
+        if &*name.text == "loss" || self.entry.step.as_ref().is_some_and(is_loss) {
+            let error = Diagnostic::error(Code::E0102, name.span, format!("`{}` is reported already", name.text))
+                .note("`minimize` reports its loss, and the sum of all losses is called `loss`")
+                .help("take the line out, or give the metric another name");
             return Err(self.tell(error));
         }
         let earlier =

@@ -1,4 +1,4 @@
-//! W0001: params and parts of layers that no code uses. Told only of programs without errors, about
+//! W0001: params and parts of layers, and bindings of train blocks, that no code uses. Told only of programs without errors, about
 //! what is neither read in any instance nor mentioned in the layer's text, so that what an option
 //! switches off is not told.
 
@@ -20,8 +20,10 @@ impl<'a> Cx<'a> {
         let touched = self.touched();
         for source in sources {
             for item in &source.module.items {
-                if let ast::Item::Layer(layer) = item {
-                    self.warn_of_layer(layer, &touched);
+                match item {
+                    ast::Item::Layer(layer) => self.warn_of_layer(layer, &touched),
+                    ast::Item::Train(train) => self.warn_of_bindings(train),
+                    _ => {}
                 }
             }
         }
@@ -76,6 +78,30 @@ impl<'a> Cx<'a> {
             let title = format!("{what} `{}` of `{}` is never used", name.text, layer.name.text);
             let warning = Diagnostic::warning(Code::W0001, name.span, title)
                 .help("use it in a function of the layer, or take the line out: it gets no weights");
+            self.tell(warning);
+        }
+    }
+}
+
+impl<'a> Cx<'a> {
+    /// Bindings of a train block that nothing in it mentions.
+    fn warn_of_bindings(&mut self, train: &'a ast::Train) {
+        const SETTINGS: [&str; 6] = ["data", "valid", "epochs", "steps", "seed", "accumulate"];
+        let mentioned = crate::names::mentioned_in_train(train);
+        let names = train.members.iter().flat_map(|member| match member {
+            ast::Member::Bind(bind) => bind.names.as_slice(),
+            _ => &[],
+        });
+        for name in names.filter(|name| !SETTINGS.contains(&&*name.text) && !mentioned.contains(&name.text)) {
+            let title = format!("`{}` of `{}` is never used", name.text, train.name.text);
+            let warning = Diagnostic::warning(Code::W0001, name.span, title).help(match &*name.text {
+                "batch" | "batch_size" => "the rows of a batch belong to the data: `|> batch(32)`",
+                "lr" | "learning_rate" => "the rate belongs to the optimizer: `adam(lr: 1e-3)`",
+                "test" | "validation" | "val" => {
+                    "the rows for `evaluate(valid)` and the command `eval` are called `valid`"
+                }
+                _ => "name it in the step, or take the line out",
+            });
             self.tell(warning);
         }
     }

@@ -137,6 +137,8 @@ pub(crate) enum LazyKind<'a> {
     Index(Tensor),
     /// `n` numbers from the first to the last.
     Linspace { first: Number, last: Number },
+    /// One of two numbers, element by element.
+    Select { condition: Tensor, first: Number, second: Number },
 }
 
 impl LazyKind<'_> {
@@ -146,6 +148,7 @@ impl LazyKind<'_> {
             LazyKind::Full(number) => number.is_integer(),
             LazyKind::Iota | LazyKind::Index(_) => true,
             LazyKind::Draw { .. } | LazyKind::Linspace { .. } => false,
+            LazyKind::Select { first, second, .. } => first.is_integer() && second.is_integer(),
         }
     }
 }

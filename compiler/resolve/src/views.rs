@@ -76,6 +76,14 @@ impl<'a> Cx<'a> {
         self.cast(&tensor, dtype, span)
     }
 
+    /// A value made of what is stored as it is seen here.
+    pub fn seen_value(&mut self, value: Value<'a>, span: Span) -> R<Value<'a>> {
+        match self.entry.seen {
+            Some(Seen { stored, seen }) => self.with_dtype(value, stored, seen, span),
+            None => Ok(value),
+        }
+    }
+
     /// Arguments of a call through a view: floats become what is seen.
     pub fn seen_args(&mut self, view: View, given: Vec<Option<Given<'a>>>) -> R<Vec<Option<Given<'a>>>> {
         let Some(seen) = view.dtype else { return Ok(given) };

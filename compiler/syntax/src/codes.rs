@@ -79,8 +79,9 @@ codes! {
     E0303 "an input does not have the function's type",
     E0304 "an output cannot be written",
     E0305 "an index is out of range",
-    W0001 "a parameter or a part of a layer is never used",
+    W0001 "a parameter, a part of a layer or a binding is never used",
     W0002 "a loss takes logits, not probabilities",
     W0003 "a statement is never reached",
     W0004 "a layer is used and never trained",
+    W0005 "the highest loss is taken for the best",
 }

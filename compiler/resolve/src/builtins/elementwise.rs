@@ -151,7 +151,7 @@ fn choose<'a>(cx: &mut Cx<'a>, args: Args<'a>) -> R<Value<'a>> {
     let (a, left) = args.need(cx, "a")?;
     let (b, right) = args.need(cx, "b")?;
     let place = Operation { symbol: "where", span: args.site.span, left, right };
-    cx.select_values(c, a, b, place, condition).map(Value::Tensor)
+    cx.select(c, a, b, place, condition)
 }
 
 fn convert<'a>(cx: &mut Cx<'a>, args: Args<'a>) -> R<Value<'a>> {

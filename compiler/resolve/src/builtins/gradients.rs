@@ -58,7 +58,9 @@ fn collect<'a>(cx: &mut Cx<'a>, value: &Value<'a>, span: Span, into: &mut Vec<Te
         Value::Poison => Err(cx.report.silent()),
         other => {
             let title = format!("a gradient is taken by a float tensor, and this is {}", cx.show_value(other));
-            cx.fail(Code::E0122, span, title)
+            let error = Diagnostic::error(Code::E0122, span, title)
+                .help("name a tensor or a parameter, `net.fc.weight`; `minimize` takes the gradients of a whole layer");
+            Err(cx.tell(error))
         }
     }
 }

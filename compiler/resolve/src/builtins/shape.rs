@@ -184,6 +184,9 @@ fn concat<'a>(cx: &mut Cx<'a>, args: Args<'a>) -> R<Value<'a>> {
         });
     }
     let Some(first) = tensors.first().cloned() else {
+        if let Some(reported) = cx.told_in_function() {
+            return Err(reported); // what should have filled the list has been told
+        }
         return cx.fail(Code::E0119, span, "`concat` takes at least one tensor");
     };
     let axis = one_axis(cx, &args, &first.axes)?;

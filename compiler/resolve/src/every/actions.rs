@@ -130,6 +130,8 @@ impl<'a> Cx<'a> {
             }
             None => None,
         };
+        let best = args.iter().find(|arg| arg.name.as_ref().is_some_and(|name| &*name.text == "best"));
+        self.warn_of_the_worst(best, "best: -loss");
         let best = match values[2].clone() {
             Some((value, span)) => Some(self.watched(value, span)?),
             None => None,
@@ -151,7 +153,19 @@ impl<'a> Cx<'a> {
                 format!("`patience` is {patience}, and at least 1 is needed"),
             );
         }
+        self.warn_of_the_worst(args.first(), "early_stop(-loss, …)");
         Ok(Action::EarlyStop { value: self.watched(value.clone(), *span)?, patience })
+    }
+
+    /// W0005: `best: loss` would keep the weights with the highest loss.
+    fn warn_of_the_worst(&mut self, arg: Option<&'a ast::Arg>, instead: &str) {
+        let Some(arg) = arg else { return };
+        if matches!(&arg.value.kind, ExprKind::Name(name) if &**name == "loss") {
+            let warning = Diagnostic::warning(Code::W0005, arg.value.span, "the highest loss is taken for the best")
+                .label("high values are wanted here")
+                .help(format!("turn it round: `{instead}`"));
+            self.tell(warning);
+        }
     }
 
     /// `save_images(dir, x: float[N, H, W, C], range: (-1, 1))`

@@ -18,6 +18,7 @@ pub fn explain(refused: &Refused) -> Option<Diagnostic> {
         first_word,
         neighbour,
         colon_block,
+        colon_binding,
         missing_type,
         scan_inside,
         misplaced,
@@ -141,6 +142,7 @@ fn word_help(word: &str) -> Option<(&'static str, &'static str)> {
         "pub" | "public" | "private" | "static" | "export" => {
             ("there are no visibility words", "entry points have `@export` in the line before `fn`")
         }
+        "maximize" => ("a loss is minimized", "write `minimize -value over NET with OPT`"),
         "switch" | "match" | "case" => ("there is no `match`", "write `if … { … } else if … { … }`"),
         _ => return None,
     })
@@ -232,6 +234,13 @@ fn colon_block(refused: &Refused) -> Option<Diagnostic> {
     })
 }
 
+/// `epochs: 10`
+fn colon_binding(refused: &Refused) -> Option<Diagnostic> {
+    let name = super::forms::bound_with_colon(refused)?;
+    let title = format!("`{name}` is bound with `=`");
+    Some(foreign(refused.span(0, name.len()), title, format!("write `{name} = {}`", refused.found())))
+}
+
 fn missing_type(refused: &Refused) -> Option<Diagnostic> {
     if !refused.expects(Rule::type_colon) {
         return None;
@@ -246,7 +255,13 @@ fn missing_type(refused: &Refused) -> Option<Diagnostic> {
         ));
     }
     let message = Diagnostic::error(Code::E0001, span, format!("`{name}` needs a type"));
-    Some(message.help(format!("`{name}: f32[B, D]` for a tensor, `{name}: dim` for a size")))
+    let keyword = crate::layout::first_word(refused.text);
+    Some(message.help(match keyword {
+        "param" | "state" => {
+            format!("`{keyword} {name}: f32[D] = 0` for a tensor, `{keyword} {name}: i32 = 0` for a number")
+        }
+        _ => format!("`{name}: f32[B, D]` for a tensor, `{name}: dim` for a size"),
+    }))
 }
 
 fn scan_inside(refused: &Refused) -> Option<Diagnostic> {
@@ -285,6 +300,10 @@ fn misplaced(refused: &Refused) -> Option<Diagnostic> {
         Place::Statement if begins && word == "fn" => {
             wrong_place("a function cannot stand inside a function", "declare it beside this one")
         }
+        Place::Statement if matches!(word, "param" | "state") && found.starts_with(char::is_alphabetic) => wrong_place(
+            "`param` and `state` stand in a layer",
+            "`layer Name { … }`, and its functions read and assign it",
+        ),
         Place::Statement if begins && word == "else" => {
             wrong_place("`else` without an `if` before it", "`if c { … } else { … }`")
         }

@@ -4,6 +4,7 @@
 //! what the grammar would have taken ([`expected`]). Messages never show the name of a rule.
 
 mod expected;
+mod forms;
 mod habits;
 mod spelling;
 
@@ -93,6 +94,9 @@ fn generic(refused: &Refused) -> Diagnostic {
     let expected = expected::in_words(refused.rules);
     let title = format!("expected {expected}, found {}", describe(found));
     let message = Diagnostic::error(Code::E0001, refused.found_span(), title).label(format!("expected {expected}"));
+    if let Some(form) = forms::whole(refused) {
+        return message.help(form);
+    }
     let begins_part = found.starts_with(|c: char| c.is_alphanumeric() || "_\"".contains(c));
     if refused.expects(Rule::comma) && begins_part && !RESERVED.contains(&found) {
         return message.help(format!("is a `,` missing before `{found}`?"));
