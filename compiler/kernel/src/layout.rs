@@ -12,11 +12,11 @@ use mlc_ir::index::{AxisId, Cond, Ix, IxAtom, result_axes};
 use std::sync::Arc;
 
 /// The nest in its final layout, and the copies to be made before it. `alone` is its fold without
-/// anything fused with it, if that is another nest. Operands may be cut into panels for the machine.
+/// anything fused with it, if that is another nest. With a machine, operands may be cut into panels for it.
 pub fn prepare(
     mut nest: Nest,
     alone: Option<Nest>,
-    machine: &Machine,
+    panels: Option<&Machine>,
     typical: &[(Sym, i64)],
     next_copy: &mut u32,
 ) -> (Nest, Vec<Nest>) {
@@ -25,7 +25,10 @@ pub fn prepare(
         let left = copy_operand(&mut nest, left, &mut copies, next_copy);
         let right = copy_operand(&mut nest, right, &mut copies, next_copy);
         nest.reduce = Some(Reduction::Dot { dtype, left, right });
-        copies.extend(panels::cut(&mut nest, machine, typical, next_copy));
+        if let Some(machine) = panels {
+            copies.extend(panels::chunk(&mut nest, typical, next_copy));
+            copies.extend(panels::cut(&mut nest, machine, typical, next_copy));
+        }
     }
     if let Some(Reduction::Order { spare, .. }) = &mut nest.reduce {
         let like = nest.buffers[nest.stores[0].buffer].clone();

@@ -73,6 +73,8 @@ pub struct KernelInfo {
 pub struct Choices<'a> {
     /// What is fused.
     pub fuse: Fuse,
+    /// Whether operands of contractions are copied into panels and chunks.
+    pub panels: bool,
     /// The schedule of a nest, given the one that the cost model chose.
     pub schedule: &'a (dyn Fn(&Nest, Schedule) -> Schedule + Sync),
     /// Positions of the entries to lower, all if absent. The others answer `Status::Absent`.
@@ -81,7 +83,7 @@ pub struct Choices<'a> {
 
 impl Default for Choices<'_> {
     fn default() -> Self {
-        Choices { fuse: Fuse::ByClass, schedule: &|_, schedule| schedule, entries: None }
+        Choices { fuse: Fuse::ByClass, panels: true, schedule: &|_, schedule| schedule, entries: None }
     }
 }
 

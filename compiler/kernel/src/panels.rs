@@ -2,6 +2,9 @@
 //! register block, so that a block of outputs reads it front to back. In place its rows are as far
 //! apart as the whole operand is wide: each term would touch another page, and all of them the same
 //! few sets of the nearest cache.
+//!
+//! And chunks: the operand whose elements are read one by one, where its rows are a multiple of a page
+//! apart and thus would fall into one set of the nearest cache, cut along the terms.
 
 use crate::expr::{Address, Expr, ExprRef, Index};
 use crate::layout::{map_roots, plain};
@@ -47,13 +50,7 @@ pub(crate) fn cut(nest: &mut Nest, machine: &Machine, typical: &[(Sym, i64)], ne
     if rows < ROWS || elements.saturating_mul(dtype.bytes()) <= NEAR {
         return None;
     }
-    let copy = Source::Copy(*next_copy);
-    *next_copy += 1;
-    let shape: Vec<Dim> = std::iter::once(Dim::from(extent / width))
-        .chain(source.shape[..source.shape.len() - 1].iter().cloned())
-        .chain([Dim::from(width)])
-        .collect();
-    let target = Buffer { source: copy, dtype: source.dtype, shape };
+    let target = cut_target(&source, extent, width, next_copy);
     let made = copy_nest(nest, &source, &target, width);
     split_axis(nest, axis, extent, width);
     let panel = panel_load(nest, target, others, axis, source.dtype);
@@ -63,7 +60,60 @@ pub(crate) fn cut(nest: &mut Nest, machine: &Machine, typical: &[(Sym, i64)], ne
     Some(made)
 }
 
-/// `panels[p, …, j] = source[…, width·p + j]`
+/// Terms of a chunk. It divides [`crate::nest::CHAIN_TERMS`], so that chains break where they did.
+const CHUNK: i64 = 64;
+
+/// What rows are apart by where the nearest cache has one set for them.
+const SAME_SET: i64 = 4096;
+
+/// Outputs of a row from which on the copy is a small part of the work.
+const COLUMNS: i64 = 256;
+
+/// Cuts the terms of a contraction into chunks, where it pays; the copy to be made before it.
+pub(crate) fn chunk(nest: &mut Nest, typical: &[(Sym, i64)], next_copy: &mut u32) -> Option<Nest> {
+    let Some(Reduction::Dot { left, right, dtype }) = nest.reduce.clone() else { return None };
+    let vector = AxisId(nest.par.len().checked_sub(1)? as u32);
+    let axis = AxisId((nest.par.len() + nest.red.len()).checked_sub(1)? as u32);
+    let extent = nest.red.last()?.as_const()?;
+    let (operand, is_left) = if depends(&left, vector) { (right, false) } else { (left, true) };
+    let Expr::Load { buffer, at: Address::Axes { index, within, .. } } = &*operand else { return None };
+    let (index, source) = (plain(index).filter(|_| within.is_empty())?, nest.buffers[*buffer].clone());
+    let (last, others) = index.split_last()?;
+    let walks = *last == Ix::axis(axis) && source.shape.last()?.is(extent);
+    let apart = extent * dtype.bytes() % SAME_SET == 0 && extent % CHUNK == 0 && extent > CHUNK;
+    if !walks || !apart || others.iter().any(|ix| axis_coef(ix, axis) != Some(0)) {
+        return None;
+    }
+    let size = |axis: &u32| size_at(&nest.par[*axis as usize], typical);
+    let (rows, columns): (Vec<u32>, Vec<u32>) =
+        (0..nest.par.len() as u32).partition(|axis| depends(&operand, AxisId(*axis)));
+    let rows = rows.iter().map(size).fold(1, i64::saturating_mul);
+    let columns = columns.iter().map(size).fold(1, i64::saturating_mul);
+    if rows < ROWS || columns < COLUMNS {
+        return None;
+    }
+    let target = cut_target(&source, extent, CHUNK, next_copy);
+    let made = copy_nest(nest, &source, &target, CHUNK);
+    split_axis(nest, axis, extent, CHUNK);
+    let chunk = panel_load(nest, target, others, axis, source.dtype);
+    if let Some(Reduction::Dot { left, right, .. }) = &mut nest.reduce {
+        *(if is_left { left } else { right }) = chunk;
+    }
+    Some(made)
+}
+
+/// A new buffer for a source whose last axis is cut.
+fn cut_target(source: &Buffer, extent: i64, width: i64, next_copy: &mut u32) -> Buffer {
+    let copy = Source::Copy(*next_copy);
+    *next_copy += 1;
+    let shape = std::iter::once(Dim::from(extent / width))
+        .chain(source.shape[..source.shape.len() - 1].iter().cloned())
+        .chain([Dim::from(width)])
+        .collect();
+    Buffer { source: copy, dtype: source.dtype, shape }
+}
+
+/// `target[p, …, j] = source[…, width·p + j]`
 fn copy_nest(like: &Nest, source: &Buffer, target: &Buffer, width: i64) -> Nest {
     let axes = result_axes(target.shape.len());
     let (last, others) = (axes.len() - 1, &axes[1..axes.len() - 1]);
@@ -88,7 +138,7 @@ fn copy_nest(like: &Nest, source: &Buffer, target: &Buffer, width: i64) -> Nest 
     }
 }
 
-/// Makes two axes of one: the panel and the place in it.
+/// Makes two axes of one, the last of its kind: the panel or chunk, and the place in it.
 fn split_axis(nest: &mut Nest, axis: AxisId, extent: i64, width: i64) {
     let with = |AxisId(other): AxisId| match other.cmp(&axis.0) {
         std::cmp::Ordering::Less => Ix::axis(AxisId(other)),
@@ -97,8 +147,10 @@ fn split_axis(nest: &mut Nest, axis: AxisId, extent: i64, width: i64) {
     };
     map_roots(nest, &mut |e| e.substitute(&with));
     nest.stores.iter_mut().for_each(|store| store.at = store.at.substitute(&with));
-    nest.par[axis.0 as usize] = Dim::from(extent / width);
-    nest.par.push(Dim::from(width));
+    let border = nest.par.len();
+    let axes = if (axis.0 as usize) < border { &mut nest.par } else { &mut nest.red };
+    axes.pop();
+    axes.extend([Dim::from(extent / width), Dim::from(width)]);
 }
 
 /// The operand's element in its panel; `others` are the source's indices before the last one.

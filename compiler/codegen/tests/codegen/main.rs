@@ -16,6 +16,7 @@ mod memory;
 mod models;
 mod object;
 mod ops;
+mod panels;
 mod plan;
 mod random;
 mod traps;

@@ -172,11 +172,12 @@ impl<'a> Scopes<'a> {
 /// The kernels of each fused group, in order.
 fn groups(scope: &Scope<'_>, machine: &Machine, choices: Choices<'_>, typical: &[(Sym, i64)]) -> Vec<Vec<Pending>> {
     let mut copies = 0;
+    let panels = choices.panels.then_some(machine);
     let mut nests: Vec<Vec<Nest>> = Vec::new();
     for group in &scope.fusion.groups {
         let nest = inline::nest(scope.region, &scope.fusion, group);
         let alone = inline::alone(scope.region, &scope.fusion, group);
-        let (nest, before) = layout::prepare(nest, alone, machine, typical, &mut copies);
+        let (nest, before) = layout::prepare(nest, alone, panels, typical, &mut copies);
         nests.push(before.into_iter().chain([nest]).collect());
     }
     let pend = |nests: Vec<Nest>| nests.into_iter().map(|nest| pend(nest, machine, choices, typical)).collect();
