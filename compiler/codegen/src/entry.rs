@@ -4,6 +4,7 @@
 //! (control flow gains nothing from a higher one), calls kernels directly, and hands one to
 //! `EntryCx::parallel_for` where there is a pool and the work is worth it.
 
+mod foreign;
 mod frame;
 mod looped;
 mod place;
@@ -11,6 +12,7 @@ mod place;
 use crate::dims::{DimCx, Overflow};
 use crate::emit::kernel_signature;
 use crate::error::bug;
+use crate::module::Callees;
 use cranelift_codegen::ir::condcodes::IntCC;
 use cranelift_codegen::ir::{
     AbiParam, ExtFuncData, ExternalName, FuncRef, Function, InstBuilder, MemFlagsData, SigRef, Signature, StackSlot,
@@ -18,7 +20,6 @@ use cranelift_codegen::ir::{
 };
 use cranelift_codegen::isa::{CallConv, TargetFrontendConfig};
 use cranelift_frontend::{FunctionBuilder, FunctionBuilderContext};
-use cranelift_module::FuncId;
 use mlc_ir::dim::Dim;
 use mlc_ir::graph::{Relation, SizeCheck};
 use mlc_ir::ty::DType;
@@ -41,10 +42,10 @@ fn parallel_for_signature(call_conv: CallConv) -> Signature {
     signature
 }
 
-/// The CLIF function of an entry whose kernels are declared as `kernels`.
+/// The CLIF function of an entry that calls `callees`.
 pub(crate) fn entry_function(
     entry: &EntryCode,
-    kernels: &[FuncId],
+    callees: &Callees,
     name: UserFuncName,
     config: TargetFrontendConfig,
 ) -> Function {
@@ -72,7 +73,7 @@ pub(crate) fn entry_function(
         shared_words,
         frames,
         positions,
-        kernels,
+        callees,
         refs,
         kernel,
         parallel_for,
@@ -109,7 +110,7 @@ struct EntryEmit<'a> {
     frames: VecDeque<i32>,
     /// Of the loops around, outermost first.
     positions: Vec<Value>,
-    kernels: &'a [FuncId],
+    callees: &'a Callees,
     refs: BTreeMap<usize, FuncRef>,
     kernel: SigRef,
     parallel_for: SigRef,
@@ -164,6 +165,7 @@ impl EntryEmit<'_> {
             Step::Copy { from, to, bytes } => self.copy(from, to, bytes),
             Step::Loop(looped) => self.looped(looped),
             Step::Absent => self.leave_absent(),
+            Step::Call { symbol, args, status } => self.call(symbol, args, status),
         }
     }
 
@@ -223,7 +225,7 @@ impl EntryEmit<'_> {
         if let Some(&known) = self.refs.get(&kernel) {
             return known;
         }
-        let id = self.kernels[kernel];
+        let id = self.callees.kernels[kernel];
         let name = self.b.func.declare_imported_user_function(UserExternalName { namespace: 0, index: id.as_u32() });
         let name = ExternalName::user(name);
         let data = ExtFuncData { name, signature: self.kernel, colocated: true, patchable: false };

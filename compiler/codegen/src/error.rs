@@ -16,6 +16,8 @@ pub enum CodegenError {
     Resources(String),
     /// The object file couldn't be written.
     Object(String),
+    /// A C function that is not there (JIT only).
+    Foreign(String),
     /// No function of that name.
     NoSuchFunction(String),
 }
@@ -30,6 +32,7 @@ impl fmt::Display for CodegenError {
             }
             CodegenError::Resources(what) => write!(f, "out of resources: {what}"),
             CodegenError::Object(what) => write!(f, "the object file can't be written: {what}"),
+            CodegenError::Foreign(symbol) => write!(f, "the C function `{symbol}` is not there"),
             CodegenError::NoSuchFunction(name) => write!(f, "no kernel or entry is named `{name}`"),
         }
     }

@@ -8,9 +8,10 @@ use cranelift_jit::{ArenaMemoryProvider, JITBuilder, JITModule};
 use cranelift_module::FuncId;
 use mlc_kernel::program::Program;
 use mlc_rt_core::abi::{EntryFn, Kernel, PlanFn};
+use std::collections::BTreeMap;
 use std::ffi::c_void;
 use std::fmt;
-use std::sync::Mutex;
+use std::sync::{Arc, Mutex};
 use std::time::Instant;
 
 /// Address space reserved for code. One range, so that near calls reach everything in it.
@@ -27,15 +28,37 @@ pub struct JitProgram {
     level: Level,
 }
 
-/// Compiles a program into memory.
+/// Where a C function is.
+#[derive(Clone, Copy, Debug)]
+pub struct Address(pub *const u8);
+
+/// Compiles a program that calls no C functions into memory.
 ///
-/// Fails if the processor lacks the level, or memory or threads are lacking.
+/// Fails if it does, if the processor lacks the level, or memory or threads are lacking.
 pub fn compile_jit(program: &Program, options: &Options) -> Result<JitProgram, CodegenError> {
+    // SAFETY: there are no addresses.
+    unsafe { compile_jit_with(program, options, &BTreeMap::new()) }
+}
+
+/// Compiles a program into memory; `foreign` says where the C functions are.
+///
+/// Fails if one of them is not there, if the processor lacks the level, or memory or threads are lacking.
+///
+/// # Safety
+/// Each address must be that of a function as the program declares it, for as long as the program lives.
+pub unsafe fn compile_jit_with(
+    program: &Program,
+    options: &Options,
+    foreign: &BTreeMap<Arc<str>, Address>,
+) -> Result<JitProgram, CodegenError> {
+    if let Some(missing) = program.foreign_symbols().into_iter().find(|symbol| !foreign.contains_key(symbol)) {
+        return Err(CodegenError::Foreign(missing.to_string()));
+    }
     if !options.level.runs_here() {
         return Err(CodegenError::Level(options.level));
     }
     let compiler = Compiler::new(program, &Target::host(), options, Place::Jit)?;
-    let mut module = empty_module(&compiler)?;
+    let mut module = empty_module(&compiler, foreign)?;
     let (functions, mut timings) = compile_into(&mut module, &compiler, options.threads)?;
     let start = Instant::now();
     module.finalize_definitions().map_err(|error| CodegenError::Resources(error.to_string()))?;
@@ -43,11 +66,14 @@ pub fn compile_jit(program: &Program, options: &Options) -> Result<JitProgram, C
     Ok(JitProgram::new(module, &functions, timings, options.level))
 }
 
-fn empty_module(compiler: &Compiler<'_>) -> Result<JITModule, CodegenError> {
+fn empty_module(compiler: &Compiler<'_>, foreign: &BTreeMap<Arc<str>, Address>) -> Result<JITModule, CodegenError> {
     let memory =
         ArenaMemoryProvider::new_with_size(CODE_BYTES).map_err(|error| CodegenError::Resources(error.to_string()))?;
     let mut builder = JITBuilder::with_isa(compiler.base_isa(), Box::new(libcall_name));
     builder.memory_provider(Box::new(memory));
+    for (symbol, address) in foreign {
+        builder.symbol(&**symbol, address.0);
+    }
     builder.symbol("memmove", memmove as *const u8);
     builder.symbol("memset", memset as *const u8);
     // Without this an unknown name would be looked for in the whole process.
@@ -81,7 +107,7 @@ impl JitProgram {
         let entry = |id| unsafe { std::mem::transmute::<*const u8, EntryFn>(address(id)) };
         // SAFETY: as above, with the signature of `PlanFn`.
         let plan = |id| unsafe { std::mem::transmute::<*const u8, PlanFn>(address(id)) };
-        let kernels = functions.kernels.iter().map(kernel).collect();
+        let kernels = functions.callees.kernels.iter().map(kernel).collect();
         let entries = functions.entries.iter().map(entry).collect();
         let plans = functions.plans.iter().map(plan).collect();
         JitProgram { module: Mutex::new(Some(module)), kernels, entries, plans, timings, level }
@@ -160,7 +186,7 @@ mod tests {
     fn unknown_symbols_are_not_looked_for() {
         let program = Program::default();
         let compiler = Compiler::new(&program, &Target::host(), &Options::default(), Place::Jit).unwrap();
-        let mut module = empty_module(&compiler).unwrap();
+        let mut module = empty_module(&compiler, &BTreeMap::new()).unwrap();
         let signature = module.make_signature();
         let callee = module.declare_function("abs", Linkage::Import, &signature).unwrap();
         let caller = module.declare_function("caller", Linkage::Local, &signature).unwrap();

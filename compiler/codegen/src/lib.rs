@@ -26,7 +26,7 @@ mod text;
 mod wide;
 
 pub use error::CodegenError;
-pub use jit::{JitProgram, compile_jit};
+pub use jit::{Address, JitProgram, compile_jit, compile_jit_with};
 pub use module::{FunctionTiming, Options, Timings};
 pub use object::{PROGRAM_SYMBOL, Version, WEIGHTS_LIMIT, compile_object};
 pub use parts::compile_parts;

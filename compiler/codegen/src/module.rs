@@ -12,13 +12,15 @@ use crate::target::{Emitter, Level, Optimize, Place, Target};
 use crate::wide;
 use cranelift_codegen::Context;
 use cranelift_codegen::control::ControlPlane;
-use cranelift_codegen::ir::{Function, LibCall, UserFuncName};
+use cranelift_codegen::ir::{Function, LibCall, Signature, UserFuncName};
 use cranelift_codegen::isa::{OwnedTargetIsa, TargetIsa};
 use cranelift_module::{FuncId, Linkage, Module, ModuleReloc, ModuleRelocTarget};
 use mlc_kernel::lane::{Block, Inst, Lane};
 use mlc_kernel::lane_verify::verify;
 use mlc_kernel::program::Program;
 use rayon::prelude::*;
+use std::collections::BTreeMap;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 /// How to compile.
@@ -128,13 +130,13 @@ impl<'a> Compiler<'a> {
         }
     }
 
-    /// The CLIF function of a part. `kernels[n]` is the module's number of kernel `n`.
-    pub(crate) fn function(&self, part: Part, id: FuncId, kernels: &[FuncId]) -> Function {
+    /// The CLIF function of a part.
+    pub(crate) fn function(&self, part: Part, id: FuncId, callees: &Callees) -> Function {
         let name = UserFuncName::user(0, id.as_u32());
         let config = self.isa_of(part).frontend_config();
         match part {
             Part::Kernel(n) => self.kernel(&self.program.kernels[n], name),
-            Part::Entry(n) => entry_function(&self.program.entries[n], kernels, name, config),
+            Part::Entry(n) => entry_function(&self.program.entries[n], callees, name, config),
             Part::Plan(n) => plan_function(&self.program.entries[n].plan, name, config),
         }
     }
@@ -162,14 +164,14 @@ impl<'a> Compiler<'a> {
         emit::kernel(lane, name, self.kernels.frontend_config(), self.mul_add)
     }
 
-    fn compile(&self, part: Part, id: FuncId, kernels: &[FuncId]) -> Compiled {
+    fn compile(&self, part: Part, id: FuncId, callees: &Callees) -> Compiled {
         let name = part_name(self.program, self.level, part);
         let start = Instant::now();
         if let Some(bytes) = self.wide_code(part) {
             let timing = FunctionTiming { name, emit: Duration::ZERO, compile: start.elapsed(), bytes: bytes.len() };
             return Compiled { bytes, align: wide::ALIGN, relocs: Vec::new(), timing };
         }
-        let mut context = Context::for_function(self.function(part, id, kernels));
+        let mut context = Context::for_function(self.function(part, id, callees));
         let emit = start.elapsed();
         let start = Instant::now();
         let code = match context.compile(self.isa_of(part), &mut ControlPlane::default()) {
@@ -219,8 +221,8 @@ struct Compiled {
     timing: FunctionTiming,
 }
 
-/// Kernels refer to nothing; entries refer to functions of the module and the four that C compilers
-/// take for granted. Any other library call is an op that the level lacks.
+/// Kernels refer to nothing; entries refer to functions of the module, to the C functions that the
+/// program names, and to the four that C compilers take for granted. Any other library call is an op that the level lacks.
 fn check_relocs(part: Part, name: &str, relocs: &[ModuleReloc]) {
     if let (Part::Kernel(_), Some(reloc)) = (part, relocs.first()) {
         bug(&format!("kernel `{name}` refers to {:?}", reloc.name));
@@ -234,9 +236,18 @@ fn check_relocs(part: Part, name: &str, relocs: &[ModuleReloc]) {
     }
 }
 
+/// The module's numbers of what entries call.
+#[derive(Default)]
+pub(crate) struct Callees {
+    /// Kernels, in the program's order.
+    pub(crate) kernels: Vec<FuncId>,
+    /// C functions, by name.
+    pub(crate) foreign: BTreeMap<Arc<str>, FuncId>,
+}
+
 /// The module's numbers of a program's functions.
 pub(crate) struct Functions {
-    pub(crate) kernels: Vec<FuncId>,
+    pub(crate) callees: Callees,
     pub(crate) entries: Vec<FuncId>,
     pub(crate) plans: Vec<FuncId>,
 }
@@ -250,8 +261,8 @@ pub(crate) fn compile_into(
     let start = Instant::now();
     let parts = parts(compiler.program);
     let ids = declare(module, compiler, &parts);
-    let functions = sort(&parts, &ids);
-    let compiled = compile_all(compiler, &parts, &ids, &functions.kernels, threads)?;
+    let functions = sort(&parts, &ids, declare_foreign(module, compiler));
+    let compiled = compile_all(compiler, &parts, &ids, &functions.callees, threads)?;
     let compile = start.elapsed();
 
     let start = Instant::now();
@@ -282,11 +293,22 @@ fn declare(module: &mut dyn Module, compiler: &Compiler<'_>, parts: &[Part]) -> 
     parts.iter().map(declare_one).collect()
 }
 
-fn sort(parts: &[Part], ids: &[FuncId]) -> Functions {
-    let mut functions = Functions { kernels: Vec::new(), entries: Vec::new(), plans: Vec::new() };
+/// Each C function once: its type is that of each call.
+fn declare_foreign(module: &mut dyn Module, compiler: &Compiler<'_>) -> BTreeMap<Arc<str>, FuncId> {
+    let signature = Signature::new(compiler.entries.default_call_conv());
+    let declare_one = |symbol: Arc<str>| match module.declare_function(&symbol, Linkage::Import, &signature) {
+        Ok(id) => (symbol, id),
+        Err(error) => bug(&format!("`{symbol}` can't be declared: {error}")),
+    };
+    compiler.program.foreign_symbols().into_iter().map(declare_one).collect()
+}
+
+fn sort(parts: &[Part], ids: &[FuncId], foreign: BTreeMap<Arc<str>, FuncId>) -> Functions {
+    let callees = Callees { kernels: Vec::new(), foreign };
+    let mut functions = Functions { callees, entries: Vec::new(), plans: Vec::new() };
     for (part, &id) in parts.iter().zip(ids) {
         match part {
-            Part::Kernel(_) => functions.kernels.push(id),
+            Part::Kernel(_) => functions.callees.kernels.push(id),
             Part::Entry(_) => functions.entries.push(id),
             Part::Plan(_) => functions.plans.push(id),
         }
@@ -298,10 +320,10 @@ fn compile_all(
     compiler: &Compiler<'_>,
     parts: &[Part],
     ids: &[FuncId],
-    kernels: &[FuncId],
+    callees: &Callees,
     threads: usize,
 ) -> Result<Vec<Compiled>, CodegenError> {
-    let compile = |(&part, &id): (&Part, &FuncId)| compiler.compile(part, id, kernels);
+    let compile = |(&part, &id): (&Part, &FuncId)| compiler.compile(part, id, callees);
     if threads == 1 {
         return Ok(parts.iter().zip(ids).map(compile).collect());
     }
@@ -337,7 +359,7 @@ mod tests {
         let program = program();
         let options = Options { level, emitter: Emitter::Cranelift, threads: 1 };
         let compiler = Compiler { mul_add, ..Compiler::new(&program, &target, &options, Place::Object).unwrap() };
-        compiler.compile(Part::Kernel(0), FuncId::from_u32(0), &[])
+        compiler.compile(Part::Kernel(0), FuncId::from_u32(0), &Callees::default())
     }
 
     #[test]

@@ -130,9 +130,10 @@ impl Builder {
     /// The result types that `op` would have.
     pub fn infer(&self, op: &Op, args: &[Value]) -> Result<Types, InferError> {
         let types: SmallVec<[&Type; 3]> = args.iter().map(|arg| self.ty(*arg)).collect();
-        match op.primitive() {
-            Some(primitive) => primitive.infer(&types),
-            None => Err(InferError("region ops are added with their types".into())),
+        match (op, op.primitive()) {
+            (Op::Foreign(op), _) => op.infer(&types),
+            (_, Some(primitive)) => primitive.infer(&types),
+            (_, None) => Err(InferError("region ops are added with their types".into())),
         }
     }
 

@@ -50,7 +50,7 @@ pub fn is_repeatable(op: &Op) -> bool {
     match op.info().class {
         Class::Source | Class::View | Class::Alias | Class::Random | Class::Elementwise => true,
         Class::Reduce | Class::Contraction | Class::Window | Class::Gather | Class::Scatter => false,
-        Class::Loop | Class::Call => false,
+        Class::Loop | Class::Call | Class::Foreign => false,
     }
 }
 

@@ -204,6 +204,8 @@ pub enum Checked {
     Index,
     /// The length of a result.
     Length,
+    /// What a C function returned: anything but i32::MAX is what it returned.
+    Status,
 }
 
 /// A run-time check of an index tensor, or of a length.

@@ -61,6 +61,10 @@ impl Interpreter<'_> {
                 let body = self.graph.region(node.regions[0]);
                 self.region(body, args.into_iter().cloned().collect())
             }
+            Op::Foreign(op) => crate::internal_error(
+                "interp",
+                &format!("`{}` is a C function, which only compiled code calls", op.symbol),
+            ),
             op => {
                 let types: Vec<Type> = node.results.iter().map(|value| self.concrete(region.ty(*value))).collect();
                 match op.primitive() {

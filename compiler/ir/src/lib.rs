@@ -9,6 +9,7 @@ pub mod builder;
 pub mod cost;
 pub mod dim;
 pub mod flow;
+pub mod foreign;
 pub mod graph;
 pub mod index;
 pub mod index_eval;

@@ -182,6 +182,7 @@ impl RegionCheck<'_> {
             (Op::Loop(op), [body]) => op.infer(&args, body),
             (Op::Call(op), [_] | [_, _]) => op.infer(&args, &bodies),
             (Op::Loop(_) | Op::Call(_), _) => Err(InferError(format!("it has {} regions", bodies.len()))),
+            (Op::Foreign(op), []) => op.infer(&args),
             (op, []) => op.primitive().map_or(Err(InferError("it is no primitive".into())), |op| op.infer(&args)),
             (_, _) => Err(InferError("a primitive has no regions".into())),
         };

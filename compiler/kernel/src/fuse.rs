@@ -22,6 +22,8 @@ pub struct Fusion {
     pub groups: Vec<Group>,
     /// Live nodes that own regions.
     pub loops: Vec<NodeId>,
+    /// Live calls of C functions.
+    pub calls: Vec<NodeId>,
     /// Index form of each live node.
     pub definitions: Vec<Option<Definition>>,
     /// Nodes that were not fused with their only consumer, and why: for `--stage fused`.
@@ -117,6 +119,7 @@ struct Walk<'a> {
     stored: Vec<bool>,
     groups: Vec<Group>,
     loops: Vec<NodeId>,
+    calls: Vec<NodeId>,
     refusals: Vec<(NodeId, &'static str)>,
 }
 
@@ -135,6 +138,7 @@ impl<'a> Walk<'a> {
             stored,
             groups: Vec::new(),
             loops: Vec::new(),
+            calls: Vec::new(),
             refusals: Vec::new(),
         }
     }
@@ -146,7 +150,7 @@ impl<'a> Walk<'a> {
         if !live && !is_result {
             return;
         }
-        let Some(primitive) = node.op.primitive() else { return self.place_region(id) };
+        let Some(primitive) = node.op.primitive() else { return self.place_apart(id) };
         let args: Vec<&Type> = node.args.iter().map(|v| self.region.ty(*v)).collect();
         let results: Vec<&Type> = node.results.iter().map(|v| self.region.ty(*v)).collect();
         let definition = primitive.lower(&args, &results);
@@ -172,14 +176,18 @@ impl<'a> Walk<'a> {
         self.definitions[id.index()] = Some(definition);
     }
 
-    fn place_region(&mut self, id: NodeId) {
+    /// A loop or a call of a C function.
+    fn place_apart(&mut self, id: NodeId) {
         let node = &self.region.nodes[id.index()];
         for (position, arg) in node.args.iter().enumerate() {
             self.uses[arg.index()].push((id, position));
             self.stored[storage(self.region, *arg).index()] = true;
         }
         self.homes[id.index()] = Home::Region;
-        self.loops.push(id);
+        match node.op {
+            Op::Foreign(_) => self.calls.push(id),
+            _ => self.loops.push(id),
+        }
     }
 
     /// The groups that use a value, each with the role the value has there; `None` if something
@@ -224,7 +232,7 @@ impl<'a> Walk<'a> {
     fn class(&self, node: NodeId) -> Class {
         match self.region.nodes[node.index()].op.primitive() {
             Some(primitive) => primitive.info().class,
-            None => Class::Loop,
+            None => self.region.nodes[node.index()].op.info().class,
         }
     }
 
@@ -339,10 +347,11 @@ impl<'a> Walk<'a> {
     }
 
     fn finish(self) -> Fusion {
-        let (region, mut groups, mut loops) = (self.region, self.groups, self.loops);
+        let (region, mut groups, mut loops, mut calls) = (self.region, self.groups, self.loops, self.calls);
         groups.sort_by_key(|group| group.place(region));
         loops.sort_unstable();
-        Fusion { groups, loops, definitions: self.definitions, refusals: self.refusals }
+        calls.sort_unstable();
+        Fusion { groups, loops, calls, definitions: self.definitions, refusals: self.refusals }
     }
 }
 
@@ -387,6 +396,7 @@ fn cheap(class: Class, op: &Op) -> bool {
         | Class::Scatter
         | Class::Random
         | Class::Loop
-        | Class::Call => false,
+        | Class::Call
+        | Class::Foreign => false,
     }
 }

@@ -5,6 +5,8 @@ use crate::lane::Lane;
 use mlc_ir::dim::Dim;
 use mlc_ir::graph::SizeCheck;
 use mlc_ir::ty::DType;
+use std::collections::BTreeSet;
+use std::sync::Arc;
 
 /// Kernels and entries.
 #[derive(Clone, Debug, Default)]
@@ -26,10 +28,27 @@ impl EntryCode {
 }
 
 impl Program {
+    /// The names of the C functions that it calls.
+    pub fn foreign_symbols(&self) -> BTreeSet<Arc<str>> {
+        let mut symbols = BTreeSet::new();
+        self.entries.iter().for_each(|entry| add_symbols(&entry.steps, &mut symbols));
+        symbols
+    }
+
     /// The program with its entries' names and without their code: each answers `Status::Absent`.
     pub fn without_code(&self) -> Program {
         let entries = self.entries.iter().map(|entry| EntryCode::absent(&entry.name)).collect();
         Program { symbols: self.symbols, kernels: Vec::new(), entries }
+    }
+}
+
+fn add_symbols(steps: &[Step], symbols: &mut BTreeSet<Arc<str>>) {
+    for step in steps {
+        match step {
+            Step::Call { symbol, .. } => _ = symbols.insert(symbol.clone()),
+            Step::Loop(looped) => add_symbols(&looped.body, symbols),
+            Step::Run { .. } | Step::Fault { .. } | Step::Absent | Step::Copy { .. } => {}
+        }
     }
 }
 
@@ -194,6 +213,15 @@ pub enum Step {
         /// Estimated work of all tiles, in vector instructions: from [`PARALLEL_WORK`] up the pool runs it.
         work: Dim,
     },
+    /// Calls a function of C.
+    Call {
+        /// Its name.
+        symbol: Arc<str>,
+        /// What it gets, in order.
+        args: Vec<CallArg>,
+        /// Where the i32 that it returns is written.
+        status: Place,
+    },
     /// Ends the call with `Status::Fault` if the i32 at `first_bad` is not `i32::MAX`.
     Fault {
         /// Number of the fault in the entry.
@@ -217,6 +245,17 @@ pub enum Step {
     },
     /// Runs steps several times.
     Loop(Box<Loop>),
+}
+
+/// What a function of C gets.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub enum CallArg {
+    /// A size, as `int64_t`.
+    Size(Dim),
+    /// The scalar at a place, by value.
+    Scalar(Place, DType),
+    /// The address of a place.
+    Address(Place),
 }
 
 /// Work from which a kernel is split over the pool: about 20 µs.

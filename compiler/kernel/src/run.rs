@@ -150,6 +150,9 @@ impl Machine<'_> {
                     return Ok(Some(Outcome::Fault { index: *index, element }));
                 }
             }
+            Step::Call { symbol, .. } => {
+                mlc_ir::internal_error("run", &format!("`{symbol}` is a C function, which only compiled code calls"))
+            }
             Step::Absent => return Ok(Some(Outcome::Absent)),
             Step::Copy { from, to, bytes } => {
                 let count = bytes.eval(self.sizes)? as usize;

@@ -10,6 +10,7 @@ pub mod digest;
 pub mod emit;
 pub mod explain;
 pub mod failure;
+pub mod foreign;
 pub mod imports;
 pub mod internal;
 pub mod link;

@@ -4,14 +4,17 @@
 //! objects give the same bytes.
 
 use crate::failure::Failure;
+use crate::foreign::Prototypes;
 use crate::output;
 use mlc_syntax::codes::Code;
 use mlc_syntax::diag::Diagnostic;
+use std::collections::BTreeSet;
 use std::ffi::OsString;
 use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::sync::Arc;
 
 /// The runtime as a static library.
 static RUNTIME: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/runtime.a"));
@@ -26,6 +29,17 @@ pub enum Kind {
     Executable,
 }
 
+/// The C functions that the objects call.
+#[derive(Clone, Debug, Default)]
+pub struct Foreign {
+    /// Their names.
+    pub symbols: BTreeSet<Arc<str>>,
+    /// Objects, archives and shared libraries that have them.
+    pub files: Vec<PathBuf>,
+    /// How C declares them.
+    pub prototypes: Prototypes,
+}
+
 /// What links.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub enum Linker {
@@ -38,25 +52,27 @@ pub enum Linker {
 ///
 /// # Errors
 /// The linker can't be started or refuses (its words are in the notes), or `out` can't be written.
-pub fn link(objects: &[&[u8]], kind: Kind, linker: &Linker, out: &Path) -> Result<(), Failure> {
+pub fn link(objects: &[&[u8]], foreign: &Foreign, kind: Kind, linker: &Linker, out: &Path) -> Result<(), Failure> {
     let folder = tempfile::tempdir().map_err(|error| cannot_write(&std::env::temp_dir(), &error))?;
-    let inputs = write_inputs(objects, folder.path()).map_err(|error| cannot_write(folder.path(), &error))?;
+    let inputs =
+        write_inputs(objects, &foreign.files, folder.path()).map_err(|error| cannot_write(folder.path(), &error))?;
     let product = folder.path().join("product");
     let mut command = command(linker, kind, &inputs, &product);
     let done = command.output().map_err(|error| cannot_start(&command, &error))?;
     if !done.status.success() {
-        return Err(refused(&command, &String::from_utf8_lossy(&done.stderr)));
+        return Err(refused(&command, foreign, &String::from_utf8_lossy(&done.stderr)));
     }
     output::place(&product, out)
 }
 
-fn write_inputs(objects: &[&[u8]], folder: &Path) -> io::Result<Vec<PathBuf>> {
+fn write_inputs(objects: &[&[u8]], files: &[PathBuf], folder: &Path) -> io::Result<Vec<PathBuf>> {
     let mut paths = Vec::new();
     for (index, bytes) in objects.iter().enumerate() {
         let path = folder.join(format!("object{index}.o"));
         fs::write(&path, bytes)?;
         paths.push(path);
     }
+    paths.extend(files.iter().cloned());
     let runtime = folder.join("libmlc_runtime.a");
     fs::write(&runtime, RUNTIME)?;
     paths.push(runtime);
@@ -92,7 +108,13 @@ fn cannot_start(command: &Command, error: &io::Error) -> Failure {
         .into()
 }
 
-fn refused(command: &Command, said: &str) -> Failure {
+fn refused(command: &Command, foreign: &Foreign, said: &str) -> Failure {
+    let is_word = |c: char| c.is_ascii_alphanumeric() || c == '_';
+    let undefined = said.lines().filter(|line| line.contains("undefined"));
+    let words: BTreeSet<&str> = undefined.flat_map(|line| line.split(|c| !is_word(c))).collect();
+    if let Some(symbol) = foreign.symbols.iter().find(|symbol| words.contains(&***symbol)) {
+        return crate::foreign::missing(symbol, !foreign.files.is_empty(), &foreign.prototypes).into();
+    }
     let program = OsString::from(command.get_program());
     Diagnostic::error_without_place(Code::E0304, format!("the linker `{}` refuses", program.to_string_lossy()))
         .note(said.trim())

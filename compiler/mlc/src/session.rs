@@ -14,7 +14,9 @@
 
 use crate::digest::Digest;
 use crate::failure::{Failure, any_error};
+use crate::foreign::{self, Prototypes};
 use crate::imports;
+use crate::link::Foreign;
 use crate::meta::{self, About};
 use crate::prelude;
 use crate::source;
@@ -29,7 +31,9 @@ use mlc_resolve::{Request, resolve};
 use mlc_syntax::codes::Code;
 use mlc_syntax::diag::Diagnostic;
 use mlc_syntax::span::{FileId, Sources};
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::Instant;
 
 /// How a source file is compiled.
@@ -42,12 +46,15 @@ pub struct Options {
     pub levels: Vec<Level>,
     /// What makes their code.
     pub emitter: Emitter,
+    /// Where the C functions of `extern fn` are: shared libraries, and for executables also objects and
+    /// archives.
+    pub link: Vec<PathBuf>,
 }
 
 impl Default for Options {
     /// For every level, wherever the code is to run.
     fn default() -> Options {
-        Options { defines: Vec::new(), levels: Level::ALL.to_vec(), emitter: Emitter::Wide }
+        Options { defines: Vec::new(), levels: Level::ALL.to_vec(), emitter: Emitter::Wide, link: Vec::new() }
     }
 }
 
@@ -76,6 +83,10 @@ pub struct Session {
     options: Options,
     warnings: Vec<Diagnostic>,
     timings: Timings,
+    /// The C functions that the program names, as C declares them.
+    prototypes: Prototypes,
+    /// Those that the last object calls.
+    called: BTreeSet<Arc<str>>,
 }
 
 impl Session {
@@ -88,7 +99,16 @@ impl Session {
         let text = timings.time("read", || source::read(path))?;
         let mut sources = Sources::new();
         let file = sources.add(&path.display().to_string(), &text);
-        Ok(Session { path: path.to_path_buf(), file, sources, options, warnings: Vec::new(), timings })
+        Ok(Session {
+            path: path.to_path_buf(),
+            file,
+            sources,
+            options,
+            warnings: Vec::new(),
+            timings,
+            prototypes: Prototypes::new(),
+            called: BTreeSet::new(),
+        })
     }
 
     /// Files that spans point into.
@@ -140,6 +160,7 @@ impl Session {
         match program {
             Some(program) if !any_error(&diagnostics) => {
                 self.warnings.append(&mut diagnostics);
+                self.prototypes = program.prototypes.iter().cloned().collect();
                 Ok(program)
             }
             _ => Err(Failure::Diagnostics(diagnostics)),
@@ -190,7 +211,7 @@ impl Session {
     pub fn metadata(&self, program: &Program, lowered: &LoweredProgram) -> String {
         let name = self.path.file_name().map(|name| name.to_string_lossy()).unwrap_or_default();
         let about = About { source: &name, sources: &self.sources, hash: self.digest() };
-        meta::metadata(program, &lowered.program.entries, &about)
+        meta::metadata(program, lowered, &about)
     }
 
     /// Of everything that results hang on: levels that give the same bits count as one.
@@ -205,11 +226,20 @@ impl Session {
     /// tell about the program.
     ///
     /// # Errors
-    /// This processor can't run it, or there is no memory for it.
+    /// This processor can't run it, a C function that it calls is not in the libraries of
+    /// [`Options::link`], or there is no memory for it.
     pub fn jit(&mut self, lowered: &LoweredProgram, wanted: Wanted) -> Result<JitProgram, Failure> {
         let options = self.codegen_options();
+        let addresses = match wanted {
+            Wanted::Code => {
+                foreign::addresses(&lowered.program.foreign_symbols(), &self.options.link, &self.prototypes)?
+            }
+            Wanted::Nothing => BTreeMap::new(),
+        };
         let compile = || match wanted {
-            Wanted::Code => mlc_codegen::compile_jit(&lowered.program, &options),
+            // SAFETY: the libraries stay loaded; that their functions are as the program declares them
+            // is what the user says with `extern fn`.
+            Wanted::Code => unsafe { mlc_codegen::compile_jit_with(&lowered.program, &options, &addresses) },
             Wanted::Nothing => mlc_codegen::compile_jit(&lowered.program.without_code(), &options),
         };
         self.timings.time("codegen", compile).map_err(refused)
@@ -230,6 +260,7 @@ impl Session {
             return Err(Failure::Usage("there is no level to compile for".to_string()));
         };
         let meta = self.metadata(program, highest);
+        self.called = highest.program.foreign_symbols();
         let versions: Vec<Version<'_>> = lowered
             .iter()
             .zip(&options)
@@ -247,6 +278,12 @@ impl Session {
         let stages = program.trains.iter().flat_map(|train| &train.pipelines).flat_map(|(_, data)| &data.stages);
         let images = stages.into_iter().any(|stage| matches!(stage, Stage::Images { .. }));
         mlc_codegen::compile_parts(&Target::host(), [images]).map_err(refused)
+    }
+
+    /// The C functions that the object of [`Session::object`] calls, and where they are.
+    pub fn foreign(&self) -> Foreign {
+        let (symbols, files) = (self.called.clone(), self.options.link.clone());
+        Foreign { symbols, files, prototypes: self.prototypes.clone() }
     }
 
     /// How machine code is made.

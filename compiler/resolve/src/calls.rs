@@ -3,6 +3,7 @@
 use crate::builtins::{Arity, Builtin};
 use crate::cx::{Cx, Frame, FrameKind};
 use crate::matching::Matched;
+use crate::outline::Gradient;
 use crate::scope::Origin;
 use crate::stacks::Placed;
 use crate::value::{Callee, Function, InstanceId, Owner, R, Size, Value};
@@ -300,7 +301,7 @@ impl<'a> Cx<'a> {
         }
         self.refuse_length(decl, site.span)?;
         self.requires(&decl.requires, Some(site.span))?;
-        let value = self.outlined_body(decl)?;
+        let value = self.outlined_body(decl, site)?;
         match expected {
             Some(expected) => self.fit_expected(value, expected, decl.span),
             None => Ok(value),
@@ -308,14 +309,19 @@ impl<'a> Cx<'a> {
     }
 
     /// The body, as a call of its own where it is a checkpoint or has a gradient of its own.
-    fn outlined_body(&mut self, decl: &'a ast::Fn) -> R<Value<'a>> {
+    fn outlined_body(&mut self, decl: &'a ast::Fn, site: &CallSite) -> R<Value<'a>> {
         let frame = self.top();
-        let own = match frame.instance {
-            None => self.own_gradient(decl, frame.file),
-            Some(_) => None,
+        let external = self.extern_of(decl);
+        let gradient = match (frame.instance, external) {
+            (Some(_), _) => None,
+            (None, Some(ast::Extern { grad: Some(name), .. })) => Some(Gradient::Function(name)),
+            (None, _) => self.own_gradient(decl, frame.file).map(Gradient::Declared),
         };
-        if let Some(grad) = own {
-            return self.body_with_gradient(decl, grad);
+        if let Some(gradient) = gradient {
+            return self.body_with_gradient(decl, gradient, site);
+        }
+        if external.is_some() {
+            return self.plain_body(decl, site);
         }
         if !is_checkpoint(decl) || !self.keeps_checkpoints() {
             return self.fn_body(decl);
@@ -323,6 +329,14 @@ impl<'a> Cx<'a> {
         let began = self.begin_call();
         let value = self.fn_body(decl)?;
         Ok(self.checkpointed(&began, value, &decl.name.text, decl.name.span))
+    }
+
+    /// Runs the body of a `fn` or calls the C function of an `extern fn`; parameters are bound.
+    pub fn plain_body(&mut self, decl: &'a ast::Fn, site: &CallSite) -> R<Value<'a>> {
+        match self.extern_of(decl) {
+            Some(external) => self.extern_body(external, site),
+            None => self.fn_body(decl),
+        }
     }
 
     /// Runs the body of a `fn` whose parameters are bound.

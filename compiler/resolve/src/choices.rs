@@ -135,7 +135,7 @@ impl<'a> Cx<'a> {
         nodes[mark.min(nodes.len())..].iter().all(|node| match node.op.info().class {
             Class::Source | Class::Elementwise | Class::View | Class::Alias | Class::Gather => true,
             Class::Reduce | Class::Contraction | Class::Window | Class::Scatter => false,
-            Class::Random | Class::Loop | Class::Call => false,
+            Class::Random | Class::Loop | Class::Call | Class::Foreign => false,
         })
     }
 }

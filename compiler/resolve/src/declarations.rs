@@ -34,7 +34,7 @@ impl<'a> Cx<'a> {
     pub fn program(&mut self, sources: &[Source<'a>]) -> Option<Program> {
         let (&Source { file, module }, imported) = sources.split_first()?;
         for source in sources {
-            self.refuse_unsupported(source.module);
+            self.check_items(source.file, source.module);
             self.evaluate_constants(source.file, source.module);
         }
         let blocks = self.blocks(file, module);
@@ -68,7 +68,9 @@ impl<'a> Cx<'a> {
                 train.loads = self.load_tables(&block.loads);
             }
         }
-        self.assemble(functions, not_exported, trains, tests)
+        let mut program = self.assemble(functions, not_exported, trains, tests)?;
+        program.prototypes = sources.iter().flat_map(|source| self.prototypes(source.file, source.module)).collect();
+        Some(program)
     }
 
     fn assemble(
@@ -86,15 +88,25 @@ impl<'a> Cx<'a> {
         }
         let graph = std::mem::take(&mut self.graph);
         let file_paths = std::mem::take(&mut self.file_paths);
-        Some(Program { graph, file_paths, functions, not_exported, init, sessions, trains, tests })
+        Some(Program {
+            graph,
+            file_paths,
+            functions,
+            not_exported,
+            init,
+            sessions,
+            trains,
+            tests,
+            prototypes: Vec::new(),
+        })
     }
 
-    /// Refuses whole declarations that are not supported yet, by name.
-    fn refuse_unsupported(&mut self, module: &'a ast::Module) {
+    /// What can be said of declarations before anything is evaluated.
+    fn check_items(&mut self, file: FileId, module: &'a ast::Module) {
         for item in &module.items {
             let _: Result<(), _> = match item {
                 ast::Item::Grad(grad) => self.check_grad_item(grad, module),
-                ast::Item::Extern(decl) => self.unsupported(decl.span, "`extern fn`"),
+                ast::Item::Extern(decl) => self.check_extern(decl, file),
                 ast::Item::Fn(decl) => self.check_attrs(decl, "a function of a `model`"),
                 ast::Item::Layer(layer) => {
                     let _ = self.check_members(layer);

@@ -42,6 +42,7 @@ mod export;
 mod exprs;
 mod facts;
 mod faults;
+mod foreign;
 mod forms;
 mod habits;
 mod imports;

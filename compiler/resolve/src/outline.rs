@@ -1,12 +1,13 @@
 //! Code that becomes a call in the graph: `@checkpoint`, and functions with a gradient of their own
 //! (`grad f`, rule 29).
 
-use crate::calls::{CallSite, Given};
+use crate::calls::{ArgIn, ArgValue, CallSite, Given};
 use crate::cx::{Cx, FrameKind};
 use crate::entry::Mode;
 use crate::report::Reported;
+use crate::scope::Item;
 use crate::stmts::Returned;
-use crate::value::{R, Tensor, Value};
+use crate::value::{Owner, R, Tensor, Value};
 use mlc_ir::graph::{Def, Value as IrValue};
 use mlc_ir::nested::{CallCut, closed, cut_call};
 use mlc_ir::region_ops::Remat;
@@ -22,6 +23,33 @@ pub(crate) struct Began {
     mark: usize,
     faults: usize,
     tensors: std::collections::BTreeMap<crate::train::ParamKey, Tensor>,
+}
+
+/// Who gives the gradient of a function.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Gradient<'a> {
+    /// `grad f(…) { … }`
+    Declared(&'a ast::Grad),
+    /// The function behind `grad` of an `extern fn`.
+    Function(&'a ast::Name),
+}
+
+impl Gradient<'_> {
+    /// Its name, where it is declared or mentioned.
+    fn name(&self) -> &ast::Name {
+        match self {
+            Gradient::Declared(grad) => &grad.name,
+            Gradient::Function(name) => name,
+        }
+    }
+
+    /// As messages name it.
+    fn shown(&self) -> String {
+        match self {
+            Gradient::Declared(grad) => format!("grad {}", grad.name.text),
+            Gradient::Function(name) => name.text.to_string(),
+        }
+    }
 }
 
 /// A gradient that a program gives, evaluated: holes for what it takes, and what it gives.
@@ -132,7 +160,7 @@ impl<'a> Cx<'a> {
     }
 
     /// The body of a function that has a gradient of its own; its parameters are bound.
-    pub fn body_with_gradient(&mut self, decl: &'a ast::Fn, grad: &'a ast::Grad) -> R<Value<'a>> {
+    pub fn body_with_gradient(&mut self, decl: &'a ast::Fn, grad: Gradient<'a>, site: &CallSite) -> R<Value<'a>> {
         let mut operands = Vec::new();
         for param in &decl.params {
             if self.is_static(&param.ty)? {
@@ -146,7 +174,7 @@ impl<'a> Cx<'a> {
         let began = self.begin_call();
         let arguments: Vec<Value<'a>> =
             decl.params.iter().filter_map(|param| self.top().locals.get(&param.name.text).cloned()).collect();
-        let value = self.fn_body(decl)?;
+        let value = self.plain_body(decl, site)?;
         let mut results = Vec::new();
         let value = self.all_tensors(value, decl.span)?;
         tensors_in(&value, &mut results);
@@ -187,7 +215,7 @@ impl<'a> Cx<'a> {
     fn evaluate_gradient(
         &mut self,
         decl: &'a ast::Fn,
-        grad: &'a ast::Grad,
+        grad: Gradient<'a>,
         arguments: Vec<Value<'a>>,
         results: &[Tensor],
     ) -> R<OwnGradient> {
@@ -217,27 +245,72 @@ impl<'a> Cx<'a> {
             own.adjoints.push(hole.value);
             given.push(Value::Tensor(hole));
         }
+        let value = match grad {
+            Gradient::Declared(item) => self.run_grad(decl, item, given, results)?,
+            Gradient::Function(name) => self.call_gradient(decl, name, given, results)?,
+        };
+        own.gives = self.given_adjoints(decl, grad, value, &wanted)?;
+        Ok(own)
+    }
+
+    /// Evaluates `grad f`.
+    fn run_grad(
+        &mut self,
+        decl: &'a ast::Fn,
+        grad: &'a ast::Grad,
+        given: Vec<Value<'a>>,
+        results: &[Tensor],
+    ) -> R<Returned<'a>> {
         if given.len() != grad.params.len() {
-            return Err(self.wrong_gradient_params(decl, grad, given.len(), results));
+            return Err(self.wrong_gradient_params(
+                decl,
+                Gradient::Declared(grad),
+                given.len(),
+                grad.params.len(),
+                results,
+            ));
         }
         let site = CallSite { span: grad.span, callee: grad.name.span, name: format!("grad {}", grad.name.text) };
         let file = grad.name.span.file;
         let mut frame = self.new_frame(FrameKind::Grad, file);
         frame.call = Some(grad.span);
-        let value = self.within(frame, |cx| {
+        self.within(frame, |cx| {
             let given: Vec<Option<Given<'a>>> =
                 given.into_iter().zip(&grad.params).map(|(value, param)| Some((value, param.span))).collect();
             cx.bind_params(&grad.params, given, &site)?;
             cx.block(&grad.body)
-        })?;
-        own.gives = self.given_adjoints(decl, grad, value, &wanted)?;
-        Ok(own)
+        })
+    }
+
+    /// Calls the function that an `extern fn` names as its gradient.
+    fn call_gradient(
+        &mut self,
+        decl: &'a ast::Fn,
+        name: &'a ast::Name,
+        given: Vec<Value<'a>>,
+        results: &[Tensor],
+    ) -> R<Returned<'a>> {
+        let file = name.span.file;
+        let Some((Item::Fn(function), home)) = self.files.find(file, &name.text) else {
+            return Err(self.report.silent()); // told where it is declared
+        };
+        if given.len() != function.params.len() {
+            let (wanted, has) = (given.len(), function.params.len());
+            return Err(self.wrong_gradient_params(decl, Gradient::Function(name), wanted, has, results));
+        }
+        let site = CallSite { span: name.span, callee: name.span, name: name.text.to_string() };
+        let args = given.into_iter().map(|value| ArgIn { name: None, value: ArgValue::Value(value, name.span) });
+        let mut frame = self.new_frame(FrameKind::Grad, file);
+        frame.call = Some(name.span);
+        let args = args.collect();
+        let value = self.within(frame, |cx| cx.call_fn(function, home, &Owner::File, args, &site, None))?;
+        Ok(Some((value, name.span)))
     }
 
     fn given_adjoints(
         &mut self,
         decl: &'a ast::Fn,
-        grad: &'a ast::Grad,
+        grad: Gradient<'a>,
         returned: Returned<'a>,
         wanted: &[(&'a ast::Param, Tensor)],
     ) -> R<Vec<IrValue>> {
@@ -245,8 +318,8 @@ impl<'a> Cx<'a> {
             Some(returned) => returned,
             None if wanted.is_empty() => return Ok(Vec::new()),
             None => {
-                let title = format!("`grad {}` does not return the gradients", grad.name.text);
-                let error = Diagnostic::error(Code::E0121, grad.name.span, title)
+                let title = format!("`{}` does not return the gradients", grad.shown());
+                let error = Diagnostic::error(Code::E0121, grad.name().span, title)
                     .help(format!("return one for each float argument: {}", names_of(wanted)));
                 return Err(self.tell(error));
             }
@@ -258,7 +331,7 @@ impl<'a> Cx<'a> {
         if parts.len() != wanted.len() {
             let count = |number: usize, what: &str| format!("{number} {what}{}", if number == 1 { "" } else { "s" });
             let (given, asked) = (count(parts.len(), "gradient"), count(wanted.len(), "float argument"));
-            let title = format!("`grad {}` returns {given} for {asked}", decl.name.text);
+            let title = format!("`{}` returns {given} for {asked}", grad.shown());
             let error = Diagnostic::error(Code::E0119, span, title)
                 .also(decl.name.span, format!("one for each float argument: {}", names_of(wanted)));
             return Err(self.tell(error));
@@ -284,15 +357,20 @@ impl<'a> Cx<'a> {
     fn wrong_gradient_params(
         &mut self,
         decl: &'a ast::Fn,
-        grad: &'a ast::Grad,
+        grad: Gradient<'a>,
         wanted: usize,
+        has: usize,
         results: &[Tensor],
     ) -> Reported {
         let floats = results.iter().filter(|result| result.dtype.is_float()).count();
-        let title = format!("`grad {}` has {} arguments, and {wanted} are wanted", decl.name.text, grad.params.len());
+        let title = format!("`{}` has {has} arguments, and {wanted} are wanted", grad.shown());
+        let span = match grad {
+            Gradient::Declared(item) => item.span,
+            Gradient::Function(name) => name.span,
+        };
         let counts =
             format!("{} arguments, {} results, {floats} adjoints of float results", decl.params.len(), results.len());
-        let error = Diagnostic::error(Code::E0103, grad.span, title)
+        let error = Diagnostic::error(Code::E0103, span, title)
             .also(decl.name.span, "its function")
             .note(format!("in this order: {counts}"))
             .help("`grad f(x: f32[N], y: f32[N], dy: f32[N])` for `fn f(x: f32[N]) -> f32[N]`");
@@ -300,19 +378,19 @@ impl<'a> Cx<'a> {
     }
 
     /// Refuses a function or gradient that depends on more than its arguments.
-    fn require_closed(&mut self, cut: &CallCut, own: &OwnGradient, grad: &'a ast::Grad) -> R<()> {
+    fn require_closed(&mut self, cut: &CallCut, own: &OwnGradient, grad: Gradient<'a>) -> R<()> {
         let region = self.entry.builder.region();
         let takes: Vec<IrValue> = [&own.args, &own.results, &own.adjoints].into_iter().flatten().copied().collect();
         if closed(region, "trial", &takes, &own.gives).is_err() {
-            let title = format!("`grad {}` depends on more than its arguments", grad.name.text);
-            let error = Diagnostic::error(Code::E0122, grad.name.span, title)
+            let title = format!("`{}` depends on more than its arguments", grad.shown());
+            let error = Diagnostic::error(Code::E0122, grad.name().span, title)
                 .note("it may use the arguments, the results and the adjoints, and draws no random numbers");
             return Err(self.tell(error));
         }
         let is_float = |value: &IrValue| region.ty(*value).dtype.is_float();
         if closed(region, "trial", &cut.operands, &cut.results).is_err_and(|value| is_float(&value)) {
-            let title = format!("`{}` has a gradient of its own and reads weights", grad.name.text);
-            let error = Diagnostic::error(Code::E0122, grad.name.span, title)
+            let title = format!("`{}` has a gradient of its own and reads weights", cut.name);
+            let error = Diagnostic::error(Code::E0122, grad.name().span, title)
                 .note("`grad` gives gradients for the arguments alone; weights would get none")
                 .help("pass the weights as arguments");
             return Err(self.tell(error));
@@ -324,6 +402,7 @@ impl<'a> Cx<'a> {
     pub fn check_grad_item(&mut self, grad: &'a ast::Grad, module: &'a ast::Module) -> R<()> {
         let names = module.items.iter().filter_map(|item| match item {
             ast::Item::Fn(decl) => Some(&*decl.name.text),
+            ast::Item::Extern(external) => Some(&*external.head.name.text),
             _ => None,
         });
         let names: Vec<&str> = names.collect();

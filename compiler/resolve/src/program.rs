@@ -28,6 +28,8 @@ pub struct Program {
     pub trains: Vec<Train>,
     /// Test blocks, in source order.
     pub tests: Vec<Test>,
+    /// C functions that `extern fn`s name, and how each is declared in C.
+    pub prototypes: Vec<(String, String)>,
 }
 
 /// A state whose sizes are those of a session: not saved, made when the first call of a session

@@ -127,7 +127,7 @@ fn named(item: &ast::Item) -> Option<(&ast::Name, Item<'_>)> {
         ast::Item::Fn(item) => Some((&item.name, Item::Fn(item))),
         ast::Item::Layer(item) => Some((&item.name, Item::Layer(item))),
         ast::Item::Optimizer(item) => Some((&item.name, Item::Optimizer(item))),
-        ast::Item::Extern(item) => Some((&item.name, Item::Refused)),
+        ast::Item::Extern(item) => Some((&item.head.name, Item::Fn(&item.head))),
         ast::Item::Import(_) | ast::Item::Grad(_) | ast::Item::Train(_) | ast::Item::Test(_) => None,
     }
 }

@@ -184,14 +184,12 @@ pub struct Grad {
 /// `extern fn f(…) -> T = "symbol" grad g`
 #[derive(Clone, Debug)]
 pub struct Extern {
-    /// The name.
-    pub name: Name,
-    /// The arguments.
-    pub params: Vec<Param>,
-    /// The result.
-    pub result: Option<Type>,
+    /// Its signature, as that of a function without a body.
+    pub head: Fn,
     /// The C symbol.
     pub symbol: Arc<str>,
+    /// Where the symbol stands.
+    pub symbol_span: Span,
     /// After `grad`.
     pub grad: Option<Name>,
     /// The whole declaration.

@@ -114,10 +114,11 @@ impl Printer<'_> {
 
     fn external(&mut self, external: &Extern) {
         let grad = external.grad.as_ref().map_or_else(String::new, |name| format!(" grad {}", name.text));
-        self.placed(external.span, &format!("extern {} = {:?}{grad}", external.name.text, external.symbol));
+        let head = &external.head;
+        self.placed(external.span, &format!("extern {} = {:?}{grad}", head.name.text, external.symbol));
         self.nested(|p| {
-            p.params(&external.params);
-            if let Some(result) = &external.result {
+            p.params(&head.params);
+            if let Some(result) = &head.result {
                 p.line(&format!("result {}", ty(result)));
             }
         });

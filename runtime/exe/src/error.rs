@@ -12,6 +12,8 @@ pub const INPUT: &str = "E0303";
 pub const OUTPUT: &str = "E0304";
 /// An element of an index tensor is out of range.
 pub const INDEX: &str = "E0305";
+/// A C function reported an error.
+pub const FOREIGN: &str = "E0306";
 
 /// Result with a [`Failure`].
 pub type Result<T> = std::result::Result<T, Failure>;

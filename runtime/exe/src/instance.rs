@@ -1,7 +1,7 @@
 //! A program with memory: weights, arena, scratch and threads. The one place that calls compiled code.
 
 use crate::data::vocabulary::Vocabulary;
-use crate::error::{Failure, INDEX, INPUT, Result};
+use crate::error::{FOREIGN, Failure, INDEX, INPUT, Result};
 use crate::levels::code;
 use crate::mem::{Aligned, size_text};
 use crate::meta::{Checked, Entry, Kind, Meta, SessionUse};
@@ -322,8 +322,14 @@ fn call_error(meta: &Meta, entry: &Entry, sizes: &[i64], status: i32, cx: &Entry
     let index = usize::try_from(cx.fault_index).ok();
     let sized = sizes_text(meta, entry, sizes);
     if status == Status::Fault as i32 {
-        let failure = fault_failure(index.and_then(|i| entry.faults.get(i)), sizes, cx);
-        return CallError { failure, bad_index: Some((cx.fault_element, cx.fault_value)) };
+        let fault = index.and_then(|i| entry.faults.get(i));
+        if let Some(fault) = fault.filter(|fault| fault.checked == Checked::Status) {
+            return status_failure(fault, cx.fault_element).into();
+        }
+        return CallError {
+            failure: fault_failure(fault, sizes, cx),
+            bad_index: Some((cx.fault_element, cx.fault_value)),
+        };
     }
     let failure = if status == Status::Size as i32 {
         let text = index.and_then(|i| entry.checks.get(i)).map_or("a condition on the sizes", |text| text);
@@ -337,6 +343,13 @@ fn call_error(meta: &Meta, entry: &Entry, sizes: &[i64], status: i32, cx: &Entry
         Failure::internal(format!("`{}` returned status {status}", entry.name))
     };
     failure.into()
+}
+
+/// A C function says that something went wrong; what its numbers mean is its own affair.
+fn status_failure(fault: &crate::meta::Fault, status: i64) -> Failure {
+    Failure::data(FOREIGN, format!("the C function `{}` returned {status}", fault.text))
+        .or_at(&fault.place)
+        .note("anything but 0 is an error; no weight and no state was changed")
 }
 
 fn fault_failure(fault: Option<&crate::meta::Fault>, sizes: &[i64], cx: &EntryCx) -> Failure {
@@ -353,7 +366,7 @@ fn fault_failure(fault: Option<&crate::meta::Fault>, sizes: &[i64], cx: &EntryCx
         |bound| format!("must be from 0 to {}", bound.saturating_sub(1)),
     );
     let what = match fault.checked {
-        Checked::Index => index,
+        Checked::Index | Checked::Status => index,
         Checked::Length => format!("length {}", cx.fault_value),
     };
     let failure = Failure::data(INDEX, format!("{what} is out of range: {range}")).or_at(&fault.place);

@@ -22,7 +22,7 @@ pub(super) fn slot(b: &mut FunctionBuilder<'_>, steps: &[Step]) -> StackSlot {
 pub(super) fn shared_words(steps: &[Step]) -> usize {
     let words = steps.iter().map(|step| match step {
         Step::Run { frame, .. } => frame.len(),
-        Step::Fault { .. } | Step::Copy { .. } | Step::Absent | Step::Loop(_) => 0,
+        Step::Call { .. } | Step::Fault { .. } | Step::Copy { .. } | Step::Absent | Step::Loop(_) => 0,
     });
     words.max().unwrap_or(0)
 }
@@ -31,7 +31,7 @@ fn words_of_all(steps: &[Step]) -> usize {
     let words = steps.iter().map(|step| match step {
         Step::Run { frame, .. } => frame.len(),
         Step::Loop(looped) => words_of_all(&looped.body),
-        Step::Fault { .. } | Step::Copy { .. } | Step::Absent => 0,
+        Step::Call { .. } | Step::Fault { .. } | Step::Copy { .. } | Step::Absent => 0,
     });
     words.sum()
 }
@@ -75,7 +75,7 @@ impl EntryEmit<'_> {
                 }
                 Step::Loop(looped) => self.open(&looped.body, words),
                 Step::Copy { bytes, .. } => _ = self.dims.emit(&mut self.b, bytes),
-                Step::Fault { .. } | Step::Absent => {}
+                Step::Call { .. } | Step::Fault { .. } | Step::Absent => {}
             }
         }
     }

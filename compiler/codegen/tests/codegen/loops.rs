@@ -40,7 +40,7 @@ fn as_if_large(steps: &mut [Step]) {
         match step {
             Step::Run { work, .. } => *work = PARALLEL_WORK.into(),
             Step::Loop(looped) => as_if_large(&mut looped.body),
-            Step::Fault { .. } | Step::Copy { .. } | Step::Absent => {}
+            Step::Call { .. } | Step::Fault { .. } | Step::Copy { .. } | Step::Absent => {}
         }
     }
 }

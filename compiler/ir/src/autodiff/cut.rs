@@ -76,6 +76,7 @@ impl Walk<'_> {
             Op::Call(_) => at,
             Op::Loop(op) if at < op.carry_args().start => return Some((node.span, Reason::Integer)),
             Op::Loop(op) => at + 1 - op.carry_args().start,
+            Op::Foreign(_) => return Some((node.span, Reason::Foreign)),
             op => return reason(op, self.region, node, at).map(|reason| (node.span, reason)),
         };
         let body = self.graph.region(node.regions[0]);

@@ -51,6 +51,8 @@ pub enum Reason {
     StopGradient,
     /// A random draw does not depend on its operands smoothly.
     Random,
+    /// A C function.
+    Foreign,
     /// A custom `grad` or a loop's end: no rule reaches this operand.
     NoPath,
     /// Nobody asked for this operand's adjoint.
@@ -69,6 +71,7 @@ impl Reason {
             Reason::Index => "an index has no gradient".into(),
             Reason::StopGradient => "`stop_gradient`".into(),
             Reason::Random => "a random draw has no gradient".into(),
+            Reason::Foreign => "an `extern fn` without `grad` has no gradient".into(),
             Reason::NoPath => "no differentiable path leads through it".into(),
             Reason::NotAsked => "it was not asked for".into(),
         }
@@ -172,6 +175,7 @@ impl Backprop<'_> {
         let given = match &node.op {
             Op::Loop(op) => loops::vjp(self.graph, self.b, id, op, &adjoints, &wanted),
             Op::Call(op) => call::vjp(self.graph, self.b, id, op, &adjoints, &wanted),
+            Op::Foreign(_) => vec![Adj::Zero(Reason::Foreign); node.args.len()],
             op => match op.primitive() {
                 Some(op) => op.vjp(&mut VjpCx::new(self.b, &node.args, &node.results, &adjoints, &wanted)),
                 None => crate::internal_error(PASS, "an op that is neither primitive nor a region op"),

@@ -2,7 +2,8 @@
 //!
 //! A row of the `ops!` table makes the enum [`Op`], the look-up by name, the reference page and the
 //! conformance tests. The set is closed under [`Primitive::vjp`]: gradients of gradients need no
-//! other op. `Loop` and `Call`, which own regions, stand outside the table (see `region_ops`).
+//! other op. `Loop` and `Call`, which own regions, stand outside the table (see `region_ops`), and so
+//! does `Foreign`, the call of a C function (see `foreign`).
 //!
 //! Shapes are explicit: no op broadcasts but [`broadcast::Broadcast`], no op converts but
 //! [`cast::Cast`].
@@ -42,6 +43,8 @@ pub enum Class {
     Loop,
     /// Owns a region, runs it once.
     Call,
+    /// Calls a function that the compiler knows nothing of.
+    Foreign,
 }
 
 /// The table's facts about an op.
@@ -198,14 +201,16 @@ macro_rules! ops {
             Loop(crate::region_ops::Loop),
             /// See [`crate::region_ops::Call`].
             Call(crate::region_ops::Call),
+            /// See [`crate::foreign::Foreign`].
+            Foreign(crate::foreign::Foreign),
         }
 
         impl Op {
-            /// The op as its family; region ops have none.
+            /// The op as its family; region ops and calls of C functions have none.
             pub fn primitive(&self) -> Option<&dyn Primitive> {
                 match self {
                     $(Op::$name(op) => Some(op),)*
-                    Op::Loop(_) | Op::Call(_) => None,
+                    Op::Loop(_) | Op::Call(_) | Op::Foreign(_) => None,
                 }
             }
 
@@ -215,6 +220,7 @@ macro_rules! ops {
                     $(Op::$name(op) => op.info(),)*
                     Op::Loop(op) => op.info(),
                     Op::Call(op) => op.info(),
+                    Op::Foreign(op) => op.info(),
                 }
             }
 
@@ -224,6 +230,7 @@ macro_rules! ops {
                     $(Op::$name(op) => op.map(with),)*
                     Op::Loop(op) => op.map(with),
                     Op::Call(op) => Ok(op.clone().into()),
+                    Op::Foreign(op) => op.map(with),
                 }
             }
 
@@ -233,6 +240,7 @@ macro_rules! ops {
                     $(Op::$name(op) => op.attributes(),)*
                     Op::Loop(op) => op.attributes(),
                     Op::Call(op) => op.attributes(),
+                    Op::Foreign(op) => op.attributes(),
                 }
             }
 
@@ -253,6 +261,12 @@ macro_rules! ops {
         impl From<crate::region_ops::Call> for Op {
             fn from(op: crate::region_ops::Call) -> Op {
                 Op::Call(op)
+            }
+        }
+
+        impl From<crate::foreign::Foreign> for Op {
+            fn from(op: crate::foreign::Foreign) -> Op {
+                Op::Foreign(op)
             }
         }
 

@@ -108,5 +108,6 @@ fn class_name(class: Class) -> &'static str {
         Class::Random => "random",
         Class::Loop => "loop",
         Class::Call => "call",
+        Class::Foreign => "foreign",
     }
 }

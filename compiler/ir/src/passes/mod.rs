@@ -11,6 +11,7 @@ mod regions;
 mod remat;
 mod schedule;
 pub mod simplify;
+mod statuses;
 mod windows;
 
 pub use dce::dce;
@@ -20,6 +21,7 @@ pub use loops::loops;
 pub use regions::compact;
 pub use remat::remat;
 pub use schedule::schedule;
+pub use statuses::statuses;
 pub use windows::windows;
 
 use crate::graph::Graph;
@@ -38,6 +40,7 @@ pub struct Pass {
 pub const PIPELINE: &[Pass] = &[
     Pass { name: "dce", run: dce },
     Pass { name: "inline", run: inline },
+    Pass { name: "statuses", run: statuses },
     Pass { name: "simplify", run: simplify::simplify },
     Pass { name: "loops", run: loops },
     Pass { name: "fission", run: fission },

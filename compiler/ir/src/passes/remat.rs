@@ -92,7 +92,8 @@ fn repeated(region: &Region, start: usize, typical: &Typical, epoch: Epoch) -> O
 /// Whether an op reads its operands from memory, whatever made them.
 fn reads_memory(class: Class) -> bool {
     match class {
-        Class::Contraction | Class::Gather | Class::Scatter | Class::Window | Class::Loop | Class::Call => true,
+        Class::Contraction | Class::Gather | Class::Scatter | Class::Window => true,
+        Class::Loop | Class::Call | Class::Foreign => true,
         Class::Source | Class::Elementwise | Class::View | Class::Alias | Class::Reduce | Class::Random => false,
     }
 }

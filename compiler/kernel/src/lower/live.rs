@@ -324,6 +324,11 @@ fn reads(cells: &mut Cells<'_>, time: &Timeline, moment: Moment, entry: &Entry) 
             let old = scopes.update(scope, group).map(|(old, _)| cells.value(scope, old));
             old.into_iter().map(quiet).collect()
         }
+        // The function may write its results before it has read all of its operands.
+        Moment::Call { scope, node } => {
+            let args = scopes.call(scope, node).1.args.iter();
+            args.map(|arg| Read { meanwhile: true, ..quiet(cells.value(scope, *arg)) }).collect()
+        }
         Moment::Begin(body) => {
             let (op, node, parent) = (scopes.op(body), scopes.node(body), scopes.parent(body));
             let mut list = Vec::new();
@@ -379,6 +384,10 @@ fn writes(cells: &mut Cells<'_>, moment: Moment) -> Vec<usize> {
         Moment::Renew { scope, group } => {
             let new = cells.scopes.update(scope, group).map(|(_, new)| cells.value(scope, new).cell);
             new.into_iter().collect()
+        }
+        Moment::Call { scope, node } => {
+            let results = cells.scopes.call(scope, node).1.results.iter();
+            results.map(|result| cells.value(scope, *result).cell).collect()
         }
         Moment::Begin(body) => {
             // All of a loop's cells, whether anything reads them or not.

@@ -14,6 +14,7 @@ pub(super) fn order(scopes: &Scopes<'_>, scope: usize) -> Vec<Item> {
     items.sort_by_key(|item| match item {
         Item::Group(group) => scopes.list[scope].fusion.groups[*group].place(scopes.list[scope].region),
         Item::Loop(body) => scopes.list[*body].parent.map(|(_, node)| node),
+        Item::Call(node) => Some(*node),
     });
     let mut graph = Precedence::new(scopes, scope, &items);
     for (old, writer) in overwrites(scopes, scope, &items) {
@@ -29,6 +30,7 @@ pub(super) fn reads(scopes: &Scopes<'_>, scope: usize, item: Item) -> Vec<Value>
     let region = scopes.list[scope].region;
     let values: Vec<Value> = match item {
         Item::Loop(body) => scopes.node(body).args.to_vec(),
+        Item::Call(node) => region.nodes[node.index()].args.to_vec(),
         Item::Group(group) => {
             let pending = scopes.list[scope].groups[group].iter();
             let loads = pending.clone().flat_map(|pending| &pending.reads).filter_map(|source| match source {
@@ -55,6 +57,7 @@ fn overwrites(scopes: &Scopes<'_>, scope: usize, items: &[Item]) -> Vec<(Value, 
                 let args = &scopes.node(*body).args[scopes.op(*body).carry_args()];
                 found.extend(args.iter().map(|arg| (storage(it.region, *arg), at)));
             }
+            Item::Call(_) => {}
         }
     }
     if it.parent.is_some() {

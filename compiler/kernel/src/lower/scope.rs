@@ -10,6 +10,7 @@ use crate::schedule::{self, Machine, Schedule, each_root};
 use crate::to_lane::{self, Lowered};
 use crate::tree::{self, Tree};
 use mlc_ir::dim::{Dim, Sym};
+use mlc_ir::foreign::Foreign;
 use mlc_ir::graph::{Entry, Graph, Node, NodeId, Region, RegionId, Value};
 use mlc_ir::index::Definition;
 use mlc_ir::ops::Op;
@@ -50,6 +51,8 @@ pub(super) enum Item {
     Group(usize),
     /// A loop, by the scope of its body.
     Loop(usize),
+    /// A call of a C function.
+    Call(NodeId),
 }
 
 /// All scopes of an entry; each stands behind the one around it, the entry's own is the first.
@@ -83,7 +86,8 @@ impl<'a> Scopes<'a> {
     fn add(&mut self, graph: &'a Graph, id: RegionId, parent: Option<(usize, NodeId)>, choices: Choices<'_>) -> usize {
         let region = graph.region(id);
         let fusion = fuse(region, choices.fuse);
-        let items = (0..fusion.groups.len()).map(Item::Group).collect();
+        let groups = (0..fusion.groups.len()).map(Item::Group);
+        let items = groups.chain(fusion.calls.iter().copied().map(Item::Call)).collect();
         self.list.push(Scope { id, region, parent, fusion, groups: Vec::new(), items, makers: BTreeMap::new() });
         self.list.len() - 1
     }
@@ -96,6 +100,7 @@ impl<'a> Scopes<'a> {
                 let made = match item {
                     Item::Group(group) => &scope.fusion.groups[*group].roots[..],
                     Item::Loop(body) => &self.node(*body).results[..],
+                    Item::Call(node) => &scope.region.nodes[node.index()].results[..],
                 };
                 makers.extend(made.iter().map(|value| (*value, *item)));
             }
@@ -141,8 +146,17 @@ impl<'a> Scopes<'a> {
     pub fn children(&self, scope: usize) -> impl Iterator<Item = usize> + '_ {
         self.list[scope].items.iter().filter_map(|item| match item {
             Item::Loop(body) => Some(*body),
-            Item::Group(_) => None,
+            Item::Group(_) | Item::Call(_) => None,
         })
+    }
+
+    /// The call of a C function at a node of a scope.
+    pub fn call(&self, scope: usize, node: NodeId) -> (&'a Foreign, &'a Node) {
+        let node = &self.list[scope].region.nodes[node.index()];
+        match &node.op {
+            Op::Foreign(op) => (op, node),
+            _ => mlc_ir::internal_error("lower", "a call that is none"),
+        }
     }
 
     /// Whether `scope` is `outer` or in it.

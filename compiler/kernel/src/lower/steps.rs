@@ -9,10 +9,10 @@ use super::timeline::{Moment, Timeline};
 use super::{KernelInfo, Kernels};
 use crate::fuse::storage;
 use crate::nest::Source;
-use crate::program::{Loop, Place, Plan, Rest, RunIndex, Slot, Step, Trip};
+use crate::program::{CallArg, Loop, Place, Plan, Rest, RunIndex, Slot, Step, Trip};
 use crate::to_lane::FrameWord;
 use mlc_ir::dim::Dim;
-use mlc_ir::graph::Entry;
+use mlc_ir::graph::{Entry, NodeId};
 use mlc_ir::region_ops;
 
 /// Where everything of an entry is, and when.
@@ -68,6 +68,10 @@ impl<'a> Layout<'a> {
                     let kernel = kernels.add(&pending.lowered.lane);
                     infos.push(info(pending, entry, kernel));
                     let step = self.run(pending, kernel, scope, home);
+                    push(&mut open, step);
+                }
+                Moment::Call { scope, node } => {
+                    let step = self.call(scope, node);
                     push(&mut open, step);
                 }
                 Moment::Fault(number) => {
@@ -153,6 +157,23 @@ impl<'a> Layout<'a> {
         })
     }
 
+    /// A function of C: sizes, then operands, scalars by value, then where results go.
+    fn call(&mut self, scope: usize, node: NodeId) -> Step {
+        let (op, node) = self.cells.scopes.call(scope, node);
+        let mut args: Vec<CallArg> = op.sizes.iter().cloned().map(CallArg::Size).collect();
+        for (arg, ty) in node.args.iter().zip(&op.operands) {
+            let place = self.place(scope, *arg);
+            args.push(match ty.shape.is_empty() {
+                true => CallArg::Scalar(place, ty.dtype),
+                false => CallArg::Address(place),
+            });
+        }
+        let mut results: Vec<Place> = node.results.iter().map(|result| self.place(scope, *result)).collect();
+        let Some(status) = results.pop() else { mlc_ir::internal_error("lower", "a call without a status") };
+        args.extend(results.into_iter().map(CallArg::Address));
+        Step::Call { symbol: op.symbol.clone(), args, status }
+    }
+
     fn fault(&mut self, number: usize) -> Step {
         let check = self.time.checks[number].clone();
         Step::Fault {
@@ -221,7 +242,7 @@ fn moves(cells: &mut Cells<'_>, moment: Moment, entry: &Entry) -> Vec<Move> {
                 add(cells.value(0, value), whole(to), bytes_of(region.ty(value)));
             }
         }
-        Moment::Kernel { .. } | Moment::Head(_) | Moment::End(_) | Moment::Fault(_) => {}
+        Moment::Kernel { .. } | Moment::Call { .. } | Moment::Head(_) | Moment::End(_) | Moment::Fault(_) => {}
     }
     list
 }

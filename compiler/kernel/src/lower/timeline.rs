@@ -8,7 +8,7 @@ use super::order::reads;
 use super::scope::{Item, Pending, Scopes};
 use crate::fuse::storage;
 use crate::nest::Source;
-use mlc_ir::graph::{Entry, Output, Value};
+use mlc_ir::graph::{Checked, Entry, NodeId, Output, Value};
 use mlc_ir::ty::DType;
 use std::collections::{BTreeSet, VecDeque};
 
@@ -17,6 +17,8 @@ use std::collections::{BTreeSet, VecDeque};
 pub(super) enum Moment {
     /// A kernel of a scope's group runs, in the scope `home`.
     Kernel { scope: usize, group: usize, at: usize, home: usize },
+    /// A C function of a scope runs.
+    Call { scope: usize, node: NodeId },
     /// The memory of an update's result takes the old value.
     Renew { scope: usize, group: usize },
     /// A loop takes the first values of its carries.
@@ -86,7 +88,7 @@ impl Timeline {
     pub fn scope(&self, scopes: &Scopes<'_>, moment: Moment) -> usize {
         match moment {
             Moment::Kernel { home, .. } => home,
-            Moment::Renew { scope, .. } => scope,
+            Moment::Renew { scope, .. } | Moment::Call { scope, .. } => scope,
             Moment::Head(body) | Moment::Save { body, .. } | Moment::Turn(body) => body,
             Moment::Begin(body) | Moment::End(body) => scopes.parent(body),
             Moment::Fault(_) | Moment::Finish => 0,
@@ -99,9 +101,16 @@ impl Timeline {
 fn checks(scopes: &Scopes<'_>, entry: &Entry) -> Vec<Check> {
     let region = scopes.list[0].region;
     let outputs = region.results.iter().zip(&entry.outputs);
-    let faults = outputs.filter(|(_, output)| matches!(output, Output::Fault(_)));
+    let faults = outputs.filter_map(|(value, output)| match output {
+        Output::Fault(fault) => Some((value, fault.checked)),
+        Output::Result(_) | Output::Global(_) => None,
+    });
+    let indices = |value: Value, checked| match checked {
+        Checked::Index | Checked::Length => index_tensor(scopes, value),
+        Checked::Status => None,
+    };
     faults
-        .map(|(value, _)| Check { first_bad: storage(region, *value), indices: index_tensor(scopes, *value) })
+        .map(|(value, checked)| Check { first_bad: storage(region, *value), indices: indices(*value, checked) })
         .collect()
 }
 
@@ -207,6 +216,7 @@ impl Writer<'_> {
         match item {
             Item::Group(group) => self.group(scope, group, scope),
             Item::Loop(body) => self.looped(body),
+            Item::Call(node) => _ = self.now(Moment::Call { scope, node }),
         }
     }
 

@@ -2,7 +2,7 @@
 
 use super::{Printer, places};
 use crate::lower::LoweredProgram;
-use crate::program::{Loc, Loop, Place, Plan, RunIndex, Slot, Step, Trip};
+use crate::program::{CallArg, Loc, Loop, Place, Plan, RunIndex, Slot, Step, Trip};
 use mlc_ir::graph::Graph;
 use std::fmt::Write;
 
@@ -61,6 +61,18 @@ impl StepsText<'_> {
                 format!("copy {} to {}, {} bytes", self.place(from), self.place(to), self.printer.dim(bytes))
             }
             Step::Loop(looped) => self.looped(looped),
+            Step::Call { symbol, args, status } => {
+                let args: Vec<String> = args.iter().map(|arg| self.call_arg(arg)).collect();
+                format!("call {symbol}({}), status at {}", args.join(", "), self.place(status))
+            }
+        }
+    }
+
+    fn call_arg(&self, arg: &CallArg) -> String {
+        match arg {
+            CallArg::Size(dim) => self.printer.dim(dim),
+            CallArg::Scalar(place, dtype) => format!("{dtype} at {}", self.place(place)),
+            CallArg::Address(place) => self.place(place),
         }
     }
 

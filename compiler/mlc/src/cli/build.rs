@@ -75,7 +75,10 @@ pub fn execute(args: &Args, console: &mut Console) -> Result<(), Failure> {
         Product::Executable => {
             let parts = session.parts(&program)?;
             let objects: [&[u8]; 2] = [&object, &parts];
-            session.timings().time(LINKER, || link::link(&objects, Kind::Executable, &Linker::System, &out))?
+            let foreign = session.foreign();
+            session
+                .timings()
+                .time(LINKER, || link::link(&objects, &foreign, Kind::Executable, &Linker::System, &out))?
         }
     }
     report(args, &mut session, &out, object.len())?;

@@ -31,6 +31,9 @@ pub struct Compile {
     /// Refuse to use more memory than this
     #[arg(long, value_name = "BYTES")]
     max_memory: Option<String>,
+    /// A file with C functions that `extern fn`s name: a shared library; for `build` also an object or archive
+    #[arg(long, value_name = "FILE")]
+    link: Vec<PathBuf>,
     #[command(flatten)]
     messages: Messages,
 }
@@ -98,7 +101,7 @@ impl Compile {
         };
         let emitter = if self.narrow { Emitter::Cranelift } else { start.emitter };
         let defines = self.defines.iter().map(|text| define(text)).collect::<Result<_, _>>()?;
-        Ok(Options { defines, levels, emitter })
+        Ok(Options { defines, levels, emitter, link: self.link.clone() })
     }
 }
 

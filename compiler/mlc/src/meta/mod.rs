@@ -12,6 +12,7 @@ use crate::digest::Digest;
 use mlc_ir::dim::Dim;
 use mlc_ir::graph::{Checked, Entry, Fault, GlobalKind, Graph, Input, Output, SizeCheck, SpanId};
 use mlc_ir::ty::Type;
+use mlc_kernel::lower::LoweredProgram;
 use mlc_kernel::program::EntryCode;
 use mlc_resolve::program::{Function, Program, Session};
 use mlc_rt_core::abi::ABI_VERSION;
@@ -29,13 +30,15 @@ pub struct About<'a> {
     pub hash: Digest,
 }
 
-/// The metadata of `program`, whose entries were compiled from `entries`, in the same order.
-pub fn metadata(program: &Program, entries: &[EntryCode], about: &About) -> String {
+/// The metadata of `program`, of which `lowered` was made.
+pub fn metadata(program: &Program, lowered: &LoweredProgram, about: &About) -> String {
     let graph = &program.graph;
+    // Faults are those of the code: passes may have added some.
+    let codes = lowered.graph.entries.iter().map(faults).zip(&lowered.program.entries);
     let entries: Vec<Value> = (0..)
-        .zip(graph.entries.iter().zip(entries))
-        .map(|(at, (entry, code))| {
-            let mut value = self::entry(graph, entry, code);
+        .zip(graph.entries.iter().zip(codes))
+        .map(|(at, (entry, (faults, code)))| {
+            let mut value = self::entry(graph, entry, &faults, code);
             value["sessions"] = Value::Array(session_uses(program, at));
             value
         })
@@ -110,9 +113,8 @@ fn function(function: &Function) -> Value {
     })
 }
 
-fn entry(graph: &Graph, entry: &Entry, code: &EntryCode) -> Value {
-    let args = args(graph, entry);
-    let (results, faults) = (results(graph, entry), faults(entry));
+fn entry(graph: &Graph, entry: &Entry, faults: &[&Fault], code: &EntryCode) -> Value {
+    let (args, results) = (args(graph, entry), results(graph, entry));
     let read = entry.inputs.iter().filter_map(|input| match input {
         Input::Global(id) => Some(id.index()),
         _ => None,
@@ -179,6 +181,7 @@ fn fault(graph: &Graph, fault: &Fault) -> Value {
         "checked": match fault.checked {
             Checked::Index => "index",
             Checked::Length => "length",
+            Checked::Status => "status",
         },
         "text": fault.text,
         "bound": dim(graph, &fault.bound),

@@ -3,8 +3,8 @@
 use super::node::{Children, Node};
 use super::{Cx, exprs, lost, stmts, types};
 use crate::ast::{
-    Attr, Bind, Const, Every, Expr, Extern, Fn, Grad, Import, Item, Layer, Member, Module, Optimizer, Param, Period,
-    Step, Tensor, Test, Train, Type,
+    Attr, Bind, Block, Const, Every, Expr, Extern, Fn, Grad, Import, Item, Layer, Member, Module, Optimizer, Param,
+    Period, Step, Tensor, Test, Train, Type,
 };
 use crate::codes::Code;
 use crate::diag::Diagnostic;
@@ -101,9 +101,14 @@ fn external(cx: &mut Cx, node: Node) -> Extern {
     let name = parts.expect(Rule::name).name();
     let params = params(cx, parts.expect(Rule::params));
     let result = result(cx, &mut parts);
-    let symbol = parts.expect(Rule::string).unquoted().into();
+    let symbol = parts.expect(Rule::string);
+    let (symbol_span, symbol) = (symbol.span(), symbol.unquoted().into());
     let grad = parts.maybe(Rule::gradient).map(|part| part.child().name());
-    Extern { name, params, result, symbol, grad, span }
+    let signature = Span { hi: symbol_span.lo, ..span };
+    let body = Block { stmts: Vec::new(), span: signature };
+    let (attrs, requires) = (Vec::new(), Vec::new());
+    let head = Fn { attrs, name, params, result, requires, body, span: signature };
+    Extern { head, symbol, symbol_span, grad, span }
 }
 
 fn grad(cx: &mut Cx, signature: Node, body: Option<&Body>) -> Grad {

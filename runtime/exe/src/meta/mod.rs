@@ -18,7 +18,7 @@
 //!      "results": [{"name": "out", "dtype": "f32", "shape": [dim, 10]}],
 //!      "symbols": [{"symbol": 0, "arg": 0, "axis": 0, "coef": 1, "offset": 0}],   <extent = coef * size + offset>
 //!      "checks": ["T <= Ctx, required at gpt.dl:3:4"],
-//!      "faults": [{"checked": "index|length", "place": "cnn.dl:39:18", "text": "label", "bound": dim}],
+//!      "faults": [{"checked": "index|length|status", "place": "cnn.dl:39:18", "text": "label", "bound": dim}],
 //!      "globals_read": [0, 1], "globals_written": [],
 //!      "sessions": [{"session": 0, "sizes": [{"symbol": 0, "size": dim}]}],   <those it touches: the symbols of the state's shape, in the entry's; may be missing>
 //!      "buffers": 12, "arena": "bytes(B) = 1234*B + 64", "flops": dim}],
@@ -210,6 +210,8 @@ pub enum Checked {
     Index,
     /// The length of a result.
     Length,
+    /// What a C function returned.
+    Status,
 }
 
 /// A use of an index tensor that can fail.

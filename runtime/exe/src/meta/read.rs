@@ -203,6 +203,7 @@ fn entry(r: &Reader<'_>, symbols: &[String], globals: usize) -> Result<Entry> {
             checked: match f.optional("checked").map(|c| c.text()).transpose()?.as_deref() {
                 None | Some("index") => Checked::Index,
                 Some("length") => Checked::Length,
+                Some("status") => Checked::Status,
                 Some(_) => return Err(f.wrong()),
             },
             place: f.field("place")?.text()?,

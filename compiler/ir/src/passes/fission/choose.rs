@@ -268,7 +268,7 @@ fn hoisted(body: &Body<'_>, typical: &Typical) -> Vec<Value> {
                 is_dear(&node.op) || body.region.ty(result).rank() > 0 && operands >= bytes(result)
             }
             Class::Reduce | Class::Contraction | Class::Window | Class::Gather | Class::Scatter => true,
-            Class::Random | Class::Loop | Class::Call => true,
+            Class::Random | Class::Loop | Class::Call | Class::Foreign => true,
         };
         for result in &node.results {
             read[result.index()] = if worth { bytes(*result) } else { operands };

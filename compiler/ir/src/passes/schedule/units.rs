@@ -167,6 +167,6 @@ fn is_inside(region: &Region, node: &Node, readers: &[Vec<usize>]) -> bool {
             let same = |node: &Node| region.ty(node.results[0]).shape == region.ty(*result).shape;
             read_by(&[Class::Elementwise]) && reader.is_some_and(same)
         }
-        Class::Gather | Class::Scatter | Class::Random | Class::Loop | Class::Call => false,
+        Class::Gather | Class::Scatter | Class::Random | Class::Loop | Class::Call | Class::Foreign => false,
     }
 }
