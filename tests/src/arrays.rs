@@ -41,6 +41,7 @@ fn decode(dtype: &str, bytes: &[u8]) -> Vec<f64> {
         "F64" => bytes.as_chunks().0.iter().map(|bytes| f64::from_le_bytes(*bytes)).collect(),
         "F32" => bytes.as_chunks().0.iter().map(|bytes| f64::from(f32::from_le_bytes(*bytes))).collect(),
         "I32" => bytes.as_chunks().0.iter().map(|bytes| f64::from(i32::from_le_bytes(*bytes))).collect(),
+        "BF16" => bytes.as_chunks().0.iter().map(|&[low, high]| f32::from_le_bytes([0, 0, low, high]).into()).collect(),
         "BOOL" | "U8" => bytes.iter().map(|&byte| f64::from(byte)).collect(),
         other => panic!("tensors of {other}"),
     }

@@ -1,6 +1,6 @@
 //! safetensors files, read as f32 whatever they hold, written as f32.
 
-use serde_json::{Map, Value};
+use crate::arrays::{self, Array};
 use std::collections::BTreeMap;
 use std::fs;
 use std::path::Path;
@@ -16,41 +16,18 @@ pub struct Tensor {
 
 /// The tensors of a file, by name.
 pub fn read(path: &Path) -> BTreeMap<String, Tensor> {
-    let bytes = fs::read(path).unwrap_or_else(|error| panic!("{}: {error}", path.display()));
-    let length = u64::from_le_bytes(bytes[..8].try_into().unwrap()) as usize;
-    let header: Map<String, Value> = serde_json::from_slice(&bytes[8..8 + length]).unwrap();
-    let body = &bytes[8 + length..];
-    let tensors = header.iter().filter(|(name, _)| *name != "__metadata__");
-    tensors.map(|(name, about)| (name.clone(), tensor(about, body))).collect()
-}
-
-fn tensor(about: &Value, body: &[u8]) -> Tensor {
-    let numbers = |key: &str| -> Vec<usize> {
-        about[key].as_array().unwrap().iter().map(|number| number.as_u64().unwrap() as usize).collect()
-    };
-    let offsets = numbers("data_offsets");
-    let bytes = &body[offsets[0]..offsets[1]];
-    let data = match about["dtype"].as_str().unwrap() {
-        "F32" => bytes.as_chunks().0.iter().map(|bytes| f32::from_le_bytes(*bytes)).collect(),
-        "BF16" => bytes.as_chunks().0.iter().map(|&[low, high]| f32::from_le_bytes([0, 0, low, high])).collect(),
-        "I32" => bytes.as_chunks().0.iter().map(|bytes| i32::from_le_bytes(*bytes) as f32).collect(),
-        "F64" => bytes.as_chunks().0.iter().map(|bytes| f64::from_le_bytes(*bytes) as f32).collect(),
-        "U8" => bytes.iter().map(|&byte| f32::from(byte)).collect(),
-        dtype => panic!("tensors of {dtype}"),
-    };
-    Tensor { shape: numbers("shape"), data }
+    let narrow = |array: Array| Tensor { shape: array.shape, data: array.data.iter().map(|&x| x as f32).collect() };
+    arrays::read(path).into_iter().map(|(name, array)| (name, narrow(array))).collect()
 }
 
 /// Writes f32 tensors.
 pub fn write(path: &Path, tensors: &BTreeMap<String, Tensor>) {
-    let (mut header, mut body) = (Map::new(), Vec::new());
-    for (name, tensor) in tensors {
-        let start = body.len();
-        body.extend(tensor.data.iter().flat_map(|x| x.to_le_bytes()));
-        let about = serde_json::json!({"dtype": "F32", "shape": tensor.shape, "data_offsets": [start, body.len()]});
-        header.insert(name.clone(), about);
-    }
-    write_raw(path, &Value::Object(header).to_string(), &body);
+    let wide = |tensor: &Tensor| Array {
+        dtype: "F32".to_string(),
+        shape: tensor.shape.clone(),
+        data: tensor.data.iter().map(|&x| x.into()).collect(),
+    };
+    arrays::write(path, &tensors.iter().map(|(name, tensor)| (name.clone(), wide(tensor))).collect());
 }
 
 /// Writes a file of any header.
