@@ -61,7 +61,8 @@ class Compiler:
     def compile_ms(self, model, *defines):
         """Milliseconds from the text of a model to machine code in memory, the least of three."""
         options = [f"-D{define}" for define in defines]
-        command = [self.mlc, "run", "--timings", HERE / "models" / f"{model}.dl", *options, *self.level(), "info"]
+        # What comes behind the file is for the program.
+        command = [self.mlc, "run", "--timings", *options, *self.level(), HERE / "models" / f"{model}.dl", "info"]
         runs = [subprocess.run(command, check=True, capture_output=True, text=True).stderr for _ in range(3)]
         return min(last_json(run)["compile_ms"] for run in runs)
 

@@ -2,7 +2,7 @@
 
     measure.py SYSTEM MODEL infer|train BATCH THREADS
 
-Prints a JSON line when ready: seconds of the first call, version, bytes before the model was made. Each line on
+Prints a JSON line when ready: seconds from the imports to the end of the first call, version, bytes before the model was made. Each line on
 standard input is a number of seconds; the answer is a JSON line with the milliseconds of the calls and the most memory
 so far. A system that isn't installed says so and ends.
 """
@@ -21,9 +21,11 @@ def say(**values):
     print(json.dumps(values), flush=True)
 
 
-def resident():
+def imported():
+    """Bytes of the process and the time, once everything is imported."""
     with open("/proc/self/statm") as file:
-        return int(file.read().split()[1]) * os.sysconf("SC_PAGE_SIZE")
+        resident = int(file.read().split()[1]) * os.sysconf("SC_PAGE_SIZE")
+    return resident, time.perf_counter()
 
 
 def torch_tensors(torch, model, batch, channels_first=True):
@@ -41,7 +43,7 @@ def prepare_torch(model, mode, batch, threads, compiled):
 
     from torch_models import MAKE
 
-    base = resident()
+    base = imported()
     torch.manual_seed(0)
     torch.set_num_threads(threads)
     net = MAKE[model]()
@@ -85,7 +87,7 @@ def prepare_ort(model, mode, batch, threads):
     import onnxruntime
 
     path, x = onnx_file(model, batch)
-    base = resident()
+    base = imported()
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = threads
     session = onnxruntime.InferenceSession(path, options, providers=["CPUExecutionProvider"])
@@ -96,7 +98,7 @@ def prepare_openvino(model, mode, batch, threads):
     import openvino
 
     path, x = onnx_file(model, batch)
-    base = resident()
+    base = imported()
     core = openvino.Core()
     hints = {"INFERENCE_NUM_THREADS": threads, "PERFORMANCE_HINT": "LATENCY", "INFERENCE_PRECISION_HINT": "f32"}
     request = core.compile_model(core.read_model(path), "CPU", hints).create_infer_request()
@@ -109,7 +111,7 @@ def prepare_jax(model, mode, batch, threads):
 
     from jax_models import MAKE
 
-    base = resident()
+    base = imported()
     shape, classes, tokens = INPUTS[model]
     key = jax.random.key(1)
     weights, forward = MAKE[model]()
@@ -159,10 +161,9 @@ SYSTEMS = {
 def main():
     system, model, mode, batch, threads = sys.argv[1:]
     try:
-        call, version, base = SYSTEMS[system](model, mode, int(batch), int(threads))
+        call, version, (base, start) = SYSTEMS[system](model, mode, int(batch), int(threads))
     except ImportError as error:
         return say(missing=str(error))
-    start = time.perf_counter()
     call()
     say(first_s=time.perf_counter() - start, version=version, base_bytes=base)
     for line in sys.stdin:

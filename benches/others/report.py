@@ -75,7 +75,7 @@ def first_calls(report):
         for system, seconds in first.items():
             if system in ("torch.compile", "jax", "openvino"):
                 rows.append([case["model"], case["mode"], str(case["batch"]), system, number(seconds)])
-    return table(["model", "mode", "batch", "system", "first call, s"], rows) if rows else ""
+    return table(["model", "mode", "batch", "system", "s"], rows) if rows else ""
 
 
 def missing(report):
@@ -95,7 +95,7 @@ def markdown(report):
         ("Products and convolutions against the peak of multiply-adds", limits(report)),
         ("Compiling, and size", programs(report)),
         ("Most memory of training", memory(report)),
-        ("First calls of the others", first_calls(report)),
+        ("From the imports to the end of the first call", first_calls(report)),
         ("Left out", missing(report)),
     ]
     parts = [f"{about}\n\n{versions}\n", *(f"## {title}\n\n{body}" for title, body in sections if body)]
