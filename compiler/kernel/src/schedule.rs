@@ -81,6 +81,8 @@ pub struct Schedule {
     pub shape: Shape,
     /// Elements of a vector; 1: scalar code.
     pub lanes: i64,
+    /// Bits of each: all that vary along a vector are equally wide.
+    pub element_bits: i64,
     /// The axis that vectors lie along: the last parallel one for `Map` and `Block`, the last reduced
     /// one for `Lanes`. None for a single element.
     pub vector: Option<usize>,
@@ -137,6 +139,7 @@ pub fn choose(nest: &Nest, machine: &Machine, typical: &[(Sym, i64)]) -> Schedul
     let mut schedule = Schedule {
         shape,
         lanes,
+        element_bits: if lanes > 1 { machine.vector_bits / lanes } else { 32 },
         vector,
         vectors: 1,
         rows: None,

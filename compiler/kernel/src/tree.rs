@@ -31,6 +31,8 @@ pub struct Tree {
     pub buffers: Vec<Buffer>,
     /// Elements of a vector.
     pub lanes: i64,
+    /// Bits of each.
+    pub element_bits: i64,
     /// Register tiles, by number.
     pub accs: Vec<Acc>,
     /// Memory tiles, by number.

@@ -71,7 +71,7 @@ impl Emit<'_> {
         let ty = self.b.ty(parts[0]);
         let lanes = self.tree.lanes as u8;
         // Bools travel as integers of the vector's width.
-        let (parts, ty) = match (dtype, 128 / u32::from(lanes)) {
+        let (parts, ty) = match (dtype, self.tree.element_bits) {
             (DType::Bool, 64) => {
                 let wide: Vec<V> = parts.into_iter().map(|v| self.b.convert(Convert::I32I64, v)).collect();
                 (wide, Ty::new(Elem::I64, 1))

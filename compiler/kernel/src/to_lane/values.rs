@@ -112,8 +112,7 @@ impl Emit<'_> {
         }
         // A scalar mask as a vector of the kernel's width.
         let number = self.b.convert(Convert::MaskInt, v);
-        let bits = 128 / lanes;
-        let number = match (self.b.ty(number).elem, bits) {
+        let number = match (self.b.ty(number).elem, self.tree.element_bits) {
             (Elem::I64, 32) => self.b.convert(Convert::I64I32, number),
             (Elem::I32, 64) => self.b.convert(Convert::I32I64, number),
             _ => number,

@@ -38,6 +38,7 @@ pub fn build(nest: &Nest, schedule: &Schedule) -> Tree {
         spans: nest.spans.clone(),
         buffers: nest.buffers.clone(),
         lanes: schedule.lanes,
+        element_bits: schedule.element_bits,
         accs: builder.accs,
         scratch: builder.scratch,
         reduced: builder.reduced,

@@ -59,9 +59,12 @@ pub fn lowered(graph: &Graph) -> LoweredProgram {
 
 /// [`lowered`] with other choices.
 pub fn lowered_with(graph: &Graph, choices: Choices<'_>) -> LoweredProgram {
-    let lowered = lower_with(graph, &Machine::LANES_128, choices);
+    // A third of all graphs for each width of vectors.
+    let nodes: usize = graph.regions.iter().map(|region| region.nodes.len()).sum();
+    let machine = [Machine::LANES_128, Machine::LANES_256, Machine::LANES_512][nodes % 3];
+    let lowered = lower_with(graph, &machine, choices);
     for kernel in &lowered.program.kernels {
-        if let Err(error) = mlc_kernel::lane_verify::verify(kernel, 16) {
+        if let Err(error) = mlc_kernel::lane_verify::verify(kernel, (machine.vector_bits / 8) as u32) {
             panic!("{error:?}\n{}", mlc_kernel::lane_print::text(kernel));
         }
     }

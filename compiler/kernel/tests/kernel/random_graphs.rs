@@ -459,7 +459,7 @@ pub fn other_schedule(nest: &Nest, chosen: Schedule, seed: u64) -> Schedule {
     rng.next();
     let mut other = chosen;
     if rng.below(2) == 0 {
-        other.lanes = 1;
+        (other.lanes, other.element_bits) = (1, 32);
     }
     other.vectors = 1 + rng.below(4) as i64;
     other.unroll = 1 + rng.below(5) as i64;
