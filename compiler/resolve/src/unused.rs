@@ -12,17 +12,18 @@ use mlc_syntax::diag::Diagnostic;
 use std::collections::BTreeSet;
 
 impl<'a> Cx<'a> {
-    /// Warns about the layers of the user's files.
+    /// Warns about the layers of the user's files, and the train blocks of the first: those of what it
+    /// imports are not made.
     pub fn warn_of_unused(&mut self, sources: &[Source<'a>]) {
         if !self.report.is_clean() {
             return;
         }
         let touched = self.touched();
-        for source in sources {
+        for (number, source) in sources.iter().enumerate() {
             for item in &source.module.items {
                 match item {
                     ast::Item::Layer(layer) => self.warn_of_layer(layer, &touched),
-                    ast::Item::Train(train) => self.warn_of_bindings(train),
+                    ast::Item::Train(train) if number == 0 => self.warn_of_bindings(train),
                     _ => {}
                 }
             }
