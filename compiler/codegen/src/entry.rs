@@ -20,6 +20,7 @@ use cranelift_codegen::ir::{
 };
 use cranelift_codegen::isa::{CallConv, TargetFrontendConfig};
 use cranelift_frontend::{FunctionBuilder, FunctionBuilderContext};
+use cranelift_module::FuncId;
 use mlc_ir::dim::Dim;
 use mlc_ir::graph::{Relation, SizeCheck};
 use mlc_ir::ty::DType;
@@ -42,12 +43,58 @@ fn parallel_for_signature(call_conv: CallConv) -> Signature {
     signature
 }
 
-/// The CLIF function of an entry that calls `callees`.
+/// Steps of an entry from which on it is cut into pieces, and those of a piece. What lives across many calls
+/// (the context, sizes, the frame) makes allocating registers take time that grows with their square.
+const WHOLE_STEPS: usize = 96;
+const PIECE_STEPS: usize = 48;
+
+/// How many functions of their own do the steps of an entry; 0 if it does them itself.
+pub(crate) fn pieces(entry: &EntryCode) -> usize {
+    if entry.steps.len() <= WHOLE_STEPS { 0 } else { entry.steps.len().div_ceil(PIECE_STEPS) }
+}
+
+/// What an entry calls.
+#[derive(Clone, Copy)]
+pub(crate) struct Calls<'a> {
+    pub(crate) callees: &'a Callees,
+    /// Its own pieces.
+    pub(crate) pieces: &'a [FuncId],
+}
+
+/// The CLIF function of an entry.
 pub(crate) fn entry_function(
     entry: &EntryCode,
-    callees: &Callees,
+    calls: Calls<'_>,
     name: UserFuncName,
     config: TargetFrontendConfig,
+) -> Function {
+    let steps: &[Step] = if calls.pieces.is_empty() { &entry.steps } else { &[] };
+    function(steps, calls, name, config, |cx| {
+        cx.checks(&entry.checks);
+        cx.pieces(calls.pieces);
+        cx.steps(steps);
+    })
+}
+
+/// The CLIF function of a piece of an entry: called like one, it leaves with `Ok` if the next is to go on.
+pub(crate) fn piece_function(
+    entry: &EntryCode,
+    piece: usize,
+    calls: Calls<'_>,
+    name: UserFuncName,
+    config: TargetFrontendConfig,
+) -> Function {
+    let steps = entry.steps.chunks(PIECE_STEPS).nth(piece).unwrap_or_else(|| bug("an entry has fewer pieces"));
+    function(steps, calls, name, config, |cx| cx.steps(steps))
+}
+
+/// A function with room for the frames of `steps`.
+fn function(
+    steps: &[Step],
+    calls: Calls<'_>,
+    name: UserFuncName,
+    config: TargetFrontendConfig,
+    body: impl FnOnce(&mut EntryEmit<'_>),
 ) -> Function {
     let call_conv = config.default_call_conv;
     let mut function = Function::with_name_signature(name, entry_signature(call_conv));
@@ -57,30 +104,26 @@ pub(crate) fn entry_function(
     b.append_block_params_for_function_params(start);
     b.switch_to_block(start);
     let &[cx] = b.block_params(start) else { bug("an entry has one parameter") };
-    let frame = frame::slot(&mut b, &entry.steps);
+    let frame = frame::slot(&mut b, steps);
     let parallel_for = b.import_signature(parallel_for_signature(call_conv));
     let kernel = b.import_signature(kernel_signature(call_conv));
     let sizes = b.ins().load(clif::I64, constant_load(), cx, entry_cx::SIZES);
-    let dims = DimCx::new(sizes, Overflow::Wrap);
-    let refs = BTreeMap::new();
-    let (shared_words, frames, positions) = (frame::shared_words(&entry.steps), VecDeque::new(), Vec::new());
     let mut cx = EntryEmit {
         b,
         cx,
         sizes,
-        dims,
+        dims: DimCx::new(sizes, Overflow::Wrap),
         frame,
-        shared_words,
-        frames,
-        positions,
-        callees,
-        refs,
+        shared_words: frame::shared_words(steps),
+        frames: VecDeque::new(),
+        positions: Vec::new(),
+        callees: calls.callees,
+        refs: BTreeMap::new(),
         kernel,
         parallel_for,
         config,
     };
-    cx.checks(&entry.checks);
-    cx.steps(&entry.steps);
+    body(&mut cx);
     cx.return_status(Status::Ok);
     cx.b.seal_all_blocks();
     cx.b.finalize(config);
@@ -150,6 +193,18 @@ impl EntryEmit<'_> {
         let rest = self.b.ins().srem(left, divisor);
         let inexact = self.b.ins().icmp_imm_s(IntCC::NotEqual, rest, 0);
         self.b.ins().bor(below_one, inexact)
+    }
+
+    /// Calls the pieces in order, and leaves with the status of the first that isn't done.
+    fn pieces(&mut self, pieces: &[FuncId]) {
+        let signature = self.b.import_signature(entry_signature(self.config.default_call_conv));
+        for piece in pieces {
+            let callee = self.function_ref(*piece, signature);
+            let call = self.b.ins().call(callee, &[self.cx]);
+            let status = self.b.inst_results(call)[0];
+            let stops = self.b.ins().icmp_imm_s(IntCC::NotEqual, status, Status::Ok as i64);
+            self.leave_if(stops, |cx| _ = cx.b.ins().return_(&[status]));
+        }
     }
 
     fn steps(&mut self, steps: &[Step]) {
@@ -225,13 +280,15 @@ impl EntryEmit<'_> {
         if let Some(&known) = self.refs.get(&kernel) {
             return known;
         }
-        let id = self.callees.kernels[kernel];
-        let name = self.b.func.declare_imported_user_function(UserExternalName { namespace: 0, index: id.as_u32() });
-        let name = ExternalName::user(name);
-        let data = ExtFuncData { name, signature: self.kernel, colocated: true, patchable: false };
-        let declared = self.b.import_function(data);
+        let declared = self.function_ref(self.callees.kernels[kernel], self.kernel);
         self.refs.insert(kernel, declared);
         declared
+    }
+
+    fn function_ref(&mut self, id: FuncId, signature: SigRef) -> FuncRef {
+        let name = self.b.func.declare_imported_user_function(UserExternalName { namespace: 0, index: id.as_u32() });
+        let name = ExternalName::user(name);
+        self.b.import_function(ExtFuncData { name, signature, colocated: true, patchable: false })
     }
 
     fn fault(&mut self, index: u32, first_bad: &Place, indices: Option<&(Place, DType)>) {

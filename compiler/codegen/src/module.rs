@@ -2,10 +2,10 @@
 //!
 //! One Cranelift module has one instruction set, but a function can be compiled with any, on any
 //! thread. So functions are compiled in parallel, each for its level, and the module is a sink for
-//! bytes, filled in a fixed order: kernels, then an entry and its plan function in turn.
+//! bytes, filled in a fixed order: kernels, then an entry, its pieces and its plan function in turn.
 
 use crate::emit::{self, MulAdd};
-use crate::entry::{entry_function, entry_signature};
+use crate::entry::{self, Calls, entry_function, entry_signature, piece_function};
 use crate::error::{CodegenError, bug};
 use crate::plan::{plan_function, plan_signature};
 use crate::target::{Emitter, Level, Optimize, Place, Target};
@@ -69,13 +69,18 @@ pub struct FunctionTiming {
 pub(crate) enum Part {
     Kernel(usize),
     Entry(usize),
+    /// A part of a long entry's steps: the entry's number and its own.
+    Piece(usize, usize),
     Plan(usize),
 }
 
 /// All parts of a program, in the order of the module.
 pub(crate) fn parts(program: &Program) -> Vec<Part> {
     let kernels = (0..program.kernels.len()).map(Part::Kernel);
-    let entries = (0..program.entries.len()).flat_map(|n| [Part::Entry(n), Part::Plan(n)]);
+    let entries = program.entries.iter().enumerate().flat_map(|(n, entry)| {
+        let pieces = (0..entry::pieces(entry)).map(move |piece| Part::Piece(n, piece));
+        std::iter::once(Part::Entry(n)).chain(pieces).chain([Part::Plan(n)])
+    });
     kernels.chain(entries).collect()
 }
 
@@ -85,6 +90,7 @@ pub(crate) fn part_name(program: &Program, level: Level, part: Part) -> String {
     match part {
         Part::Kernel(n) => format!("mlc.{level}.kernel.{n}.{}", program.kernels[n].name),
         Part::Entry(n) => format!("mlc.{level}.entry.{n}.{}", program.entries[n].name),
+        Part::Piece(n, piece) => format!("mlc.{level}.entry.{n}.{}.{piece}", program.entries[n].name),
         Part::Plan(n) => format!("mlc.{level}.plan.{n}.{}", program.entries[n].name),
     }
 }
@@ -126,17 +132,20 @@ impl<'a> Compiler<'a> {
         match part {
             Part::Kernel(n) if has_register_tile(&self.program.kernels[n]) => &*self.register_tiles,
             Part::Kernel(_) => &*self.kernels,
-            Part::Entry(_) | Part::Plan(_) => &*self.entries,
+            Part::Entry(_) | Part::Piece(..) | Part::Plan(_) => &*self.entries,
         }
     }
 
     /// The CLIF function of a part.
-    pub(crate) fn function(&self, part: Part, id: FuncId, callees: &Callees) -> Function {
+    pub(crate) fn function(&self, part: Part, id: FuncId, functions: &Functions) -> Function {
         let name = UserFuncName::user(0, id.as_u32());
         let config = self.isa_of(part).frontend_config();
         match part {
             Part::Kernel(n) => self.kernel(&self.program.kernels[n], name),
-            Part::Entry(n) => entry_function(&self.program.entries[n], callees, name, config),
+            Part::Entry(n) => entry_function(&self.program.entries[n], functions.of_entry(n), name, config),
+            Part::Piece(n, piece) => {
+                piece_function(&self.program.entries[n], piece, functions.of_entry(n), name, config)
+            }
             Part::Plan(n) => plan_function(&self.program.entries[n].plan, name, config),
         }
     }
@@ -164,14 +173,14 @@ impl<'a> Compiler<'a> {
         emit::kernel(lane, name, self.kernels.frontend_config(), self.mul_add)
     }
 
-    fn compile(&self, part: Part, id: FuncId, callees: &Callees) -> Compiled {
+    fn compile(&self, part: Part, id: FuncId, functions: &Functions) -> Compiled {
         let name = part_name(self.program, self.level, part);
         let start = Instant::now();
         if let Some(bytes) = self.wide_code(part) {
             let timing = FunctionTiming { name, emit: Duration::ZERO, compile: start.elapsed(), bytes: bytes.len() };
             return Compiled { bytes, align: wide::ALIGN, relocs: Vec::new(), timing };
         }
-        let mut context = Context::for_function(self.function(part, id, callees));
+        let mut context = Context::for_function(self.function(part, id, functions));
         let emit = start.elapsed();
         let start = Instant::now();
         let code = match context.compile(self.isa_of(part), &mut ControlPlane::default()) {
@@ -249,7 +258,15 @@ pub(crate) struct Callees {
 pub(crate) struct Functions {
     pub(crate) callees: Callees,
     pub(crate) entries: Vec<FuncId>,
+    /// Of each entry.
+    pieces: Vec<Vec<FuncId>>,
     pub(crate) plans: Vec<FuncId>,
+}
+
+impl Functions {
+    fn of_entry(&self, n: usize) -> Calls<'_> {
+        Calls { callees: &self.callees, pieces: &self.pieces[n] }
+    }
 }
 
 /// Compiles the program into `module`.
@@ -262,7 +279,7 @@ pub(crate) fn compile_into(
     let parts = parts(compiler.program);
     let ids = declare(module, compiler, &parts);
     let functions = sort(&parts, &ids, declare_foreign(module, compiler));
-    let compiled = compile_all(compiler, &parts, &ids, &functions.callees, threads)?;
+    let compiled = compile_all(compiler, &parts, &ids, &functions, threads)?;
     let compile = start.elapsed();
 
     let start = Instant::now();
@@ -281,7 +298,7 @@ fn declare(module: &mut dyn Module, compiler: &Compiler<'_>, parts: &[Part]) -> 
     let declare_one = |&part: &Part| {
         let signature = match part {
             Part::Kernel(_) => emit::kernel_signature(call_conv),
-            Part::Entry(_) => entry_signature(call_conv),
+            Part::Entry(_) | Part::Piece(..) => entry_signature(call_conv),
             Part::Plan(_) => plan_signature(call_conv),
         };
         let name = part_name(compiler.program, compiler.level, part);
@@ -303,13 +320,19 @@ fn declare_foreign(module: &mut dyn Module, compiler: &Compiler<'_>) -> BTreeMap
     compiler.program.foreign_symbols().into_iter().map(declare_one).collect()
 }
 
-fn sort(parts: &[Part], ids: &[FuncId], foreign: BTreeMap<Arc<str>, FuncId>) -> Functions {
+/// The numbers of parts, by what they are.
+pub(crate) fn sort(parts: &[Part], ids: &[FuncId], foreign: BTreeMap<Arc<str>, FuncId>) -> Functions {
     let callees = Callees { kernels: Vec::new(), foreign };
-    let mut functions = Functions { callees, entries: Vec::new(), plans: Vec::new() };
+    let mut functions = Functions { callees, entries: Vec::new(), pieces: Vec::new(), plans: Vec::new() };
     for (part, &id) in parts.iter().zip(ids) {
         match part {
             Part::Kernel(_) => functions.callees.kernels.push(id),
-            Part::Entry(_) => functions.entries.push(id),
+            Part::Entry(_) => {
+                functions.entries.push(id);
+                functions.pieces.push(Vec::new());
+            }
+            // Pieces follow their entry.
+            Part::Piece(..) => functions.pieces.last_mut().into_iter().for_each(|pieces| pieces.push(id)),
             Part::Plan(_) => functions.plans.push(id),
         }
     }
@@ -320,10 +343,10 @@ fn compile_all(
     compiler: &Compiler<'_>,
     parts: &[Part],
     ids: &[FuncId],
-    callees: &Callees,
+    functions: &Functions,
     threads: usize,
 ) -> Result<Vec<Compiled>, CodegenError> {
-    let compile = |(&part, &id): (&Part, &FuncId)| compiler.compile(part, id, callees);
+    let compile = |(&part, &id): (&Part, &FuncId)| compiler.compile(part, id, functions);
     if threads == 1 {
         return Ok(parts.iter().zip(ids).map(compile).collect());
     }
@@ -359,7 +382,8 @@ mod tests {
         let program = program();
         let options = Options { level, emitter: Emitter::Cranelift, threads: 1 };
         let compiler = Compiler { mul_add, ..Compiler::new(&program, &target, &options, Place::Object).unwrap() };
-        compiler.compile(Part::Kernel(0), FuncId::from_u32(0), &Callees::default())
+        let ids = [FuncId::from_u32(0)];
+        compiler.compile(Part::Kernel(0), ids[0], &sort(&[Part::Kernel(0)], &ids, BTreeMap::new()))
     }
 
     #[test]

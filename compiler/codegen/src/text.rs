@@ -1,7 +1,7 @@
 //! What a function became, to be read.
 
 use crate::error::{CodegenError, bug};
-use crate::module::{Callees, Compiler, Options, Part, part_name, parts};
+use crate::module::{Compiler, Options, Part, part_name, parts, sort};
 use crate::target::{Place, Target};
 use cranelift_codegen::Context;
 use cranelift_codegen::control::ControlPlane;
@@ -34,19 +34,18 @@ fn print(
     print_one: impl Fn(Part, Function) -> String,
 ) -> Result<String, CodegenError> {
     let program = compiler.program;
-    let count = parts(program).len();
-    let numbered = |(at, symbol): (usize, _)| (symbol, FuncId::from_u32((count + at) as u32));
-    let callees = Callees {
-        kernels: (0..program.kernels.len() as u32).map(FuncId::from_u32).collect(),
-        foreign: program.foreign_symbols().into_iter().enumerate().map(numbered).collect(),
-    };
-    let wanted = parts(program).into_iter().enumerate().filter(|(_, part)| match *part {
+    let parts = parts(program);
+    let ids: Vec<FuncId> = (0..parts.len() as u32).map(FuncId::from_u32).collect();
+    let numbered = |(at, symbol): (usize, _)| (symbol, FuncId::from_u32((parts.len() + at) as u32));
+    let foreign = program.foreign_symbols().into_iter().enumerate().map(numbered).collect();
+    let functions = sort(&parts, &ids, foreign);
+    let wanted = parts.iter().zip(&ids).filter(|(part, _)| match **part {
         Part::Kernel(n) => program.kernels[n].name == name,
-        Part::Entry(n) | Part::Plan(n) => program.entries[n].name == name,
+        Part::Entry(n) | Part::Piece(n, _) | Part::Plan(n) => program.entries[n].name == name,
     });
     let texts: Vec<String> = wanted
-        .map(|(position, part)| {
-            let function = compiler.function(part, FuncId::from_u32(position as u32), &callees);
+        .map(|(&part, &id)| {
+            let function = compiler.function(part, id, &functions);
             print_one(part, function)
         })
         .collect();

@@ -1,8 +1,8 @@
 //! Addresses of buffers and of parts of them.
 
-use super::{EntryEmit, constant_load};
+use super::{EntryEmit, access, constant_load};
 use crate::error::bug;
-use cranelift_codegen::ir::{InstBuilder, Value, types as clif};
+use cranelift_codegen::ir::{InstBuilder, MemFlagsData, Value, types as clif};
 use mlc_ir::dim::Dim;
 use mlc_ir::ty::DType;
 use mlc_kernel::program::{Loc, Place, RunIndex};
@@ -54,10 +54,19 @@ impl EntryEmit<'_> {
     fn element(&mut self, field: i32, n: u32) -> Value {
         let array = self.field(field);
         let Ok(offset) = i32::try_from(i64::from(n) * 8) else { bug("too many buffers") };
-        self.b.ins().load(clif::I64, constant_load(), array, offset)
+        let flags = self.context_load();
+        self.b.ins().load(clif::I64, flags, array, offset)
     }
 
     pub(super) fn field(&mut self, offset: i32) -> Value {
-        self.b.ins().load(clif::I64, constant_load(), self.cx, offset)
+        let flags = self.context_load();
+        self.b.ins().load(clif::I64, flags, self.cx, offset)
+    }
+
+    /// Loads from the context leave loops. Elsewhere each stays where its value is used: shared by all steps of a
+    /// long entry, values would live across thousands of calls, and allocating registers would take time that grows
+    /// with the square of the steps.
+    fn context_load(&self) -> MemFlagsData {
+        if self.positions.is_empty() { access() } else { constant_load() }
     }
 }

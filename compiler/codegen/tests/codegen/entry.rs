@@ -313,6 +313,50 @@ fn faults_report_the_element_and_its_value() {
     assert_eq!((cx.fault_element, cx.fault_value), (2, -7 << 40));
 }
 
+/// More steps than one function has are done in order, each once.
+#[test]
+fn long_entries() {
+    let rounds = 75;
+    for level in levels() {
+        let mut program = twice(1);
+        let steps = &mut program.entries[0].steps;
+        let run = |from: Loc, to: Loc| {
+            let Step::Run { tiles, work, .. } = &steps[0] else { panic!("a kernel comes first") };
+            let frame = vec![Slot::Ptr(from.into()), Slot::Ptr(to.into()), Slot::Size(sym(0))];
+            Step::Run { kernel: 0, frame, tiles: tiles.clone(), work: work.clone() }
+        };
+        let there_and_back = [run(Loc::Arena(1), Loc::Arena(0)), run(Loc::Arena(0), Loc::Arena(1))];
+        steps.splice(1..1, there_and_back.iter().cycle().take(2 * rounds).cloned().collect::<Vec<Step>>());
+        let program = compile_jit(&program, &Options { level, emitter: Emitter::Cranelift, threads: 1 }).unwrap();
+        // x² + x creeps towards 0, so that no application leaves a number as it was.
+        let input: Vec<f32> = (1..12).map(|n| n as f32 * -0.08).collect();
+        let f = |x: f32| match crate::check::rounding(level) {
+            mlc_kernel::interp::Rounding::Fused => x.mul_add(x, x),
+            mlc_kernel::interp::Rounding::Split => x * x + x,
+        };
+        let expected: Vec<u32> = input.iter().map(|&x| (0..2 * rounds + 2).fold(x, |x, _| f(x)).to_bits()).collect();
+        assert_eq!(run_twice(&program, &input, Pool::Given).0, expected);
+    }
+}
+
+/// The first fault ends an entry, in whatever piece of it.
+#[test]
+fn faults_of_long_entries() {
+    let (none, bad) = (i32::MAX, 3i32);
+    for first in [0, 95, 120, 149] {
+        let steps = (0..150u32).map(|index| Step::Fault {
+            index,
+            first_bad: Loc::Arg(u32::from(index >= first)).into(),
+            indices: None,
+        });
+        let program = compile_entry(0, vec![], steps.collect());
+        let (status, cx) = call_with(&program, &[], vec![(&raw const none).cast(), (&raw const bad).cast()]);
+        assert_eq!((status, cx.fault_index, cx.fault_element), (Status::Fault as i32, i64::from(first), 3));
+        let (status, cx) = call_with(&program, &[], vec![(&raw const none).cast(), (&raw const none).cast()]);
+        assert_eq!((status, cx.fault_index), (Status::Ok as i32, -1));
+    }
+}
+
 /// The sum of a kernel of no tiles is nothing at all.
 #[test]
 fn no_tiles() {
