@@ -60,8 +60,9 @@ pub(crate) fn cut(nest: &mut Nest, machine: &Machine, typical: &[(Sym, i64)], ne
     Some(made)
 }
 
-/// Terms of a chunk. It divides [`crate::nest::CHAIN_TERMS`], so that chains break where they did.
-const CHUNK: i64 = 64;
+/// Terms of a chunk: rows are then a quarter of a page apart, and each is read for a while. It divides
+/// [`crate::nest::CHAIN_TERMS`], so that chains break where they did.
+const CHUNK: i64 = 256;
 
 /// What rows are apart by where the nearest cache has one set for them.
 const SAME_SET: i64 = 4096;

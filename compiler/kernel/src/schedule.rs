@@ -107,7 +107,7 @@ pub struct Schedule {
 const ENOUGH_TILES: i64 = 64;
 
 /// Terms from which on register blocks go through a chain side by side.
-const LONG_CHAIN: i64 = 2048;
+const LONG_CHAIN: i64 = 1024;
 
 /// Register blocks side by side at most.
 const SIDE_BY_SIDE: i64 = 128;
@@ -154,7 +154,7 @@ pub fn choose(nest: &Nest, machine: &Machine, typical: &[(Sym, i64)]) -> Schedul
         Shape::Lanes | Shape::Scan | Shape::Sort | Shape::Scatter => {}
         Shape::Block => choose_block(nest, machine, typical, &mut schedule),
     }
-    choose_tiles(nest, typical, &mut schedule);
+    choose_tiles(nest, &mut schedule);
     schedule
 }
 
@@ -246,7 +246,8 @@ fn block_cost(machine: &Machine, rows: i64, vectors: i64) -> i64 {
     fma.max(latency).max(loads).max(issue) + loads / 8
 }
 
-fn choose_tiles(nest: &Nest, typical: &[(Sym, i64)], schedule: &mut Schedule) {
+/// Symbols count as 1: there have to be enough tiles for a batch of one as well.
+fn choose_tiles(nest: &Nest, schedule: &mut Schedule) {
     let whole = match &nest.reduce {
         Some(Reduction::Scan { axis, .. } | Reduction::Scatter { axis, .. }) => Some(*axis),
         Some(Reduction::Order { .. }) => nest.par.len().checked_sub(1),
@@ -263,7 +264,7 @@ fn choose_tiles(nest: &Nest, typical: &[(Sym, i64)], schedule: &mut Schedule) {
             break;
         }
         schedule.tiles.push(axis);
-        count = count.saturating_mul(size_at(&nest.par[axis], typical));
+        count = count.saturating_mul(size_at(&nest.par[axis], &[]));
     }
     schedule.tile_blocks = schedule.shape == Shape::Block && count < 16;
 }

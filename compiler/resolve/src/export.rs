@@ -26,6 +26,10 @@ pub(crate) struct Exported {
     pub prefix: String,
 }
 
+/// Sizes that an exported function is scheduled for: it is to be good for batches, and loses little where it
+/// gets one row.
+const TYPICAL: i64 = 32;
+
 impl<'a> Cx<'a> {
     /// The instance that stands for a model without a train block: made with its defaults, or the
     /// reason why it cannot be made.
@@ -69,7 +73,7 @@ impl<'a> Cx<'a> {
             value: count - entry.lengths.len() + at,
         };
         let lengths = entry.lengths.iter().enumerate().map(length).collect();
-        let entry = self.add_entry(entry, results, 1);
+        let entry = self.add_entry(entry, results, TYPICAL);
         Ok(Function { name, model: layer.name.text.to_string(), entry, lengths, span: decl.name.span })
     }
 
