@@ -75,6 +75,12 @@ fn define_program(
     }
     let entries = codes.first().map_or(0, |(_, functions)| functions.entries.len());
     let bytes = program_bytes(entries, codes.len(), meta.len(), weights.map_or(0, <[u8]>::len));
+    let data = with_pointers(module, bytes, pointers);
+    define(module, PROGRAM_SYMBOL, Linkage::Export, &data).map(drop)
+}
+
+/// Data with the addresses of other data at some offsets.
+fn with_pointers(module: &mut dyn Module, bytes: Vec<u8>, pointers: Vec<(usize, DataId)>) -> DataDescription {
     let mut data = DataDescription::new();
     data.define(bytes.into());
     data.set_align(8);
@@ -82,7 +88,7 @@ fn define_program(
         let target = module.declare_data_in_data(target, &mut data);
         data.write_data_addr(offset as u32, target, 0);
     }
-    define(module, PROGRAM_SYMBOL, Linkage::Export, &data).map(drop)
+    data
 }
 
 /// An [`abi::Code`] for each level.
@@ -104,13 +110,7 @@ fn define_codes(
         pointers.push((start + offset_of!(abi::Code, entries), entries));
         pointers.push((start + offset_of!(abi::Code, plans), plans));
     }
-    let mut data = DataDescription::new();
-    data.define(bytes.into());
-    data.set_align(8);
-    for (offset, target) in pointers {
-        let target = module.declare_data_in_data(target, &mut data);
-        data.write_data_addr(offset as u32, target, 0);
-    }
+    let data = with_pointers(module, bytes, pointers);
     define(module, "mlc.codes", Linkage::Local, &data)
 }
 

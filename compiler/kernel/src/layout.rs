@@ -3,7 +3,7 @@
 //! neighbouring axes that every access walks as one are merged.
 
 use crate::expr::{Address, Expr, ExprRef, Index};
-use crate::nest::{Buffer, Nest, Reduction, Source, Store, axis_coef};
+use crate::nest::{Buffer, Nest, Reduction, Source, axis_coef};
 use crate::panels;
 use crate::schedule::{Machine, each_root};
 use mlc_ir::dim::{Dim, Sym};
@@ -197,23 +197,8 @@ fn copy_nest(spans: &[SpanId], source: &Buffer, window: &[Window], order: &[usiz
     let par: Vec<Dim> = order.iter().map(|axis| window[*axis].extent.clone()).collect();
     let fill = mlc_ir::scalar::Literal::zero(source.dtype);
     let at = Address::Axes { index: index.into_iter().map(Index::At).collect(), within, fill };
-    let target = Buffer { source: copy, dtype: source.dtype, shape: par.clone() };
-    Nest {
-        name: "copy".to_string(),
-        spans: spans.to_vec(),
-        red: Vec::new(),
-        buffers: vec![source.clone(), target],
-        reduce: None,
-        dealt: false,
-        window: None,
-        lets: Vec::new(),
-        stores: vec![Store {
-            buffer: 1,
-            at: Ix::row_major(&axes, &par),
-            value: Arc::new(Expr::Load { buffer: 0, at }),
-        }],
-        par,
-    }
+    let target = Buffer { source: copy, dtype: source.dtype, shape: par };
+    Nest::copy(spans, source, &target, at)
 }
 
 // ---- row-major numbers

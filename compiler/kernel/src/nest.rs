@@ -8,8 +8,9 @@
 use crate::expr::{Address, Expr, ExprRef};
 use mlc_ir::dim::Dim;
 use mlc_ir::graph::{SpanId, Value};
-use mlc_ir::index::{AxisId, Combine, Extreme, Ix, SortOrder, Start};
+use mlc_ir::index::{AxisId, Combine, Extreme, Ix, SortOrder, Start, result_axes};
 use mlc_ir::ty::DType;
+use std::sync::Arc;
 
 /// A kernel's meaning.
 #[derive(Clone, Debug)]
@@ -185,6 +186,26 @@ pub fn logical_lanes(dtype: DType) -> i64 {
 const FEW_OUTPUTS: i64 = 8;
 
 impl Nest {
+    /// A copy of elements of `source`, from `at` over the axes of `target`.
+    pub(crate) fn copy(spans: &[SpanId], source: &Buffer, target: &Buffer, at: Address) -> Nest {
+        Nest {
+            name: "copy".to_string(),
+            spans: spans.to_vec(),
+            par: target.shape.clone(),
+            red: Vec::new(),
+            buffers: vec![source.clone(), target.clone()],
+            reduce: None,
+            dealt: false,
+            window: None,
+            lets: Vec::new(),
+            stores: vec![Store {
+                buffer: 1,
+                at: Ix::row_major(&result_axes(target.shape.len()), &target.shape),
+                value: Arc::new(Expr::Load { buffer: 0, at }),
+            }],
+        }
+    }
+
     /// The reduction's plan, from the nest's meaning alone; those along parallel axes need none.
     pub fn plan(&self) -> Option<ReducePlan> {
         let reduce = self.reduce.as_ref()?;

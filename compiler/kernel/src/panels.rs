@@ -8,7 +8,7 @@
 
 use crate::expr::{Address, Expr, ExprRef, Index};
 use crate::layout::{map_roots, plain};
-use crate::nest::{Buffer, Nest, Reduction, Source, Store, axis_coef};
+use crate::nest::{Buffer, Nest, Reduction, Source, axis_coef};
 use crate::schedule::{Machine, depends, size_at};
 use mlc_ir::dim::{Dim, Sym};
 use mlc_ir::index::{AxisId, Ix, result_axes};
@@ -121,22 +121,7 @@ fn copy_nest(like: &Nest, source: &Buffer, target: &Buffer, width: i64) -> Nest 
     let place = axes[0].clone().times(width).add(axes[last].clone());
     let index = others.iter().cloned().chain([place]).map(Index::At).collect();
     let at = Address::Axes { index, within: Vec::new(), fill: Literal::zero(source.dtype) };
-    Nest {
-        name: "copy".to_string(),
-        spans: like.spans.clone(),
-        par: target.shape.clone(),
-        red: Vec::new(),
-        buffers: vec![source.clone(), target.clone()],
-        reduce: None,
-        dealt: false,
-        window: None,
-        lets: Vec::new(),
-        stores: vec![Store {
-            buffer: 1,
-            at: Ix::row_major(&axes, &target.shape),
-            value: Arc::new(Expr::Load { buffer: 0, at }),
-        }],
-    }
+    Nest::copy(&like.spans, source, target, at)
 }
 
 /// Makes two axes of one, the last of its kind: the panel or chunk, and the place in it.
