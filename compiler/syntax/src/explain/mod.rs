@@ -99,7 +99,9 @@ fn generic(refused: &Refused) -> Diagnostic {
     }
     let begins_part = found.starts_with(|c: char| c.is_alphanumeric() || "_\"".contains(c));
     if refused.expects(Rule::comma) && begins_part && !RESERVED.contains(&found) {
-        return message.help(format!("is a `,` missing before `{found}`?"));
+        // Where a line may end, what follows may as well be the next statement.
+        let line = if expected.contains("end of the line") { " A statement begins on a line of its own" } else { "" };
+        return message.help(format!("is a `,` missing before `{found}`?{line}"));
     }
     if RESERVED.contains(&found) && expected::wants_name(refused.rules) {
         return message.note(format!("`{found}` is a word of the language and cannot be a name"));
