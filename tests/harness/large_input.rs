@@ -166,6 +166,41 @@ fn wrong_lines_are_counted() {
     assert!(wrong.stderr.contains("2900 more mistakes are not shown"), "{}", &wrong.stderr[wrong.stderr.len() - 500..]);
 }
 
+/// Ten thousands of mistakes, each of which could be held against all the other lines: a name against all
+/// names, an assignment against those before it, a member against the others of its layer.
+#[test]
+fn mistakes_by_the_ten_thousand() {
+    const COUNT: usize = 20_000;
+    let lines = |line: &dyn Fn(usize) -> String| (0..COUNT).map(line).collect::<String>();
+    let layer = |members: String| format!("layer L {{\n{members}}}\n");
+    let calls = lines(&|at| format!("x = f{at}(x)\n")) + "y = q\n";
+    let sources = [
+        lines(&|at| format!("fn f{at}(x: f32[N]) -> f32[N] {{ return x + q{at} }}\n")),
+        lines(&|at| format!("fn f{at}(x: f32[N]) -> f32[N] {{ return x }}\n"))
+            + &in_function(&calls).replace("B, 4", "4"),
+        lines(&|_| "const a = 1\n".to_string()),
+        lines(&|at| format!("grad f{at}(x: f32[N]) {{ return x }}\n")),
+        lines(&|at| format!("train t{at} {{ step(x: f32[B]) {{ minimize q{at} over n with o }} }}\n")),
+        in_function(&lines(&|at| format!("y{at} = q{at} + 1\n"))),
+        in_function(&lines(&|at| format!("y{at} = relu(x, k{at}: 1)\n"))),
+        in_function(&lines(&|at| format!("if x[0, 0] > 1 {{ y{at} = 1 }}\nz = y{at}\n"))),
+        in_function(&format!("for i in 0..4 {{\n{}}}\n", lines(&|at| format!("y{at} = q{at}\n")))),
+        layer(lines(&|at| format!("l{at} = q{at}\n"))),
+        layer(lines(&|_| "l = Linear(4)\n".to_string())),
+        layer(lines(&|at| format!("fn f{at}(x: f32[N]) -> f32[N] {{ return x + q{at} }}\n"))),
+        format!(
+            "{}{}",
+            layer(lines(&|at| format!("l{at} = Linear({at})\n"))),
+            in_function("y = q").replace("M {", "M {\n    l = L()")
+        ),
+    ];
+    for source in &sources {
+        refused(source.as_bytes(), &["error[E"]);
+    }
+    let outcome = check(&[("names.dl", sources[5].as_bytes())]).refused(&["E0101"]);
+    assert!(outcome.stderr.contains("19900 more mistakes are not shown"));
+}
+
 #[test]
 fn files_that_are_too_large_or_no_text() {
     let folder = tempfile::tempdir().unwrap();

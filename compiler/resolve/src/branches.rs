@@ -17,6 +17,7 @@ use mlc_syntax::ast;
 use mlc_syntax::codes::Code;
 use mlc_syntax::diag::Diagnostic;
 use mlc_syntax::span::Span;
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 /// A name that depends on the branch taken.
@@ -260,9 +261,10 @@ pub(crate) fn joined(mold: Mold, other: Option<&Mold>) -> Mold {
 fn assigned_names(then: &ast::Block, otherwise: Option<&ast::Block>) -> Vec<(Arc<str>, [Option<Span>; 2])> {
     let mut names: Vec<(Arc<str>, [Option<Span>; 2])> =
         assigned_in(then).into_iter().map(|assigned| (assigned.name, [Some(assigned.span), None])).collect();
+    let at: BTreeMap<Arc<str>, usize> = names.iter().enumerate().map(|(at, (name, _))| (name.clone(), at)).collect();
     for assigned in otherwise.map(assigned_in).unwrap_or_default() {
-        match names.iter_mut().find(|(name, _)| *name == assigned.name) {
-            Some((_, places)) => places[1] = Some(assigned.span),
+        match at.get(&assigned.name) {
+            Some(at) => names[*at].1[1] = Some(assigned.span),
             None => names.push((assigned.name, [None, Some(assigned.span)])),
         }
     }

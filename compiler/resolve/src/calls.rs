@@ -138,8 +138,8 @@ impl<'a> Cx<'a> {
         site: &CallSite,
     ) -> R<Value<'a>> {
         let instance = self.instance(id);
-        let (layer, file) = (instance.layer, instance.file);
-        match crate::instances::fn_of(layer, "forward") {
+        let file = instance.file;
+        match instance.members.function("forward") {
             Some(decl) => self.call_fn(decl, file, &owner, args, site, None),
             None => Err(self.no_forward(id, site)),
         }

@@ -71,7 +71,7 @@ impl<'a> Cx<'a> {
 
     fn rank_fits(&mut self, key: &ParamKey, chosen: &Chosen<'a>) -> R<bool> {
         let (Some(range), true) = (&chosen.rank, self.entry.tensors.contains_key(key)) else { return Ok(true) };
-        let Some(decl) = crate::instances::tensor_of(self.instance(key.0).layer, &key.1) else { return Ok(false) };
+        let Some(decl) = self.instance(key.0).members.tensor(&key.1) else { return Ok(false) };
         let rank = self.param_type(key.0, decl, chosen.span)?.1.len();
         Ok(range.contains(&(rank as i64)))
     }

@@ -168,6 +168,8 @@ pub(crate) struct Cx<'a> {
     /// How often the body of a loop failed, looped and unrolled.
     pub loop_failures: BTreeMap<Span, u32>,
     pub checks: Vec<crate::program::Check>,
+    /// For functions in which a name was unknown: what their loops and branches bind.
+    pub ends: BTreeMap<Span, BTreeMap<Arc<str>, (Span, crate::assigned::End)>>,
     /// For each train block with states, a layer that has just these.
     pub holders: &'a [ast::Layer],
     /// `load`s of the train block whose bindings are being made.
@@ -210,6 +212,7 @@ impl<'a> Cx<'a> {
             every_state: crate::every::EveryState::default(),
             loop_failures: BTreeMap::new(),
             checks: Vec::new(),
+            ends: BTreeMap::new(),
             holders,
             loads: Vec::new(),
             file_scopes: BTreeMap::new(),

@@ -3,6 +3,7 @@
 use crate::calls::{ArgIn, CallSite};
 use crate::cx::{Class, Cx, FrameKind};
 use crate::entry::Entry;
+use crate::members::Members;
 use crate::scope;
 use crate::sizes::Solved;
 use crate::stacks::Placed;
@@ -42,6 +43,7 @@ pub(crate) struct Root {
 #[derive(Debug)]
 pub(crate) struct Instance<'a> {
     pub layer: &'a ast::Layer,
+    pub members: Members<'a>,
     pub file: FileId,
     pub scope: ScopeId,
     pub args: BTreeMap<Arc<str>, Value<'a>>,
@@ -78,22 +80,6 @@ impl Instance<'_> {
     }
 }
 
-/// The `param` or `state` of that name.
-pub(crate) fn tensor_of<'a>(layer: &'a ast::Layer, name: &str) -> Option<&'a ast::Tensor> {
-    layer.members.iter().find_map(|member| match member {
-        ast::Member::Param(tensor) | ast::Member::State(tensor) if *tensor.name.text == *name => Some(tensor),
-        _ => None,
-    })
-}
-
-/// The `fn` of that name.
-pub(crate) fn fn_of<'a>(layer: &'a ast::Layer, name: &str) -> Option<&'a ast::Fn> {
-    layer.members.iter().find_map(|member| match member {
-        ast::Member::Fn(decl) if *decl.name.text == *name => Some(decl),
-        _ => None,
-    })
-}
-
 impl<'a> Cx<'a> {
     pub fn instance(&self, id: InstanceId) -> &Instance<'a> {
         &self.instances[id.0 as usize]
@@ -118,6 +104,7 @@ impl<'a> Cx<'a> {
         let id = InstanceId(self.instances.len() as u32);
         self.instances.push(Instance {
             layer,
+            members: Members::of(layer),
             file,
             scope,
             args: BTreeMap::new(),

@@ -59,6 +59,7 @@ mod lookup;
 mod loops;
 mod matching;
 mod matmul;
+mod members;
 mod metrics;
 mod minimize;
 mod molds;

@@ -1,7 +1,8 @@
 //! What a name means: locals, the block around, members of the layer, the file, the prelude, builtins.
 
+use crate::assigned::{End, ends_in};
 use crate::builtins;
-use crate::cx::Cx;
+use crate::cx::{Cx, FrameKind};
 use crate::habits;
 use crate::scope::{self, Item};
 use crate::value::{AxisNameKind, Callee, Function, InstanceId, Owner, R, ScopeId, Value};
@@ -28,6 +29,7 @@ impl<'a> Cx<'a> {
         let word = matches!(&**text, "inf" | "nan" | "pi" | "training" | "float" | "num" | "f16" | "bf16" | "i8");
         let known = word
             || frame.locals.contains_key(text)
+            || frame.block.values.contains_key(text)
             || self.files.find(frame.file, text).is_some()
             || self.files.alias(frame.file, text).is_some()
             || dtype_word(text).is_some()
@@ -83,10 +85,10 @@ impl<'a> Cx<'a> {
             let value = value.clone();
             return self.read(value, scope, text, span).map(Some);
         }
-        if instance.complete && crate::instances::tensor_of(instance.layer, text).is_some() {
+        if instance.complete && instance.members.tensor(text).is_some() {
             return self.read_param(id, text, span).map(|tensor| Some(Value::Tensor(tensor)));
         }
-        if let Some(decl) = crate::instances::fn_of(instance.layer, text) {
+        if let Some(decl) = instance.members.function(text) {
             return Ok(Some(function(Callee::Fn { decl, file, owner: Owner::Instance(id) })));
         }
         if let Some(value) = instance.args.get(text) {
@@ -176,28 +178,20 @@ impl<'a> Cx<'a> {
     }
 
     /// Where a loop or a branch of this function bound a name that ended with it.
-    fn ended(&self, text: &Arc<str>) -> Option<(Span, &'static str)> {
-        let crate::cx::FrameKind::Fn(decl) = self.top().kind else { return None };
-        let binds = |block: &ast::Block| {
-            crate::assigned::assigned_in(block).into_iter().find(|assigned| assigned.name == *text)
-        };
-        let ends = |kind: &ast::StmtKind| match kind {
-            ast::StmtKind::For { body, .. } => binds(body).map(|found| (found.span, "each pass")),
-            ast::StmtKind::If { then, otherwise, .. } => binds(then)
-                .or_else(|| otherwise.as_ref().and_then(binds))
-                .map(|found| (found.span, "its branch: the other one does not bind it")),
-            _ => None,
-        };
-        let stmt = crate::assigned::find_stmt(&decl.body, &|kind| ends(kind).is_some())?;
-        ends(&stmt.kind)
+    fn ended(&mut self, text: &Arc<str>) -> Option<(Span, &'static str)> {
+        let FrameKind::Fn(decl) = self.top().kind else { return None };
+        let ends = self.ends.entry(decl.name.span).or_insert_with(|| ends_in(&decl.body));
+        ends.get(text).map(|(place, end)| match end {
+            End::Pass => (*place, "each pass"),
+            End::Branch => (*place, "its branch: the other one does not bind it"),
+        })
     }
 
     /// Whether a name is a tensor of the layer whose bindings are being made.
     fn is_weight(&self, text: &str) -> bool {
         let frame = self.top();
         let Some(id) = frame.instance else { return false };
-        matches!(frame.kind, crate::cx::FrameKind::Bindings)
-            && crate::instances::tensor_of(self.instance(id).layer, text).is_some()
+        matches!(frame.kind, FrameKind::Bindings) && self.instance(id).members.tensor(text).is_some()
     }
 
     fn unknown_name(&mut self, text: &Arc<str>, span: Span) -> crate::report::Reported {

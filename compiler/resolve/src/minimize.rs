@@ -303,8 +303,7 @@ impl<'a> Cx<'a> {
 
     /// The global behind a parameter that has been read.
     pub fn global_of_param(&mut self, key: &ParamKey, like: &Tensor) -> GlobalId {
-        let layer = self.instance(key.0).layer;
-        match crate::instances::tensor_of(layer, &key.1) {
+        match self.instance(key.0).members.tensor(&key.1) {
             Some(decl) => self.global_of(key.0, decl, &Type::new(like.dtype, shape_of(&like.axes))),
             None => mlc_ir::internal_error("resolver", "a param that is not declared"),
         }

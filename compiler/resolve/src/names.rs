@@ -3,10 +3,11 @@
 //! assigned anywhere in a function counts as known throughout it.
 
 use crate::cx::{Cx, FrameKind};
-use crate::value::Value;
+use crate::value::{Bindings, Value};
 use mlc_syntax::ast::{self, ExprKind, StmtKind, TypeKind};
 use mlc_syntax::span::{FileId, Span};
 use std::collections::BTreeSet;
+use std::rc::Rc;
 use std::sync::Arc;
 
 /// Names that are known in a piece of code, and those it reads.
@@ -23,15 +24,15 @@ impl<'a> Cx<'a> {
     pub fn check_names(&mut self, file: FileId, module: &'a ast::Module) {
         for item in &module.items {
             match item {
-                ast::Item::Fn(decl) => self.check_code(file, &of_fn(decl, &Names::default())),
+                ast::Item::Fn(decl) => self.check_code(file, &of_fn(decl), &Rc::default()),
                 ast::Item::Layer(layer) => {
                     let surroundings = of_layer(layer);
-                    self.check_code(file, &surroundings);
+                    self.check_code(file, &surroundings, &Rc::default());
                     self.check_fns(file, &layer.members, &surroundings);
                 }
                 ast::Item::Optimizer(optimizer) => {
                     let surroundings = of_members(&optimizer.params, &optimizer.members);
-                    self.check_code(file, &surroundings);
+                    self.check_code(file, &surroundings, &Rc::default());
                     self.check_fns(file, &optimizer.members, &surroundings);
                 }
                 ast::Item::Train(train) => {
@@ -42,7 +43,7 @@ impl<'a> Cx<'a> {
                     let mut names = Names::default();
                     grad.params.iter().for_each(|param| names.param(param));
                     names.block(&grad.body);
-                    self.check_code(file, &names);
+                    self.check_code(file, &names, &Rc::default());
                 }
                 ast::Item::Import(_) | ast::Item::Const(_) | ast::Item::Extern(_) | ast::Item::Test(_) => {}
             }
@@ -50,22 +51,27 @@ impl<'a> Cx<'a> {
     }
 
     fn check_fns(&mut self, file: FileId, members: &'a [ast::Member], surroundings: &Names) {
+        let values = surroundings.known.iter().map(|name| (name.clone(), Value::Nothing)).collect();
+        let around = Rc::new(Bindings { values, ..Bindings::default() });
         for member in members {
             if let ast::Member::Fn(decl) = member {
-                self.check_code(file, &of_fn(decl, surroundings));
+                self.check_code(file, &of_fn(decl), &around);
             }
         }
     }
 
-    fn check_code(&mut self, file: FileId, names: &Names) {
+    /// A piece of code, and the names of the block that it stands in.
+    fn check_code(&mut self, file: FileId, names: &Names, around: &Rc<Bindings<'a>>) {
         let mut frame = self.new_frame(FrameKind::File, file);
         frame.locals = names.known.iter().map(|name| (name.clone(), Value::Nothing)).collect();
+        frame.block = around.clone();
         self.within(frame, |cx| {
             for (name, span) in &names.read {
                 let _ = cx.require_name(name, *span);
             }
             for (base, name) in &names.fields {
-                if let (false, Some((other, _))) = (names.known.contains(base), cx.files.alias(file, base)) {
+                let known = names.known.contains(base) || around.values.contains_key(base);
+                if let (false, Some((other, _))) = (known, cx.files.alias(file, base)) {
                     let _ = cx.require_item(other, name);
                 }
             }
@@ -110,7 +116,7 @@ pub(crate) fn mentioned_in(layer: &ast::Layer) -> BTreeSet<Arc<str>> {
     let mut read = surroundings.read;
     for member in &layer.members {
         match member {
-            ast::Member::Fn(decl) => read.extend(of_fn(decl, &Names::default()).read),
+            ast::Member::Fn(decl) => read.extend(of_fn(decl).read),
             // A state may be assigned only.
             ast::Member::State(tensor) => read.push((tensor.name.text.clone(), tensor.name.span)),
             ast::Member::Param(_) | ast::Member::Bind(_) => {}
@@ -124,7 +130,7 @@ pub(crate) fn mentioned_in_train(train: &ast::Train) -> BTreeSet<Arc<str>> {
     let mut read = of_members(&[], &train.members).read;
     for member in &train.members {
         if let ast::Member::Fn(decl) = member {
-            read.extend(of_fn(decl, &Names::default()).read);
+            read.extend(of_fn(decl).read);
         }
     }
     let mut names = Names::default();
@@ -164,8 +170,8 @@ fn of_members(params: &[ast::Param], members: &[ast::Member]) -> Names {
     names
 }
 
-fn of_fn(decl: &ast::Fn, surroundings: &Names) -> Names {
-    let mut names = Names { known: surroundings.known.clone(), ..Names::default() };
+fn of_fn(decl: &ast::Fn) -> Names {
+    let mut names = Names::default();
     for param in &decl.params {
         names.param(param);
     }

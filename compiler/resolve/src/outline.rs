@@ -152,11 +152,7 @@ impl<'a> Cx<'a> {
 
     /// The `grad` that a file declares for a function.
     pub fn own_gradient(&self, decl: &ast::Fn, file: FileId) -> Option<&'a ast::Grad> {
-        let file = self.files.list.iter().find(|other| other.id == file)?;
-        file.module.items.iter().find_map(|item| match item {
-            ast::Item::Grad(grad) if grad.name.text == decl.name.text => Some(grad),
-            _ => None,
-        })
+        self.files.gradient(file, &decl.name.text)
     }
 
     /// The body of a function that has a gradient of its own; its parameters are bound.
@@ -400,18 +396,21 @@ impl<'a> Cx<'a> {
 
     /// Checks a `grad` against the functions of its file.
     pub fn check_grad_item(&mut self, grad: &'a ast::Grad, module: &'a ast::Module) -> R<()> {
+        let (name, span) = (&grad.name.text, grad.name.span);
+        if let Some(Item::Fn(_)) = self.files.declared_as(span.file, name) {
+            return Ok(());
+        }
+        if let Some(told) = self.report.count_if_full(Code::E0101, span) {
+            return Err(told);
+        }
+        let title = format!("there is no function `{name}` in this file for this gradient");
+        let mut error = Diagnostic::error(Code::E0101, span, title);
         let names = module.items.iter().filter_map(|item| match item {
             ast::Item::Fn(decl) => Some(&*decl.name.text),
             ast::Item::Extern(external) => Some(&*external.head.name.text),
             _ => None,
         });
-        let names: Vec<&str> = names.collect();
-        if names.contains(&&*grad.name.text) {
-            return Ok(());
-        }
-        let title = format!("there is no function `{}` in this file for this gradient", grad.name.text);
-        let mut error = Diagnostic::error(Code::E0101, grad.name.span, title);
-        if let Some(near) = crate::scope::nearest(&grad.name.text, names) {
+        if let Some(near) = crate::scope::nearest(name, names) {
             error = error.help(format!("did you mean `{near}`?"));
         }
         Err(self.tell(error))

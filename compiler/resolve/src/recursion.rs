@@ -4,6 +4,7 @@
 
 use crate::cx::Cx;
 use crate::imports::Source;
+use crate::members::Members;
 use crate::scope::Item;
 use mlc_syntax::ast::{self, ExprKind, StmtKind};
 use mlc_syntax::codes::Code;
@@ -36,7 +37,7 @@ impl<'a> Cx<'a> {
         for source in sources {
             for item in &source.module.items {
                 match item {
-                    ast::Item::Fn(decl) => self.add_fn(decl, source.file, &[], &mut units),
+                    ast::Item::Fn(decl) => self.add_fn(decl, source.file, &Members::default(), &mut units),
                     ast::Item::Layer(layer) => self.add_layer(layer, source.file, &mut units),
                     _ => {}
                 }
@@ -101,6 +102,7 @@ impl<'a> Cx<'a> {
 
     fn add_layer(&self, layer: &'a ast::Layer, file: FileId, units: &mut BTreeMap<Key, Unit<'a>>) {
         let own: BTreeSet<&Arc<str>> = layer.params.iter().map(|param| &param.name.text).collect();
+        let members = Members::of(layer);
         let mut calls = Vec::new();
         for member in &layer.members {
             match member {
@@ -109,7 +111,7 @@ impl<'a> Cx<'a> {
                     calls
                         .extend(found.filter(|(item, ..)| matches!(item, Item::Layer(_))).map(|(.., key)| (key, span)));
                 }),
-                ast::Member::Fn(decl) => self.add_fn(decl, file, &layer.members, units),
+                ast::Member::Fn(decl) => self.add_fn(decl, file, &members, units),
                 ast::Member::Param(_) | ast::Member::State(_) => {}
             }
         }
@@ -117,24 +119,18 @@ impl<'a> Cx<'a> {
     }
 
     /// A function; `around` are the members of its layer.
-    fn add_fn(&self, decl: &'a ast::Fn, file: FileId, around: &'a [ast::Member], units: &mut BTreeMap<Key, Unit<'a>>) {
+    fn add_fn(&self, decl: &'a ast::Fn, file: FileId, around: &Members<'a>, units: &mut BTreeMap<Key, Unit<'a>>) {
         let mut local: BTreeSet<Arc<str>> = decl.params.iter().map(|param| param.name.text.clone()).collect();
         local.extend(crate::assigned::assigned_in(&decl.body).into_iter().map(|assigned| assigned.name));
-        let member = |name: &Arc<str>| {
-            around.iter().find_map(|member| match member {
-                ast::Member::Fn(decl) if decl.name.text == *name => Some(Some(decl.name.span)),
-                ast::Member::Bind(bind) if bind.names.iter().any(|bound| bound.text == *name) => Some(None),
-                _ => None,
-            })
-        };
         let mut calls = Vec::new();
         block_calls(&decl.body, &mut |name, span| {
             if local.contains(name) {
                 return;
             }
-            let key = match member(name) {
-                Some(found) => found,
-                None => match self.files.visible(file, name) {
+            let key = match (around.function(name), around.binding(name)) {
+                (Some(decl), _) => Some(decl.name.span),
+                (None, Some(_)) => None,
+                (None, None) => match self.files.visible(file, name) {
                     Some((Item::Fn(_), _, key)) => Some(key),
                     _ => None,
                 },

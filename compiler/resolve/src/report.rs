@@ -14,16 +14,21 @@ pub(crate) struct Reported(());
 #[derive(Debug, Default)]
 pub(crate) struct Reporter {
     found: Vec<Diagnostic>,
-    seen: BTreeSet<(Code, Option<Span>)>,
+    seen: BTreeSet<Key>,
+    /// What is in `seen`, in the order in which it was met.
+    met: Vec<Key>,
     /// How many were met when there were enough.
     left_out: usize,
 }
 
+/// One mistake: what is wrong, and where.
+type Key = (Code, Option<Span>);
+
 /// What has been told up to some moment.
-#[derive(Clone, Debug)]
+#[derive(Clone, Copy, Debug)]
 pub(crate) struct Told {
     found: usize,
-    seen: BTreeSet<(Code, Option<Span>)>,
+    met: usize,
     left_out: usize,
 }
 
@@ -34,7 +39,7 @@ impl Reporter {
     /// Adds one, unless it was told before.
     pub fn add(&mut self, diagnostic: Diagnostic) -> Reported {
         let key = (diagnostic.code, diagnostic.primary.as_ref().map(|label| label.span));
-        if self.seen.insert(key) {
+        if self.is_first(key) {
             match self.is_full() {
                 true => self.left_out += 1,
                 false => self.found.push(diagnostic),
@@ -48,19 +53,31 @@ impl Reporter {
         if !self.is_full() {
             return None;
         }
-        self.left_out += usize::from(self.seen.insert((code, Some(place))));
+        self.left_out += usize::from(self.is_first((code, Some(place))));
         Some(Reported(()))
+    }
+
+    /// Whether this has not been met before; from now on it has.
+    fn is_first(&mut self, key: Key) -> bool {
+        let first = self.seen.insert(key);
+        if first {
+            self.met.push(key);
+        }
+        first
     }
 
     /// What has been told so far.
     pub fn mark(&self) -> Told {
-        Told { found: self.found.len(), seen: self.seen.clone(), left_out: self.left_out }
+        Told { found: self.found.len(), met: self.met.len(), left_out: self.left_out }
     }
 
     /// Takes back what was told since: it was about an attempt that came to nothing.
     pub fn rewind(&mut self, to: Told) {
         self.found.truncate(to.found);
-        (self.seen, self.left_out) = (to.seen, to.left_out);
+        self.left_out = to.left_out;
+        for key in self.met.drain(to.met..) {
+            self.seen.remove(&key);
+        }
     }
 
     /// Whether an error of a code was told at one of these places.

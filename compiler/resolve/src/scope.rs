@@ -46,6 +46,8 @@ pub(crate) struct Files<'a> {
     /// What `import "file.dl" as f` brings into a file.
     aliases: BTreeMap<FileId, BTreeMap<&'a str, (FileId, Span)>>,
     prelude: Names<'a>,
+    /// `grad f`, by file and function.
+    gradients: BTreeMap<(FileId, &'a str), &'a ast::Grad>,
 }
 
 impl<'a> Files<'a> {
@@ -64,7 +66,17 @@ impl<'a> Files<'a> {
                 }
             }
         }
+        for item in &file.module.items {
+            if let ast::Item::Grad(grad) = item {
+                self.gradients.entry((file.id, &grad.name.text)).or_insert(grad);
+            }
+        }
         self.list.push(file);
+    }
+
+    /// The `grad` that a file declares for a function.
+    pub fn gradient(&self, file: FileId, function: &str) -> Option<&'a ast::Grad> {
+        self.gradients.get(&(file, function)).copied()
     }
 
     /// Makes a declaration of another file visible in `file`.
@@ -140,48 +152,85 @@ pub(crate) fn twice(name: &ast::Name, first: Span) -> Diagnostic {
         .help("give one of them another name")
 }
 
-/// The candidate nearest to `word`, if it is near enough to be a slip.
+/// The candidate nearest to `word`, if it is near enough to be a slip; the first of equally near ones.
 pub(crate) fn nearest<'n>(word: &str, candidates: impl IntoIterator<Item = &'n str>) -> Option<&'n str> {
     const LONGEST: usize = 64;
     if word.len() > LONGEST {
         return None;
     }
-    let allowed = match word.chars().count() {
+    let lower: Vec<char> = word.to_lowercase().chars().collect();
+    let own = letters(&lower);
+    let mut allowed = match lower.len() {
         0..=2 => 1,
         3..=5 => 2,
         _ => 3,
     };
-    let lower = word.to_lowercase();
-    let length = word.chars().count();
-    // Words that differ more in length are no slips of one another.
-    let may_be = |candidate: &str| candidate.chars().count().abs_diff(length) <= allowed;
-    candidates
-        .into_iter()
-        .filter(|candidate| *candidate != word && candidate.len() <= LONGEST && may_be(candidate))
-        .map(|candidate| (distance(&lower, &candidate.to_lowercase()), candidate))
-        .filter(|(distance, candidate)| *distance <= allowed && *distance < candidate.chars().count())
-        .min_by_key(|(distance, _)| *distance)
-        .map(|(_, candidate)| candidate)
+    let (mut other, mut rows) = (Vec::new(), Rows::default());
+    let mut best = None;
+    for candidate in candidates {
+        if candidate == word || candidate.len() > LONGEST {
+            continue;
+        }
+        other.clear();
+        match candidate.is_ascii() {
+            true => other.extend(candidate.bytes().map(|byte| char::from(byte.to_ascii_lowercase()))),
+            false => other.extend(candidate.chars().flat_map(char::to_lowercase)),
+        }
+        // A word is no slip of one that has nothing in common with it.
+        let most = allowed.min(other.len().saturating_sub(1));
+        let missing = (own & !letters(&other)).count_ones() as usize;
+        if missing > most || other.len().abs_diff(lower.len()) > most {
+            continue;
+        }
+        let Some(distance) = rows.distance(&lower, &other, most) else { continue };
+        best = Some(candidate);
+        let Some(less) = distance.checked_sub(1) else { break };
+        allowed = less;
+    }
+    best
 }
 
-/// Insertions, deletions, replacements and swaps of neighbours that lead from one word to another.
-fn distance(a: &str, b: &str) -> usize {
-    let (a, b): (Vec<char>, Vec<char>) = (a.chars().collect(), b.chars().collect());
-    let mut before: Vec<usize> = Vec::new();
-    let mut above: Vec<usize> = (0..=b.len()).collect();
-    for i in 1..=a.len() {
-        let mut row = vec![i];
-        for j in 1..=b.len() {
-            let replaced = above[j - 1] + usize::from(a[i - 1] != b[j - 1]);
-            let mut best = replaced.min(above[j] + 1).min(row[j - 1] + 1);
-            if i > 1 && j > 1 && a[i - 1] == b[j - 2] && a[i - 2] == b[j - 1] {
-                best = best.min(before[j - 2] + 1);
+/// The characters of a word as a set of 64 kinds: words differ in at least as many places as one has kinds
+/// that the other lacks.
+fn letters(word: &[char]) -> u64 {
+    word.iter().fold(0, |set, letter| set | 1 << (*letter as u32 % 64))
+}
+
+/// The last three rows of a table of distances.
+#[derive(Default)]
+struct Rows {
+    before: Vec<usize>,
+    above: Vec<usize>,
+    row: Vec<usize>,
+}
+
+impl Rows {
+    /// Insertions, deletions, replacements and swaps of neighbours that lead from one word to another,
+    /// if these are at most `most`.
+    fn distance(&mut self, a: &[char], b: &[char], most: usize) -> Option<usize> {
+        self.above.clear();
+        self.above.extend(0..=b.len());
+        for i in 1..=a.len() {
+            self.row.clear();
+            self.row.push(i);
+            for j in 1..=b.len() {
+                let replaced = self.above[j - 1] + usize::from(a[i - 1] != b[j - 1]);
+                let mut best = replaced.min(self.above[j] + 1).min(self.row[j - 1] + 1);
+                if i > 1 && j > 1 && a[i - 1] == b[j - 2] && a[i - 2] == b[j - 1] {
+                    best = best.min(self.before[j - 2] + 1);
+                }
+                self.row.push(best);
             }
-            row.push(best);
+            // A swap reaches back two rows, and adds one to what stands there.
+            let least = |row: &[usize]| row.iter().copied().min().unwrap_or(0);
+            if least(&self.row) > most && least(&self.above) >= most {
+                return None;
+            }
+            std::mem::swap(&mut self.before, &mut self.above);
+            std::mem::swap(&mut self.above, &mut self.row);
         }
-        before = std::mem::replace(&mut above, row);
+        Some(self.above[b.len()]).filter(|distance| *distance <= most)
     }
-    above[b.len()]
 }
 
 #[cfg(test)]
@@ -195,5 +244,9 @@ mod tests {
         assert_eq!(nearest("lables", ["labels"]), Some("labels"));
         assert_eq!(nearest("x", ["y"]), None);
         assert_eq!(nearest("banana", ["softmax"]), None);
+        assert_eq!(nearest("ab", ["ba", "abc"]), Some("ba"));
+        assert_eq!(nearest("weigth", ["height", "weight", "weights"]), Some("weight"));
+        assert_eq!(nearest("ÄHNLICH", ["ähnlich"]), Some("ähnlich"));
+        assert_eq!(nearest(&"a".repeat(65), ["b"]), None);
     }
 }

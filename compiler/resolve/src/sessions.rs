@@ -123,7 +123,7 @@ impl<'a> Cx<'a> {
 
     fn state_decl(&self, global: GlobalId, id: InstanceId) -> Option<&'a ast::Tensor> {
         let ((_, name), _) = self.globals.iter().find(|((owner, _), known)| **known == global && *owner == id)?;
-        crate::states::state_of(self.instance(id).layer, name)
+        self.instance(id).members.state(name)
     }
 
     /// The entries that write the first values of session states.

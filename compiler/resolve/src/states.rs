@@ -9,7 +9,6 @@
 use crate::calls::Expected;
 use crate::cx::Cx;
 use crate::entry::{Entry, Mode};
-use crate::instances::tensor_of;
 use crate::names;
 use crate::value::{InstanceId, R, Size, Tensor, Value, shape_of};
 use crate::weights::name_axes;
@@ -30,11 +29,6 @@ pub(crate) struct Held {
     pub global: Option<GlobalId>,
     /// Its value when the entry began; none if it was written first.
     pub first: Option<mlc_ir::graph::Value>,
-}
-
-/// The declaration of that name, if it is a state.
-pub(crate) fn state_of<'a>(layer: &'a ast::Layer, name: &str) -> Option<&'a ast::Tensor> {
-    states(layer).find(|tensor| *tensor.name.text == *name)
 }
 
 fn states(layer: &ast::Layer) -> impl Iterator<Item = &ast::Tensor> {
@@ -64,7 +58,7 @@ impl<'a> Cx<'a> {
         if frame.locals.contains_key(name) {
             return None;
         }
-        state_of(self.instance(id).layer, name).map(|decl| (id, decl))
+        self.instance(id).members.state(name).map(|decl| (id, decl))
     }
 
     /// The value of a state when the entry begins.
@@ -187,6 +181,6 @@ impl<'a> Cx<'a> {
 
     /// Whether the declaration of `name` in an instance is a state.
     pub fn is_state(&self, id: InstanceId, name: &str) -> bool {
-        tensor_of(self.instance(id).layer, name).is_some() && state_of(self.instance(id).layer, name).is_some()
+        self.instance(id).members.state(name).is_some()
     }
 }

@@ -266,21 +266,17 @@ impl<'a> Cx<'a> {
             return Some(("a function", Some(decl.name.span)));
         }
         if let Some(id) = frame.instance {
-            let instance = self.instance(id);
-            if crate::states::state_of(instance.layer, text).is_some() {
+            let members = &self.instance(id).members;
+            if members.state(text).is_some() {
                 return None;
             }
-            if let Some(tensor) = crate::instances::tensor_of(instance.layer, text) {
+            if let Some(tensor) = members.tensor(text) {
                 return Some(("a `param` of the layer", Some(tensor.name.span)));
             }
-            if let Some(decl) = crate::instances::fn_of(instance.layer, text) {
+            if let Some(decl) = members.function(text) {
                 return Some(("a function of the layer", Some(decl.name.span)));
             }
-            let bound = instance.layer.members.iter().find_map(|member| match member {
-                ast::Member::Bind(bind) => bind.names.iter().find(|name| name.text == *text).map(|name| name.span),
-                _ => None,
-            });
-            if let Some(span) = bound {
+            if let Some(span) = members.binding(text) {
                 return Some(("a member of the layer", Some(span)));
             }
         }

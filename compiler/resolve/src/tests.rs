@@ -169,7 +169,7 @@ impl<'a> Cx<'a> {
     fn grad_values(&mut self, call: &GradCall<'a>, params: &[TestParam]) -> R<RegionId> {
         let mut results = Vec::new();
         for param in params {
-            let Some(decl) = crate::instances::tensor_of(self.instance(param.instance).layer, &param.name) else {
+            let Some(decl) = self.instance(param.instance).members.tensor(&param.name) else {
                 continue;
             };
             let axes = param.ty.shape.iter().map(|dim| crate::value::Size::plain(dim.clone())).collect();
@@ -301,7 +301,7 @@ fn params_of<'a>(cx: &Cx<'a>, function: &Value<'a>) -> Vec<&'a ast::Param> {
             Callee::Fn { decl, .. } => Some(*decl),
             Callee::Builtin(_) | Callee::Layer { .. } | Callee::Optimizer { .. } => None,
         },
-        Value::Instance(id) => crate::instances::fn_of(cx.instance(*id).layer, "forward"),
+        Value::Instance(id) => cx.instance(*id).members.function("forward"),
         _ => None,
     };
     decl.map_or_else(Vec::new, |decl| decl.params.iter().collect())

@@ -3,7 +3,7 @@
 use crate::cx::{Cx, FrameKind};
 use crate::entry::{Mode, TestParam};
 use crate::init::Initial;
-use crate::instances::{Place, Root, tensor_of};
+use crate::instances::{Place, Root};
 use crate::types::{Element, Form};
 use crate::value::{AxisNameKind, InstanceId, R, ScopeId, Size, Tensor, Value, shape_of};
 use mlc_ir::graph::{Global, GlobalId, GlobalKind};
@@ -98,7 +98,7 @@ impl<'a> Cx<'a> {
         if let Some(tensor) = self.entry.tensors.get(&key) {
             return Ok(tensor.clone());
         }
-        let Some(decl) = tensor_of(self.instance(id).layer, name) else {
+        let Some(decl) = self.instance(id).members.tensor(name) else {
             mlc_ir::internal_error("resolver", "a param that is not declared");
         };
         if self.is_state(id, name) {
