@@ -32,6 +32,7 @@ impl<'a> Cx<'a> {
         site: &CallSite,
     ) -> R<Vec<Option<ArgValue<'a>>>> {
         let mut placed: Vec<Option<ArgValue<'a>>> = vec![None; names.len()];
+        let mut places: Vec<Option<Span>> = vec![None; names.len()];
         let mut failed = None;
         let count = args.len();
         if let Some(reported) = self.unnamed_behind_named(&args) {
@@ -52,18 +53,30 @@ impl<'a> Cx<'a> {
                     }
                 },
             };
-            if placed[at].is_some() {
-                let span = arg.name.as_ref().map_or(arg.value.span(), |(_, span)| *span);
-                let title = format!("`{}` of `{}` is given twice", names[at], site.name);
-                failed = Some(self.tell(Diagnostic::error(Code::E0103, span, title)));
+            let span = arg.name.as_ref().map_or(arg.value.span(), |(_, span)| *span);
+            if let Some(first) = places[at] {
+                failed = Some(self.given_twice(names, names[at], first, span, site));
                 continue;
             }
+            places[at] = Some(span);
             placed[at] = Some(arg.value);
         }
         match failed {
             Some(reported) => Err(reported),
             None => Ok(placed),
         }
+    }
+
+    fn given_twice(&mut self, names: &[&str], name: &str, first: Span, span: Span, site: &CallSite) -> Reported {
+        let named = self.sources.text(first) == name;
+        let place = if named { "the first time here" } else { "given here already, by its position" };
+        let error = Diagnostic::error(Code::E0103, span, format!("`{name}` of `{}` is given twice", site.name))
+            .also(first, place)
+            .note(format!("its arguments: {}", names.join(", ")));
+        self.tell(match named {
+            true => error.help("take one of them out"),
+            false => error.help("take one of them out, or give the first one the name of the argument it is meant for"),
+        })
     }
 
     /// Arguments by position come first.

@@ -104,6 +104,20 @@ impl Found {
     }
 }
 
+/// All statements of a block, at any depth.
+pub(crate) fn each_stmt<'b>(block: &'b ast::Block, f: &mut dyn FnMut(&'b ast::Stmt)) {
+    for stmt in &block.stmts {
+        f(stmt);
+        match &stmt.kind {
+            StmtKind::For { body, .. } => each_stmt(body, f),
+            StmtKind::If { then, otherwise, .. } => {
+                std::iter::once(then).chain(otherwise).for_each(|block| each_stmt(block, f))
+            }
+            _ => {}
+        }
+    }
+}
+
 /// Where a statement of some kind stands in a block, at any depth.
 pub(crate) fn find_stmt<'b>(block: &'b ast::Block, is: &dyn Fn(&StmtKind) -> bool) -> Option<&'b ast::Stmt> {
     block.stmts.iter().find_map(|stmt| match &stmt.kind {

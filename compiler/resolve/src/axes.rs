@@ -3,19 +3,36 @@
 use crate::cx::Cx;
 use crate::report::Reported;
 use crate::scope;
-use crate::value::{R, ScopeId, Size, Value};
+use crate::value::{R, ScopeId, Size, Tensor, Value};
+use mlc_ir::ty::DType;
 use mlc_syntax::ast::{self, ExprKind};
 use mlc_syntax::codes::Code;
 use mlc_syntax::diag::Diagnostic;
 use mlc_syntax::span::Span;
 use std::sync::Arc;
 
+/// A tensor whose axes are sought by name.
+#[derive(Clone, Debug)]
+pub(crate) struct Sought {
+    pub axes: Vec<Size>,
+    /// None where it is open yet.
+    pub dtype: Option<DType>,
+    /// Where the tensor stands.
+    pub span: Span,
+}
+
+impl Sought {
+    pub fn of(tensor: &Tensor, span: Span) -> Sought {
+        Sought { axes: tensor.axes.clone(), dtype: Some(tensor.dtype), span }
+    }
+}
+
 impl<'a> Cx<'a> {
     /// The axes of a value that has some.
-    pub fn axes_of_value(&mut self, value: &Value<'a>, span: Span) -> R<Vec<Size>> {
+    pub fn axes_of_value(&mut self, value: &Value<'a>, span: Span) -> R<Sought> {
         match value {
-            Value::Tensor(tensor) => Ok(tensor.axes.clone()),
-            Value::Lazy(lazy) => Ok(lazy.axes.clone()),
+            Value::Tensor(tensor) => Ok(Sought::of(tensor, span)),
+            Value::Lazy(lazy) => Ok(Sought { axes: lazy.axes.clone(), dtype: None, span }),
             other => self.fail(
                 Code::E0122,
                 span,
@@ -53,7 +70,7 @@ impl<'a> Cx<'a> {
     }
 
     /// The axes that are written with these names.
-    pub fn axes_by_name(&mut self, axes: &[Size], over: &'a ast::Expr, operand: Span) -> R<Vec<usize>> {
+    pub fn axes_by_name(&mut self, sought: &Sought, over: &'a ast::Expr) -> R<Vec<usize>> {
         let names = match &over.kind {
             ExprKind::Tuple(parts) => parts.iter().collect(),
             _ => vec![over],
@@ -65,7 +82,7 @@ impl<'a> Cx<'a> {
                     .help("write `axis: -1` for an axis by its number");
                 return Err(self.tell(error));
             };
-            for axis in self.axes_named(axes, text, name.span, operand)? {
+            for axis in self.axes_named(sought, text, name.span)? {
                 if !picked.contains(&axis) {
                     picked.push(axis);
                 }
@@ -75,8 +92,9 @@ impl<'a> Cx<'a> {
         Ok(picked)
     }
 
-    fn axes_named(&mut self, axes: &[Size], text: &Arc<str>, span: Span, operand: Span) -> R<Vec<usize>> {
+    fn axes_named(&mut self, sought: &Sought, text: &Arc<str>, span: Span) -> R<Vec<usize>> {
         use crate::value::AxisNameKind::{Label, Pack, Size as Written};
+        let axes = &sought.axes;
         let scopes = self.visible_scopes();
         let with = |kind| -> Vec<usize> {
             let has = |axis: &Size| {
@@ -92,13 +110,13 @@ impl<'a> Cx<'a> {
             match found.as_slice() {
                 [] => {}
                 [axis] => return Ok(vec![*axis]),
-                [first, second, ..] => return Err(self.ambiguous(axes, text, (*first, *second), span, operand)),
+                [first, second, ..] => return Err(self.ambiguous(sought, text, (*first, *second), span)),
             }
         }
         if let Some(Value::Pack(_)) = self.top().locals.get(text) {
             return Ok(Vec::new());
         }
-        Err(self.no_such_axis(axes, text, span, operand))
+        Err(self.no_such_axis(sought, text, span))
     }
 
     /// Axes of the size that a name stands for, where none is written with it.
@@ -132,14 +150,8 @@ impl<'a> Cx<'a> {
         format!("[{}]", shown.collect::<Vec<_>>().join(", "))
     }
 
-    fn ambiguous(
-        &mut self,
-        axes: &[Size],
-        text: &str,
-        (first, second): (usize, usize),
-        span: Span,
-        operand: Span,
-    ) -> Reported {
+    fn ambiguous(&mut self, sought: &Sought, text: &str, (first, second): (usize, usize), span: Span) -> Reported {
+        let axes = &sought.axes;
         let shown = self.show_named_axes(axes);
         let mut labelled: Vec<String> = shown.trim_matches(['[', ']']).split(", ").map(str::to_string).collect();
         for (label, axis) in [("i", first), ("j", second)] {
@@ -147,10 +159,11 @@ impl<'a> Cx<'a> {
                 *size = format!("{label}:{size}");
             }
         }
-        let what = self.sources.text(operand);
+        let dtype = sought.dtype.map_or("", DType::name);
+        let what = self.sources.text(sought.span);
         let what = if what.len() <= 30 && !what.contains('\n') { format!("`{what}` is ") } else { String::new() };
         let error = Diagnostic::error(Code::E0118, span, format!("axis name `{text}` is ambiguous here"))
-            .label(format!("{what}{shown}: axes {first} and {second} are both {text}"))
+            .label(format!("{what}{dtype}{shown}: axes {first} and {second} are both {text}"))
             .help(format!(
                 "write `axis: {}`, or label the axes in a type and write `over: j`: [{}]",
                 second as i64 - axes.len() as i64,
@@ -159,7 +172,8 @@ impl<'a> Cx<'a> {
         self.tell(error)
     }
 
-    fn no_such_axis(&mut self, axes: &[Size], text: &str, span: Span, operand: Span) -> Reported {
+    fn no_such_axis(&mut self, sought: &Sought, text: &str, span: Span) -> Reported {
+        let axes = &sought.axes;
         let shown = self.show_named_axes(axes);
         let scopes = self.visible_scopes();
         let names: Vec<&str> = axes
@@ -169,7 +183,7 @@ impl<'a> Cx<'a> {
             .map(|name| &*name.text)
             .collect();
         let mut error = Diagnostic::error(Code::E0117, span, format!("no axis is called `{text}`"))
-            .also(operand, format!("its axes: {shown}"));
+            .also(sought.span, format!("its axes: {shown}"));
         error = match scope::nearest(text, names) {
             Some(near) => error.help(format!("did you mean `{near}`?")),
             None => error.help("write `axis: -1` for an axis by its number, or name it in a type: `x: f32[B, T] = …`"),

@@ -431,8 +431,8 @@ impl<'a> Cx<'a> {
             ArgValue::Expr(first) => self.expr(first)?,
             ArgValue::Value(value, _) => value,
         };
-        let axes = self.axes_of_value(&value, span)?;
-        let picked = self.axes_by_name(&axes, expr, span)?;
+        let sought = self.axes_of_value(&value, span)?;
+        let picked = self.axes_by_name(&sought, expr)?;
         args[first].value = ArgValue::Value(value, span);
         let numbers: Vec<Value<'a>> = picked.into_iter().map(|axis| Value::int(axis as i64)).collect();
         let number = match <[Value<'a>; 1]>::try_from(numbers) {

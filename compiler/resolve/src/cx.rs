@@ -168,6 +168,8 @@ pub(crate) struct Cx<'a> {
     /// How often the body of a loop failed, looped and unrolled.
     pub loop_failures: BTreeMap<Span, u32>,
     pub checks: Vec<crate::program::Check>,
+    /// The expression of a first value that is being evaluated.
+    pub first_value: Option<Span>,
     /// For functions in which a name was unknown: what their loops and branches bind.
     pub ends: BTreeMap<Span, BTreeMap<Arc<str>, (Span, crate::assigned::End)>>,
     /// For each train block with states, a layer that has just these.
@@ -212,6 +214,7 @@ impl<'a> Cx<'a> {
             every_state: crate::every::EveryState::default(),
             loop_failures: BTreeMap::new(),
             checks: Vec::new(),
+            first_value: None,
             ends: BTreeMap::new(),
             holders,
             loads: Vec::new(),

@@ -113,12 +113,10 @@ impl<'a> Cx<'a> {
                     self.check_layer_attrs(layer);
                     Ok(())
                 }
-                ast::Item::Import(_)
-                | ast::Item::Const(_)
-                | ast::Item::Optimizer(_)
-                | ast::Item::Train(_)
-                | ast::Item::Test(_) => Ok(()),
+                ast::Item::Optimizer(optimizer) => self.check_optimizer(optimizer),
+                ast::Item::Import(_) | ast::Item::Const(_) | ast::Item::Train(_) | ast::Item::Test(_) => Ok(()),
             };
+            self.check_statements(item);
         }
     }
 

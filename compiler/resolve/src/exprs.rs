@@ -322,12 +322,24 @@ impl<'a> Cx<'a> {
         }
         let (low, high) = (self.range_end(start), self.range_end(end));
         let (low, high) = (low?, high?);
+        let counts_down = |length: &Dim| length.range().1 < 0;
         let length = match high.sub(&low) {
+            Ok(length) if counts_down(&length) && is_meant_down(start, end, &high) => {
+                return Err(self.counts_down(start, end, span));
+            }
             Ok(length) if length.as_const().is_some_and(|length| length < 0) => Dim::zero(),
             Ok(length) => length,
             Err(_) => return self.fail(Code::E0114, span, "this range is too large"),
         };
         Ok(Value::Range(Rc::new(Range { low, length })))
+    }
+
+    fn counts_down(&mut self, start: &'a ast::Expr, end: &'a ast::Expr, span: Span) -> Reported {
+        let (low, high) = (self.sources.text(end.span), self.sources.text(start.span));
+        let error = Diagnostic::error(Code::E0122, span, "this range counts down, so there is nothing in it")
+            .note("a range goes up from its start to the number before its end")
+            .help(format!("count up, `{low}..{high}`, or from above: `reversed({low}..{high})`"));
+        self.tell(error)
     }
 
     fn range_end(&mut self, expr: &'a ast::Expr) -> R<Dim> {
@@ -427,4 +439,20 @@ impl<'a> Cx<'a> {
 pub(crate) enum Truth {
     Known(bool),
     Runtime(crate::value::Tensor),
+}
+
+/// Whether somebody who wrote a range that has no numbers meant it to count down: both ends are written as numbers,
+/// or it ends at 0 or below. Where ends are computed a range may come to nothing, as in `2..Depth`.
+fn is_meant_down(start: &ast::Expr, end: &ast::Expr, high: &Dim) -> bool {
+    is_written(end) && (is_written(start) || high.range().1 <= 0)
+}
+
+/// Whether an expression is a number as it stands.
+fn is_written(expr: &ast::Expr) -> bool {
+    match &expr.kind {
+        ExprKind::Int(_) => true,
+        ExprKind::Unary { operand, .. } => is_written(operand),
+        ExprKind::Binary { left, right, .. } => is_written(left) && is_written(right),
+        _ => false,
+    }
 }

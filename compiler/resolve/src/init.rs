@@ -142,7 +142,10 @@ impl<'a> Cx<'a> {
                 .help("write `= zeros()`, or an initialiser such as `glorot_uniform()`");
             return Err(self.tell(error));
         };
-        let value = self.initialiser_value(init, expected)?;
+        let around = self.first_value.replace(init.span);
+        let value = self.initialiser_value(init, expected);
+        self.first_value = around;
+        let value = value?;
         match self.fit_expected(value, expected, init.span)? {
             Value::Tensor(tensor) => Ok(tensor),
             other => self.fail(

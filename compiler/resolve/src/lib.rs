@@ -62,6 +62,7 @@ mod matmul;
 mod members;
 mod metrics;
 mod minimize;
+mod misplaced;
 mod molds;
 mod names;
 mod nest;

@@ -19,8 +19,7 @@ impl<'a> Cx<'a> {
     /// `minimize LOSS over PARTS with OPT`
     pub fn minimize(&mut self, loss: &'a ast::Expr, over: &'a ast::Expr, with: &'a ast::Expr, span: Span) -> R<()> {
         if !matches!(self.top().kind, FrameKind::Step) {
-            let error = Diagnostic::error(Code::E0121, span, "`minimize` belongs in the `step` of a train block");
-            return Err(self.tell(error));
+            return Err(self.misplaced_minimize(span));
         }
         if !self.entry.loops.is_empty() {
             let error = Diagnostic::error(Code::E0121, span, "`minimize` stands in a loop")

@@ -9,7 +9,7 @@ use crate::value::{Bindings, OptimizerValue, R, Size, Tensor, Value, shape_of};
 use mlc_ir::graph::{Global, GlobalId, GlobalKind};
 use mlc_ir::scalar::{BinaryOp, UnaryOp};
 use mlc_ir::ty::{DType, Type};
-use mlc_syntax::ast;
+use mlc_syntax::ast::{self, ExprKind};
 use mlc_syntax::codes::Code;
 use mlc_syntax::diag::Diagnostic;
 use mlc_syntax::span::{FileId, Span};
@@ -37,6 +37,7 @@ impl<'a> Cx<'a> {
         args: Vec<ArgIn<'a>>,
         site: &CallSite,
     ) -> R<Value<'a>> {
+        self.refuse_parameters(decl, &args, site)?;
         let placed = self.bind_args(&decl.params, args, site)?;
         let mut kept = Vec::new();
         for (param, arg) in decl.params.iter().zip(placed) {
@@ -50,6 +51,49 @@ impl<'a> Cx<'a> {
             }
         }
         Ok(Value::Optimizer(Rc::new(OptimizerValue { decl, file, args: kept, span: site.span })))
+    }
+
+    /// `adam(net, lr: 1e-3)`: what an optimizer updates is no argument of it.
+    fn refuse_parameters(&mut self, decl: &'a ast::Optimizer, args: &[ArgIn<'a>], site: &CallSite) -> R<()> {
+        let of_layers = |expr: &ast::Expr| match &expr.kind {
+            ExprKind::Name(text) => self.is_layer(text),
+            ExprKind::Call { callee, .. } => match &callee.kind {
+                ExprKind::Name(text) => &**text == "params",
+                ExprKind::Field { base, .. } => matches!(&base.kind, ExprKind::Name(text) if self.is_layer(text)),
+                _ => false,
+            },
+            _ => false,
+        };
+        let found = args.iter().find_map(|arg| match &arg.value {
+            ArgValue::Expr(expr) if of_layers(expr) => Some(*expr),
+            _ => None,
+        });
+        let Some(expr) = found else { return Ok(()) };
+        let names: Vec<&str> = decl.params.iter().map(|param| &*param.name.text).collect();
+        let over = match &expr.kind {
+            ExprKind::Name(text) => text.to_string(),
+            _ => "net".to_string(),
+        };
+        let title = format!("`{}` takes no parameters to update, and this names some", site.name);
+        let error = Diagnostic::error(Code::E0103, expr.span, title)
+            .note(format!("its arguments: {}", names.join(", ")))
+            .help(format!("what is updated stands in the step: `minimize loss over {over} with opt`"));
+        Err(self.tell(error))
+    }
+
+    /// Whether a name that is bound here is a layer that has been made.
+    fn is_layer(&self, text: &Arc<str>) -> bool {
+        let frame = self.top();
+        let value = frame.locals.get(text).or_else(|| frame.block.values.get(text));
+        matches!(value, Some(Value::Instance(_) | Value::Stack(_)))
+    }
+
+    /// What can be said of an optimizer that nothing uses.
+    pub fn check_optimizer(&mut self, decl: &'a ast::Optimizer) -> R<()> {
+        if let Some(reported) = self.report.told_within(decl.span) {
+            return Err(reported);
+        }
+        self.update_fn(decl).map(|_| ())
     }
 
     /// Updates parameters with their gradients.
@@ -251,7 +295,10 @@ impl<'a> Cx<'a> {
                 "`update` takes four arguments: `update(w: f32[*S], g: f32[*S], t: i32, norm: f32) -> f32[*S]`",
             ),
             None => {
-                self.fail(Code::E0203, decl.name.span, format!("the optimizer `{}` has no `update`", decl.name.text))
+                let title = format!("the optimizer `{}` has no `update`", decl.name.text);
+                let error = Diagnostic::error(Code::E0203, decl.name.span, title)
+                    .help("`fn update(w: f32[*S], g: f32[*S], t: i32, norm: f32) -> f32[*S] { return w - lr * g }`");
+                Err(self.tell(error))
             }
         }
     }

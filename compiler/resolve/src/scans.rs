@@ -1,6 +1,7 @@
 //! `scan h = h0 for x_t in x along T { …; yield y }` (rule 20).
 
 use crate::assigned::{assigned_in, find_stmt};
+use crate::axes::Sought;
 use crate::cx::Cx;
 use crate::nest::{Handed, LoopForm, Source};
 use crate::report::Reported;
@@ -133,7 +134,7 @@ impl<'a> Cx<'a> {
 
     fn along_axis(&mut self, tensor: &Tensor, along: &'a ast::Expr, span: Span) -> R<usize> {
         let axes = match &along.kind {
-            ExprKind::Name(_) => self.axes_by_name(&tensor.axes, along, span)?,
+            ExprKind::Name(_) => self.axes_by_name(&Sought::of(tensor, span), along)?,
             _ => {
                 let number = self.expr(along)?;
                 self.axes_by_number(tensor.rank(), &number, along.span)?

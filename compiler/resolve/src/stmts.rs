@@ -74,7 +74,7 @@ impl<'a> Cx<'a> {
     fn stmt(&mut self, stmt: &'a ast::Stmt) -> R<Returned<'a>> {
         match &stmt.kind {
             StmtKind::Return(values) => self.return_stmt(values, stmt.span),
-            StmtKind::Yield(_) => self.fail(Code::E0121, stmt.span, "`yield` belongs at the end of a `scan`"),
+            StmtKind::Yield(_) => Err(self.misplaced_yield(stmt.span)),
             StmtKind::Minimize { loss, over, with } => self.minimize(loss, over, with, stmt.span).map(|()| None),
             StmtKind::Metric { name, value } => self.metric(name, value).map(|()| None),
             StmtKind::Assert { condition, message } => {

@@ -112,6 +112,7 @@ impl<'a> Cx<'a> {
     fn grad_check(&mut self, call: &GradCall<'a>, training: Training) -> R<(Check, Training)> {
         let found = self.grad_function(call, &[], training)?;
         let params = found.params;
+        self.require_gradient(call, found.region)?;
         let built = self.grad_function(call, &params, training)?;
         let values = self.grad_values(call, &params)?;
         let mut names: Vec<String> = params.iter().map(|param| param.path.clone()).collect();
@@ -120,6 +121,28 @@ impl<'a> Cx<'a> {
             Check::Grad { values, function: built.region, names, tolerance: call.tolerance, span: call.site.span };
         let asked = if built.asked_training { Training::On } else { Training::Off };
         Ok((check, asked))
+    }
+
+    /// A check in which no float depends on a float would hold whatever the function does.
+    fn require_gradient(&mut self, call: &GradCall<'a>, region: RegionId) -> R<()> {
+        let region = self.graph.region(region);
+        let is_float = |value: &IrValue| region.ty(*value).dtype.is_float();
+        let floats: Vec<IrValue> = region.params.iter().filter(|value| is_float(value)).copied().collect();
+        let active = mlc_ir::autodiff::active(region, region.nodes.len(), &floats);
+        let why = if floats.is_empty() {
+            "it takes no float tensor and has no parameters"
+        } else if !region.results.iter().any(is_float) {
+            "it returns no float"
+        } else if !region.results.iter().any(|value| active[value.index()]) {
+            "no float that it returns is computed with floats from one that it takes"
+        } else {
+            return Ok(());
+        };
+        let title = format!("`{}` has no gradient that could be checked", call.site.name);
+        let error = Diagnostic::error(Code::E0212, call.site.span, title)
+            .note(why)
+            .help("give it a float tensor that its result depends on: `check_grad(f, x: normal([2, 3]))`");
+        Err(self.tell(error))
     }
 
     /// The function under test as a region: weights, then arguments, to results.

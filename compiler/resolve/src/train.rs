@@ -88,6 +88,7 @@ impl<'a> Cx<'a> {
                 ast::Member::Bind(bind) => {
                     let values = self.binding_values(bind);
                     for (name, value) in bind.names.iter().zip(values) {
+                        let value = self.refuse_unmade(name, value, bind.value.span);
                         if let Some(first) = places.insert(name.text.clone(), name.span) {
                             self.tell(scope::twice(name, first));
                         }
@@ -109,6 +110,25 @@ impl<'a> Cx<'a> {
             }
         }
         (bindings, places)
+    }
+
+    /// `net = Net`: the layer itself under the name of a value.
+    fn refuse_unmade(&mut self, name: &ast::Name, value: Value<'a>, span: Span) -> Value<'a> {
+        let layer = match &value {
+            Value::Function(function) => match &function.callee {
+                crate::value::Callee::Layer { decl, .. } => &decl.name.text,
+                _ => return value,
+            },
+            _ => return value,
+        };
+        if name.text.starts_with(char::is_uppercase) {
+            return value;
+        }
+        let written = self.sources.text(span);
+        let error = Diagnostic::error(Code::E0122, span, format!("`{layer}` is a layer, and this makes none of it"))
+            .help(format!("make one: `{} = {written}()`", name.text));
+        self.tell(error);
+        Value::Poison
     }
 
     /// Gives the instances bound here their place at the top of the tree of weights.
@@ -204,6 +224,17 @@ impl<'a> Cx<'a> {
         match decl.steps.as_slice() {
             [step] => Ok(step),
             [] => {
+                let written = decl.members.iter().find_map(|member| match member {
+                    ast::Member::Fn(decl) if *decl.name.text == *"step" => Some(decl),
+                    _ => None,
+                });
+                if let Some(written) = written {
+                    let title = "the `step` of a train block is no `fn`";
+                    let error = Diagnostic::error(Code::E0203, written.span, title).help(
+                        "leave out `fn` and the result type: `step(image: f32[B, 28, 28, 1], label: i32[B]) { … }`",
+                    );
+                    return Err(self.tell(error));
+                }
                 let error = Diagnostic::error(
                     Code::E0203,
                     decl.name.span,
@@ -373,8 +404,7 @@ impl<'a> Cx<'a> {
     /// `metric NAME = expr`
     pub fn metric(&mut self, name: &'a ast::Name, value: &'a ast::Expr) -> R<()> {
         if !matches!(self.top().kind, FrameKind::Step) {
-            let error = Diagnostic::error(Code::E0121, name.span, "`metric` belongs in the `step` of a train block");
-            return Err(self.tell(error));
+            return Err(self.misplaced_metric(name.span));
         }
         self.refuse_in_branch("a `metric`", name.span)?;
         let found = self.expr(value)?;

@@ -4,12 +4,14 @@ use crate::cx::{Cx, FrameKind};
 use crate::entry::{Mode, TestParam};
 use crate::init::Initial;
 use crate::instances::{Place, Root};
+use crate::report::Reported;
 use crate::types::{Element, Form};
 use crate::value::{AxisNameKind, InstanceId, R, ScopeId, Size, Tensor, Value, shape_of};
 use mlc_ir::graph::{Global, GlobalId, GlobalKind};
 use mlc_ir::ty::{DType, Type};
 use mlc_syntax::ast;
 use mlc_syntax::codes::Code;
+use mlc_syntax::diag::Diagnostic;
 use mlc_syntax::span::Span;
 use std::sync::Arc;
 
@@ -90,9 +92,26 @@ impl<'a> Cx<'a> {
         self.seen_tensor(rows, span)
     }
 
+    /// A first value that is computed with weights or states: all of them are made at once.
+    fn first_value_reads(&mut self, place: Span, id: InstanceId, name: &Arc<str>, span: Span) -> Reported {
+        let path = format!("{}{name}", self.tensor_path(id, "").1);
+        let title = format!("this first value reads `{path}`, which has none yet");
+        let error = Diagnostic::error(Code::E0110, place, title);
+        let inside = place.file == span.file && place.lo <= span.lo && span.hi <= place.hi;
+        let error = if inside { error } else { error.also(span, "read here") };
+        self.tell(
+            error
+                .note("first values are made of numbers, sizes, constants and random draws")
+                .help("start with `zeros()`, and assign what is computed in a `fn`, where weights can be read"),
+        )
+    }
+
     /// The current value of a `param` or `state` with the axes of the stacks that it belongs to, as stored.
     pub fn read_whole(&mut self, id: InstanceId, name: &Arc<str>, span: Span) -> R<Tensor> {
         self.require_region(span)?;
+        if let Some(place) = self.first_value {
+            return Err(self.first_value_reads(place, id, name, span));
+        }
         let key = (id, name.clone());
         self.read.insert(key.clone());
         if let Some(tensor) = self.entry.tensors.get(&key) {

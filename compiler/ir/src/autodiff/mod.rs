@@ -121,8 +121,9 @@ pub fn backprop(
     adjoints
 }
 
-/// Which values of a region are floats that depend on `starts`.
-pub(crate) fn active(region: &Region, nodes: usize, starts: &[Value]) -> Vec<bool> {
+/// Which values of a region are floats that depend on `starts` by way of floats alone, by its first `nodes`
+/// nodes.
+pub fn active(region: &Region, nodes: usize, starts: &[Value]) -> Vec<bool> {
     let mut active = vec![false; region.values.len()];
     for start in starts {
         active[start.index()] = true;

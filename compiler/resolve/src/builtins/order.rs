@@ -30,7 +30,7 @@ pub(super) const ALL: &[Builtin] = &[
 
 fn sort<'a>(cx: &mut Cx<'a>, args: Args<'a>) -> R<Value<'a>> {
     let (x, span) = ordered(cx, &args)?;
-    let axis = one_axis(cx, &args, &x.axes)?;
+    let axis = one_axis(cx, &args, &x)?;
     let places = places(cx, &x, axis, SortOrder::Ascending, span)?;
     picked(cx, &x, places, axis, span)
 }
@@ -39,7 +39,7 @@ fn top_k<'a>(cx: &mut Cx<'a>, args: Args<'a>) -> R<Value<'a>> {
     let (x, span) = ordered(cx, &args)?;
     let axis = match (args.over, args.get("axis")) {
         (None, None) if x.rank() > 0 => x.rank() - 1,
-        _ => one_axis(cx, &args, &x.axes)?,
+        _ => one_axis(cx, &args, &x)?,
     };
     let (k, k_span) = args.need(cx, "k")?;
     let k = cx.as_size(k, k_span)?;
@@ -100,7 +100,7 @@ fn picked<'a>(cx: &mut Cx<'a>, x: &Tensor, places: Tensor, axis: usize, span: Sp
 
 fn cumsum<'a>(cx: &mut Cx<'a>, args: Args<'a>) -> R<Value<'a>> {
     let (x, span) = args.tensor(cx, "x")?;
-    let axis = one_axis(cx, &args, &x.axes)?;
+    let axis = one_axis(cx, &args, &x)?;
     let x = if x.dtype == DType::Bool { cx.cast(&x, DType::I32, span)? } else { x };
     let axes = x.axes.clone();
     cx.emit(args.site.span, CumSum { axis, from: Start::Front }, &[&x], axes).map(Value::Tensor)
@@ -110,7 +110,7 @@ fn cumsum<'a>(cx: &mut Cx<'a>, args: Args<'a>) -> R<Value<'a>> {
 fn cumprod<'a>(cx: &mut Cx<'a>, args: Args<'a>) -> R<Value<'a>> {
     let (x, _) = args.tensor(cx, "x")?;
     let span = args.site.span;
-    let axis = one_axis(cx, &args, &x.axes)?;
+    let axis = one_axis(cx, &args, &x)?;
     if x.dtype == DType::Bool {
         return cx.fail(Code::E0104, span, "`cumprod` does not take bool");
     }

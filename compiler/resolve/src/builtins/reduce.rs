@@ -2,6 +2,7 @@
 
 use super::{Args, Builtin, named};
 use crate::arith::Operation;
+use crate::axes::Sought;
 use crate::cx::Cx;
 use crate::number::Number;
 use crate::report::Reported;
@@ -98,7 +99,7 @@ fn chosen_axes<'a>(cx: &mut Cx<'a>, args: &Args<'a>, x: &Tensor) -> R<Vec<usize>
         return Err(cx.tell(error));
     }
     if let Some(over) = args.over {
-        return cx.axes_by_name(&x.axes, over, span);
+        return cx.axes_by_name(&Sought::of(x, span), over);
     }
     match args.get("axis") {
         None => Ok((0..x.rank()).collect()),

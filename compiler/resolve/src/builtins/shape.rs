@@ -1,6 +1,7 @@
 //! Other shapes of the same elements: `reshape`, `transpose`, `concat`, `einsum` …
 
 use super::{Args, Arity, Builtin, named};
+use crate::axes::Sought;
 use crate::cx::Cx;
 use crate::report::Reported;
 use crate::value::{R, Size, Tensor, Value, shape_of};
@@ -142,14 +143,14 @@ fn transpose<'a>(cx: &mut Cx<'a>, args: Args<'a>) -> R<Value<'a>> {
     cx.permute(&x, perm, args.site.span).map(Value::Tensor)
 }
 
-/// The axis that `axis:` or `over:` names; `operand` are the axes it is sought in.
-pub(super) fn one_axis<'a>(cx: &mut Cx<'a>, args: &Args<'a>, operand: &[Size]) -> R<usize> {
+/// The axis of a tensor that `axis:` or `over:` names.
+pub(super) fn one_axis<'a>(cx: &mut Cx<'a>, args: &Args<'a>, operand: &Tensor) -> R<usize> {
     let site = args.site.span;
     let (axes, span) = match args.over {
-        Some(over) => (cx.axes_by_name(operand, over, site)?, over.span),
+        Some(over) => (cx.axes_by_name(&Sought::of(operand, site), over)?, over.span),
         None => {
             let (value, span) = args.need(cx, "axis")?;
-            (cx.axes_by_number(operand.len(), &value, span)?, span)
+            (cx.axes_by_number(operand.rank(), &value, span)?, span)
         }
     };
     match axes.as_slice() {
@@ -189,7 +190,7 @@ fn concat<'a>(cx: &mut Cx<'a>, args: Args<'a>) -> R<Value<'a>> {
         }
         return cx.fail(Code::E0119, span, "`concat` takes at least one tensor");
     };
-    let axis = one_axis(cx, &args, &first.axes)?;
+    let axis = one_axis(cx, &args, &first)?;
     let mut axes = first.axes.clone();
     for other in &tensors[1..] {
         let same = other.dtype == first.dtype
@@ -220,7 +221,7 @@ fn split<'a>(cx: &mut Cx<'a>, args: Args<'a>) -> R<Value<'a>> {
     let (x, span) = args.tensor(cx, "x")?;
     let (value, count_span) = args.need(cx, "n")?;
     let count = cx.as_int(&value, count_span)?;
-    let axis = one_axis(cx, &args, &x.axes)?;
+    let axis = one_axis(cx, &args, &x)?;
     if !(1..=crate::exprs::MOST_PARTS).contains(&count) {
         return cx.fail(Code::E0114, count_span, format!("{count} parts"));
     }
@@ -300,7 +301,7 @@ fn pad<'a>(cx: &mut Cx<'a>, args: Args<'a>) -> R<Value<'a>> {
 fn reverse<'a>(cx: &mut Cx<'a>, args: Args<'a>) -> R<Value<'a>> {
     let (x, span) = args.tensor(cx, "x")?;
     let mut axes = match args.over {
-        Some(over) => cx.axes_by_name(&x.axes, over, span)?,
+        Some(over) => cx.axes_by_name(&Sought::of(&x, span), over)?,
         None => {
             let (value, axis_span) = args.need(cx, "axis")?;
             cx.axes_by_number(x.rank(), &value, axis_span)?
@@ -314,7 +315,7 @@ fn reverse<'a>(cx: &mut Cx<'a>, args: Args<'a>) -> R<Value<'a>> {
 fn take_along<'a>(cx: &mut Cx<'a>, args: Args<'a>) -> R<Value<'a>> {
     let (x, _) = args.tensor(cx, "x")?;
     let (ids, ids_span) = args.tensor(cx, "ids")?;
-    let axis = one_axis(cx, &args, &x.axes)?;
+    let axis = one_axis(cx, &args, &x)?;
     cx.take_along(&x, &ids, axis, args.site.span, ids_span).map(Value::Tensor)
 }
 
