@@ -15,15 +15,17 @@ mod units;
 
 use super::regions::bottom_up;
 use crate::cost::Typical;
-use crate::graph::{Graph, Region};
+use crate::graph::{Entry, Graph, Output, Region};
 use crate::rewrite::Cursor;
 use units::Units;
 
 /// The pass.
 pub fn schedule(graph: &Graph) -> Graph {
     let typical = Typical::of(graph);
+    let entries = &graph.entries;
+    let owner = |region: &Region| entries.iter().find(|entry| std::ptr::eq(graph.region(entry.region), region));
     bottom_up(graph, |graph, region| {
-        let units = Units::new(graph, region, &typical);
+        let units = Units::new(graph, region, &replacing(region, owner(region)), &typical);
         let given = units.in_order();
         let mut best = (units.peak(&given), given);
         for order in [orders::late(&units, &best.1), orders::from_the_front(&units), orders::from_the_back(&units)] {
@@ -51,8 +53,17 @@ fn write(region: &Region, units: &Units, order: &[usize]) -> Region {
     cursor.finish(&region.results)
 }
 
+/// Whether each value takes the place of a weight or state, so that it needs no memory of its own.
+fn replacing(region: &Region, entry: Option<&Entry>) -> Vec<bool> {
+    let mut replaces = vec![false; region.values.len()];
+    for (output, value) in entry.into_iter().flat_map(|entry| entry.outputs.iter().zip(&region.results)) {
+        replaces[value.index()] |= matches!(output, Output::Global(_));
+    }
+    replaces
+}
+
 /// The most bytes that are alive at a time in a region as it stands, without its parameters.
 fn peak(graph: &Graph, region: &Region, typical: &Typical) -> i64 {
-    let units = Units::new(graph, region, typical);
+    let units = Units::new(graph, region, &replacing(region, None), typical);
     units.peak(&units.in_order())
 }

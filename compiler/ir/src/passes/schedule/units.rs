@@ -30,7 +30,8 @@ pub(super) struct Units {
 }
 
 impl Units {
-    pub fn new(graph: &Graph, region: &Region, typical: &Typical) -> Units {
+    /// `replaces`: values that need no memory of their own.
+    pub fn new(graph: &Graph, region: &Region, replaces: &[bool], typical: &Typical) -> Units {
         let readers = readers(region);
         let mut is_root = vec![false; region.nodes.len()];
         // Of a node: the units it reads, and its own number if it is one.
@@ -66,7 +67,8 @@ impl Units {
             units.operands.push(from);
             units.readers.push(Vec::new());
             let bytes = |value: &Value| typical.bytes(region.ty(*value));
-            units.bytes.push(node.results.iter().map(bytes).fold(0, i64::saturating_add));
+            let own = node.results.iter().filter(|result| !replaces[result.index()]);
+            units.bytes.push(own.map(bytes).fold(0, i64::saturating_add));
             units.while_running.push(match (&node.op, node.regions.first()) {
                 (Op::Loop(_) | Op::Call(Call { .. }), Some(body)) => peak(graph, graph.region(*body), typical),
                 _ => 0,
