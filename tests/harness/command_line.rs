@@ -36,7 +36,7 @@ fn refused_by_name() {
     usage(&["build", &cnn, "--tune"], &["--tune", "not supported yet"]);
     usage(&["build", &cnn, "--threads", "none"], &["--threads", "not supported yet"]);
     usage(&["build", &cnn, "--linker", "wild"], &["--linker", "not supported yet"]);
-    usage(&["check", &cnn, "--max-memory", "1000"], &["--max-memory", "not supported yet"]);
+    usage(&["check", &cnn, "--max-memory", "much"], &["--max-memory much", "64MiB"]);
     for command in ["verify", "import"] {
         usage(&[command, &cnn, "--any", "-o", "x"], &[command, "not supported yet"]);
     }

@@ -1,6 +1,6 @@
 //! The pages of the error codes: a page's first `dl` example gives its error, the second is taken
-//! without a word, by `mlc check`, or by `mlc test` if the code is about tests. Pages about files and
-//! running programs have no example of their own.
+//! without a word, by `mlc check`, or by `mlc test` if the code is about tests, or as a first line
+//! `# mlc: ARGS` says. Pages about files and running programs have no example of their own.
 
 use libtest_mimic::{Arguments, Failed, Trial};
 use mlc_syntax::codes::Code;
@@ -37,5 +37,7 @@ fn outcome(code: Code, source: &str) -> Result<Outcome, Failed> {
     let folder = tempfile::tempdir()?;
     std::fs::write(folder.path().join("example.dl"), source)?;
     let command = if matches!(code, Code::E0213 | Code::E0214) { "test" } else { "check" };
-    Ok(process::run(Path::new(env!("CARGO_BIN_EXE_mlc-under-test")), folder.path(), &[command, "example.dl"]))
+    let given = source.lines().next().and_then(|line| line.strip_prefix("# mlc: ")).unwrap_or(command);
+    let args: Vec<&str> = given.split_whitespace().chain(["example.dl"]).collect();
+    Ok(process::run(Path::new(env!("CARGO_BIN_EXE_mlc-under-test")), folder.path(), &args))
 }

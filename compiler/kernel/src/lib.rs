@@ -6,6 +6,7 @@
 //! (what is computed, and in which order sums are taken), a [`schedule::Schedule`] (how) turns it into a
 //! [`tree::Tree`] of loops, and that into [`lane::Lane`] code, which [`interp`] can run exactly.
 
+pub mod budget;
 pub mod expr;
 pub mod fuse;
 pub mod inline;

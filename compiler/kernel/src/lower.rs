@@ -23,7 +23,7 @@ use crate::schedule::{Machine, Schedule};
 use crate::tree::Tree;
 use cells::Cells;
 use mlc_ir::dim::{Dim, SizeError};
-use mlc_ir::graph::{Entry, Graph, RegionId};
+use mlc_ir::graph::{Entry, Graph, RegionId, Value};
 use rayon::prelude::*;
 use rustc_hash::{FxHashMap, FxHasher};
 use scope::Scopes;
@@ -42,6 +42,17 @@ pub struct LoweredProgram {
     pub graph: Graph,
     /// For each entry its region and the bodies of its loops, for dumps.
     pub fusions: Vec<Vec<Fused>>,
+    /// For each entry what each buffer of its plan holds, apart from copies of operands.
+    pub contents: Vec<Vec<Option<Content>>>,
+}
+
+/// A value that has memory.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Content {
+    /// A region of [`LoweredProgram::graph`].
+    pub region: RegionId,
+    /// A value of it.
+    pub value: Value,
 }
 
 /// What is computed together in a region.
@@ -96,7 +107,8 @@ pub fn lower(graph: &Graph, machine: &Machine) -> LoweredProgram {
 pub fn lower_with(graph: &Graph, machine: &Machine, choices: Choices<'_>) -> LoweredProgram {
     let graph = prepare::prepare(graph);
     let mut kernels = Kernels::default();
-    let (mut entries, mut infos, mut fusions) = (Vec::new(), Vec::new(), Vec::new());
+    let (mut entries, mut infos) = (Vec::new(), Vec::new());
+    let (mut fusions, mut contents) = (Vec::new(), Vec::new());
     let draft = |(number, entry)| {
         let wanted = choices.entries.is_none_or(|wanted| wanted.contains(&number));
         wanted.then(|| Scopes::new(&graph, entry, machine, choices))
@@ -107,13 +119,16 @@ pub fn lower_with(graph: &Graph, machine: &Machine, choices: Choices<'_>) -> Low
         let Some(scopes) = draft else {
             entries.push(EntryCode::absent(&entry.name));
             fusions.push(Vec::new());
+            contents.push(Vec::new());
             continue;
         };
-        entries.push(entry_code(&graph, entry, number, &scopes, &mut kernels, &mut infos));
+        let (code, held) = entry_code(&graph, entry, number, &scopes, &mut kernels, &mut infos);
+        entries.push(code);
+        contents.push(held);
         fusions.push(scopes.list.into_iter().map(|it| Fused { region: it.id, fusion: it.fusion }).collect());
     }
     let program = Program { symbols: graph.symbols.len(), kernels: kernels.list, entries };
-    LoweredProgram { program, kernels: infos, graph, fusions }
+    LoweredProgram { program, kernels: infos, graph, fusions, contents }
 }
 
 fn entry_code(
@@ -123,14 +138,15 @@ fn entry_code(
     scopes: &Scopes<'_>,
     kernels: &mut Kernels,
     infos: &mut Vec<KernelInfo>,
-) -> EntryCode {
+) -> (EntryCode, Vec<Option<Content>>) {
     let mut typical = vec![1; graph.symbols.len()];
     for (sym, value) in &entry.typical {
         typical[sym.0 as usize] = *value;
     }
-    let (mut layout, plan) = Layout::new(Cells::new(scopes, entry), entry, &typical);
+    let (mut layout, plan, contents) = Layout::new(Cells::new(scopes, entry), entry, &typical);
     let steps = layout.steps(kernels, number, infos);
-    EntryCode { name: entry.name.clone(), checks: entry.checks.clone(), plan, steps, flops: scopes.flops() }
+    let code = EntryCode { name: entry.name.clone(), checks: entry.checks.clone(), plan, steps, flops: scopes.flops() };
+    (code, contents)
 }
 
 fn checked(result: Result<Dim, SizeError>) -> Dim {

@@ -1,6 +1,7 @@
 //! Every stage of a compilation as text, with places in the source. The same program gives the same
 //! text.
 
+use crate::budget::Memory;
 use crate::failure::{Failure, any_error};
 use crate::session::Session;
 use clap::ValueEnum;
@@ -114,10 +115,17 @@ fn entry_text(session: &Session, graph: &Graph, lowered: &LoweredProgram, stage:
         Stage::Tree => each_kernel(&tree),
         Stage::Lane => each_kernel(&lane),
         Stage::Kernel => each_kernel(&|kernel| [nest(kernel), tree(kernel), lane(kernel)].join("\n")),
-        Stage::Plan => print::plan_stage_text(graph, lowered, entry),
+        Stage::Plan => recomputed(session, lowered, entry) + &print::plan_stage_text(graph, lowered, entry),
         Stage::Clif | Stage::Asm => code_text(session, graph, lowered, stage, entry),
     };
     heading + &body + "\n"
+}
+
+/// What an entry computes again for `--max-memory`.
+fn recomputed(session: &Session, lowered: &LoweredProgram, entry: usize) -> String {
+    let name = &lowered.program.entries[entry].name;
+    let memory = session.memory().iter().find(|memory| memory.entry == *name);
+    memory.and_then(Memory::remark).map_or_else(String::new, |remark| format!("# {remark}\n"))
 }
 
 /// The code of an entry's kernels, each once, and of the entry itself.

@@ -5,6 +5,7 @@
 //! All IO is here: reading sources, linking, writing products, printing. The crates below take text
 //! and data and give data back.
 
+pub mod budget;
 pub mod cli;
 pub mod digest;
 pub mod emit;

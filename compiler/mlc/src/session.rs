@@ -12,6 +12,7 @@
 //! # }
 //! ```
 
+use crate::budget::{self, Decision, Memory};
 use crate::digest::Digest;
 use crate::failure::{Failure, any_error};
 use crate::foreign::{self, Prototypes};
@@ -23,14 +24,15 @@ use crate::source;
 use crate::timings::Timings;
 use mlc_codegen::{CodegenError, Emitter, JitProgram, Level, Target, Version};
 use mlc_ir::graph::Graph;
-use mlc_ir::passes::{PIPELINE, run_pipeline};
+use mlc_ir::passes::{PIPELINE, before_remat, recomputing, run_pipeline};
 use mlc_kernel::lower::{Choices, LoweredProgram, lower, lower_with};
 use mlc_kernel::schedule::Machine;
 use mlc_resolve::program::{Program, Stage};
-use mlc_resolve::{Request, resolve};
+use mlc_resolve::{Recompute, Request, resolve};
 use mlc_syntax::codes::Code;
 use mlc_syntax::diag::Diagnostic;
 use mlc_syntax::span::{FileId, Sources};
+use serde_json::Value;
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -49,12 +51,15 @@ pub struct Options {
     /// Where the C functions of `extern fn` are: shared libraries, and for executables also objects and
     /// archives.
     pub link: Vec<PathBuf>,
+    /// Bytes that the arenas of training steps stay under, if there is a bound.
+    pub max_memory: Option<i64>,
 }
 
 impl Default for Options {
     /// For every level, wherever the code is to run.
     fn default() -> Options {
-        Options { defines: Vec::new(), levels: Level::ALL.to_vec(), emitter: Emitter::Wide, link: Vec::new() }
+        let (levels, emitter) = (Level::ALL.to_vec(), Emitter::Wide);
+        Options { defines: Vec::new(), levels, emitter, link: Vec::new(), max_memory: None }
     }
 }
 
@@ -83,6 +88,8 @@ pub struct Session {
     options: Options,
     warnings: Vec<Diagnostic>,
     timings: Timings,
+    /// What is computed again so that training steps stay under [`Options::max_memory`].
+    decision: Decision,
     /// The C functions that the program names, as C declares them.
     prototypes: Prototypes,
     /// Those that the last object calls.
@@ -106,6 +113,7 @@ impl Session {
             options,
             warnings: Vec::new(),
             timings,
+            decision: Decision::default(),
             prototypes: Prototypes::new(),
             called: BTreeSet::new(),
         })
@@ -144,10 +152,24 @@ impl Session {
         &mut self.timings
     }
 
+    /// Where the time went so far and, if there is a bound, what training steps need: `--timings`.
+    pub fn report(&self) -> Value {
+        let mut report = self.timings.json();
+        if self.options.max_memory.is_some() {
+            report["memory"] = self.memory().iter().map(Memory::json).collect();
+        }
+        report
+    }
+
+    /// What the arenas of training steps need, if there is a bound.
+    pub fn memory(&self) -> &[Memory] {
+        &self.decision.entries
+    }
+
     /// Names, sizes, gradients: the checked program, with what it imports.
     ///
     /// # Errors
-    /// Every mistake in it.
+    /// Every mistake in it; a training step that needs more memory than it may.
     pub fn resolve(&mut self) -> Result<Program, Failure> {
         let imports = self.timings.time("read", || imports::load(&self.path, self.file, &mut self.sources));
         if !imports.failures.is_empty() {
@@ -155,25 +177,51 @@ impl Session {
         }
         let prelude = prelude::FILES.iter().map(|(name, text)| self.sources.add(name, text)).collect();
         let constants = self.options.defines.clone();
-        let request = Request { file: self.file, prelude, imports: imports.found, constants };
+        let recompute = Recompute::AsWritten;
+        let request = Request { file: self.file, prelude, imports: imports.found, constants, recompute };
+        let mut sources = self.sources.clone();
         let (program, mut diagnostics) = self.timings.time("resolve", || resolve(&request, &mut self.sources));
-        match program {
-            Some(program) if !any_error(&diagnostics) => {
-                self.warnings.append(&mut diagnostics);
-                self.prototypes = program.prototypes.iter().cloned().collect();
-                Ok(program)
-            }
-            _ => Err(Failure::Diagnostics(diagnostics)),
-        }
+        let program = match program {
+            Some(program) if !any_error(&diagnostics) => program,
+            _ => return Err(Failure::Diagnostics(diagnostics)),
+        };
+        self.warnings.append(&mut diagnostics);
+        self.prototypes = program.prototypes.iter().cloned().collect();
+        let Some(limit) = self.options.max_memory else { return Ok(program) };
+        let with_loops = || resolve(&Request { recompute: Recompute::Loops, ..request }, &mut sources).0;
+        self.within(limit, program, with_loops)
+    }
+
+    /// The program, or the one that also computes the passes of loops again, and what else is computed
+    /// again, so that training steps stay under a bound.
+    fn within(
+        &mut self,
+        limit: i64,
+        program: Program,
+        with_loops: impl FnOnce() -> Option<Program>,
+    ) -> Result<Program, Failure> {
+        let start = Instant::now();
+        let machines: Vec<Machine> = self.options.levels.iter().map(|level| self.machine_of(*level)).collect();
+        let (program, decided) = budget::choose(limit, &machines, program, with_loops);
+        self.timings.add("max-memory", start.elapsed());
+        self.decision = decided.map_err(|refusal| Failure::from(refusal.diagnostic()))?;
+        Ok(program)
     }
 
     /// The graph after all passes.
     pub fn optimize(&mut self, program: &Program) -> Graph {
         let mut start = Instant::now();
-        run_pipeline(&program.graph, PIPELINE, |pass, _| {
+        let mut stage = |pass, _: &Graph| {
             self.timings.add(pass, start.elapsed());
             start = Instant::now();
-        })
+        };
+        if self.decision.parts.is_empty() {
+            return run_pipeline(&program.graph, PIPELINE, stage);
+        }
+        let graph = run_pipeline(&program.graph, before_remat(), &mut stage);
+        let graph = recomputing(&graph, &self.decision.parts);
+        stage("remat", &graph);
+        graph
     }
 
     /// Kernels, plans and entries.
@@ -199,7 +247,11 @@ impl Session {
 
     /// What kernels are scheduled for.
     fn machine(&self) -> Machine {
-        Target::host().machine(self.level(), self.options.emitter)
+        self.machine_of(self.level())
+    }
+
+    fn machine_of(&self, level: Level) -> Machine {
+        Target::host().machine(level, self.options.emitter)
     }
 
     /// The highest level.

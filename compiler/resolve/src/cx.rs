@@ -165,6 +165,7 @@ pub(crate) struct Cx<'a> {
     /// The files behind the paths of imports.
     pub imports: BTreeMap<Span, FileId>,
     pub every_state: crate::every::EveryState,
+    pub recompute: crate::Recompute,
     /// How often the body of a loop failed, looped and unrolled.
     pub loop_failures: BTreeMap<Span, u32>,
     pub checks: Vec<crate::program::Check>,
@@ -212,6 +213,7 @@ impl<'a> Cx<'a> {
             main,
             imports,
             every_state: crate::every::EveryState::default(),
+            recompute: crate::Recompute::default(),
             loop_failures: BTreeMap::new(),
             checks: Vec::new(),
             first_value: None,

@@ -118,6 +118,18 @@ pub struct Request {
     /// Values from the command line: `("D", "256")` for a constant, `("Model.V", "65")` for a
     /// constructor argument.
     pub constants: Vec<(String, String)>,
+    /// What backward passes compute again besides what the program says.
+    pub recompute: Recompute,
+}
+
+/// Which values of forward passes are computed again in backward passes.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Recompute {
+    /// Those of `@checkpoint`.
+    #[default]
+    AsWritten,
+    /// Those of loops as well: an iteration keeps what it begins with.
+    Loops,
 }
 
 /// The functions known to the compiler: name, names of the arguments, one line about it.
@@ -182,6 +194,7 @@ fn resolve_parsed(
     imports::enter(&mut files, &modules, &places, sources, &mut found);
     let holders = train::state_holders(&user);
     let mut cx = Cx::new(&files, &holders, sources, Overrides::new(overrides, &given), request.file, places);
+    cx.recompute = request.recompute;
     let broken = found.iter().any(|diagnostic| diagnostic.severity == Severity::Error);
     for diagnostic in found {
         cx.report.add(diagnostic);

@@ -447,7 +447,7 @@ impl<'a> Cx<'a> {
             stacks: yields.iter().map(|tensor| tensor.value).collect(),
             stop: None,
             whole: false,
-            remat: form.checkpoint,
+            remat: form.checkpoint || self.recomputes_loops(),
         }
     }
 

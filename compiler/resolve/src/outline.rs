@@ -1,6 +1,7 @@
 //! Code that becomes a call in the graph: `@checkpoint`, and functions with a gradient of their own
 //! (`grad f`, rule 29).
 
+use crate::Recompute;
 use crate::calls::{ArgIn, ArgValue, CallSite, Given};
 use crate::cx::{Cx, FrameKind};
 use crate::entry::Mode;
@@ -64,6 +65,11 @@ impl<'a> Cx<'a> {
     /// Whether a checkpoint makes a difference here: where gradients are taken.
     pub fn keeps_checkpoints(&self) -> bool {
         matches!(self.entry.mode, Mode::Train | Mode::Grads | Mode::Test)
+    }
+
+    /// Whether the passes of a run-time loop are computed again behind, though the program does not say so.
+    pub fn recomputes_loops(&self) -> bool {
+        self.recompute == Recompute::Loops && self.keeps_checkpoints()
     }
 
     pub fn begin_call(&self) -> Began {

@@ -67,6 +67,7 @@ codes! {
     E0121 "a statement is missing or in the wrong place",
     E0122 "a value has the wrong kind",
     E0123 "an `extern fn` is not a function of C",
+    E0131 "a training step needs more memory than it may",
     E0201 "`minimize` needs a float scalar",
     E0202 "a parameter is updated twice in one step",
     E0203 "a training block is incomplete or wrong",

@@ -10,6 +10,7 @@ mod loops;
 mod regions;
 mod remat;
 mod schedule;
+mod segments;
 pub mod simplify;
 mod statuses;
 mod windows;
@@ -19,8 +20,9 @@ pub use fission::fission;
 pub use inline::inline;
 pub use loops::loops;
 pub use regions::compact;
-pub use remat::remat;
+pub use remat::{Parts, recompute, remat};
 pub use schedule::schedule;
+pub use segments::{Segment, most_segments, segments, spared};
 pub use statuses::statuses;
 pub use windows::windows;
 
@@ -49,6 +51,21 @@ pub const PIPELINE: &[Pass] = &[
     Pass { name: "remat", run: remat },
     Pass { name: "schedule", run: schedule },
 ];
+
+/// The part of [`PIPELINE`] before [`remat`], which does not depend on what is computed again.
+pub fn before_remat() -> &'static [Pass] {
+    let remat = PIPELINE.iter().position(|pass| pass.name == "remat");
+    &PIPELINE[..remat.unwrap_or(PIPELINE.len())]
+}
+
+/// The rest of [`PIPELINE`] behind [`before_remat`], with parts that are computed again.
+pub fn recomputing(graph: &Graph, parts: &[Parts]) -> Graph {
+    let graph = recompute(graph, parts);
+    verify::expect(&graph, "remat");
+    let graph = schedule(&graph);
+    verify::expect(&graph, "schedule");
+    graph
+}
 
 /// What fission leaves, said shorter.
 fn tidied(graph: &Graph) -> Graph {

@@ -5,26 +5,37 @@
 //! is repeated right before its first reader, into whose kernel it goes. What a contraction or
 //! another op reads that computes nothing on the way is kept: to repeat it would be a kernel more.
 //! Bodies of loops are not looked at: their gradients chose what to stack.
+//!
+//! Where memory is short more is repeated: parts of the forward pass that the caller names
+//! ([`recompute`], `segments` proposes them).
 
 use crate::autodiff;
 use crate::autodiff::keep::{Price, cheapest};
 use crate::cost::{Typical, is_repeatable};
 use crate::flow::producer;
-use crate::graph::{Def, Epoch, Graph, Region, Value};
+use crate::graph::{Def, Epoch, Graph, Node, Region, Value};
 use crate::ops::Class;
 use crate::rewrite::Cursor;
+use std::ops::Range;
 
 /// The pass.
 pub fn remat(graph: &Graph) -> Graph {
+    recompute(graph, &[])
+}
+
+/// The pass, and besides: whatever is made in the parts that are named is computed again for the
+/// backward pass, contractions and all, from what goes into the part.
+pub fn recompute(graph: &Graph, parts: &[Parts]) -> Graph {
     let typical = Typical::of(graph);
     let mut regions = graph.regions.clone();
     let epochs = graph.regions.iter().flat_map(|region| &region.nodes).map(|node| node.epoch);
     let mut last = epochs.max().unwrap_or_default();
-    for entry in &graph.entries {
+    for (number, entry) in graph.entries.iter().enumerate() {
         let region = &mut regions[entry.region.index()];
+        let parts = parts.iter().find(|parts| parts.entry == number).map_or(&[][..], |parts| &parts.nodes);
         for start in starts(region).into_iter().rev() {
             last.0 += 1;
-            if let Some(new) = repeated(region, start, &typical, last) {
+            if let Some(new) = repeated(&Backward::new(region, start, parts, &typical), last) {
                 *region = new;
             }
         }
@@ -32,12 +43,21 @@ pub fn remat(graph: &Graph) -> Graph {
     Graph { regions, ..graph.clone() }
 }
 
+/// Parts of the forward passes of an entry that are computed again behind.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Parts {
+    /// Position of the entry.
+    pub entry: usize,
+    /// Nodes of its region, in order.
+    pub nodes: Vec<Range<usize>>,
+}
+
 /// Less of all nodes than this between two gradients belongs to them: a rule that the program gives,
 /// what another pass wrote.
 const PART: usize = 16;
 
 /// Where gradients begin: nodes of theirs that stand behind many others.
-fn starts(region: &Region) -> Vec<usize> {
+pub(super) fn starts(region: &Region) -> Vec<usize> {
     let mut starts = Vec::new();
     let mut outside = 0;
     for (at, node) in region.nodes.iter().enumerate() {
@@ -51,42 +71,114 @@ fn starts(region: &Region) -> Vec<usize> {
     starts
 }
 
-/// The region with what is cheaper repeated behind `start` repeated there, as nodes of `epoch`.
-fn repeated(region: &Region, start: usize, typical: &Typical, epoch: Epoch) -> Option<Region> {
-    let before = |value: Value| producer(region, value).is_none_or(|id| id.index() < start);
-    let mut stored = vec![false; region.values.len()];
-    let mut read = Vec::new();
-    for node in &region.nodes[start..] {
-        for arg in node.args.iter().filter(|arg| before(**arg)) {
-            stored[arg.index()] |= reads_memory(node.op.info().class);
-            read.push(*arg);
+/// What a backward pass reads of what stands before it.
+pub(super) struct Backward<'a> {
+    region: &'a Region,
+    start: usize,
+    parts: &'a [Range<usize>],
+    typical: &'a Typical,
+    /// In order.
+    read: Vec<Value>,
+    /// Read from memory, whatever made it.
+    stored: Vec<bool>,
+    result: Vec<bool>,
+    /// The last node of the forward pass that reads a value or a view of it.
+    last_read: Vec<usize>,
+}
+
+impl<'a> Backward<'a> {
+    pub fn new(region: &'a Region, start: usize, parts: &'a [Range<usize>], typical: &'a Typical) -> Backward<'a> {
+        let before = |value: Value| producer(region, value).is_none_or(|id| id.index() < start);
+        let mut stored = vec![false; region.values.len()];
+        let mut read = Vec::new();
+        for node in &region.nodes[start..] {
+            for arg in node.args.iter().filter(|arg| before(**arg)) {
+                stored[arg.index()] |= reads_memory(node.op.info().class);
+                read.push(*arg);
+            }
+        }
+        read.sort_unstable();
+        read.dedup();
+        let mut result = vec![false; region.values.len()];
+        region.results.iter().for_each(|value| result[value.index()] = true);
+        let last_read = last_reads(region, start);
+        Backward { region, start, parts, typical, read, stored, result, last_read }
+    }
+
+    fn price(&self, value: Value) -> Price {
+        match self.region.values[value.index()].def {
+            Def::Param(_) | Def::Hole => Price::Nothing,
+            Def::Node(..) if self.result[value.index()] => Price::Kept,
+            Def::Node(id, _) => {
+                let node = &self.region.nodes[id.index()];
+                // A view of what is kept is no work; a scalar is not worth a thought.
+                let small = self.typical.elements(self.region.ty(value)) <= 1;
+                let again = match self.part_of(id.index()) {
+                    _ if node.epoch != Epoch::default() => false,
+                    _ if moves(node) => is_repeatable(&node.op),
+                    Some(part) => self.last_read[value.index()] < part.end,
+                    None => is_repeatable(&node.op) && !self.stored[value.index()] && !small,
+                };
+                if again { Price::Again } else { Price::Bytes }
+            }
         }
     }
-    read.sort_unstable();
-    read.dedup();
-    let mut result = vec![false; region.values.len()];
-    region.results.iter().for_each(|value| result[value.index()] = true);
-    let price = |value: Value| match region.values[value.index()].def {
-        Def::Param(_) | Def::Hole => Price::Nothing,
-        Def::Node(..) if result[value.index()] => Price::Kept,
-        Def::Node(id, _) => {
-            let node = &region.nodes[id.index()];
-            let repeatable = is_repeatable(&node.op) && node.epoch == Epoch::default();
-            // A view of what is kept is no work; a scalar is not worth a thought.
-            let moves = matches!(node.op.info().class, Class::Source | Class::View | Class::Alias);
-            let small = typical.elements(region.ty(value)) <= 1;
-            if repeatable && (moves || !stored[value.index()] && !small) { Price::Again } else { Price::Bytes }
+
+    /// The part that a node belongs to. What autodiff made, or calls what nobody knows, is never done again.
+    fn part_of(&self, at: usize) -> Option<&Range<usize>> {
+        let node = &self.region.nodes[at];
+        let fit = node.made_by != autodiff::PASS && !matches!(node.op.info().class, Class::Call | Class::Foreign);
+        self.parts.iter().find(|part| fit && part.contains(&at))
+    }
+
+    /// The values that suffice.
+    pub fn kept(&self) -> Vec<Value> {
+        cheapest(self.region, self.typical, &self.read, |value| self.price(value))
+    }
+
+    /// What would be kept if nothing were done again.
+    fn held(&self) -> Vec<Value> {
+        let held = |value: &Value| self.price(*value) != Price::Nothing && !is_view(self.region, *value);
+        self.read.iter().copied().filter(held).collect()
+    }
+
+    fn bytes(&self, values: &[Value]) -> i64 {
+        let bytes = |value: &Value| self.typical.bytes(self.region.ty(*value));
+        values.iter().map(bytes).fold(0, i64::saturating_add)
+    }
+}
+
+/// For each value the last node before `start` that reads it or a view of it, gradients apart.
+pub(super) fn last_reads(region: &Region, start: usize) -> Vec<usize> {
+    let mut last = vec![0; region.values.len()];
+    for (at, node) in region.nodes[..start].iter().enumerate().rev() {
+        if node.made_by == autodiff::PASS {
+            continue;
         }
-    };
-    let kept = cheapest(region, typical, &read, price);
+        let read = match node.results.first() {
+            Some(view) if moves(node) => last[view.index()],
+            _ => at,
+        };
+        for arg in &node.args {
+            last[arg.index()] = last[arg.index()].max(read);
+        }
+    }
+    last
+}
+
+/// The region with what is cheaper repeated behind the start repeated there, as nodes of `epoch`.
+fn repeated(backward: &Backward<'_>, epoch: Epoch) -> Option<Region> {
+    let (region, start) = (backward.region, backward.start);
+    let kept = backward.kept();
     let mut again =
         Again { region, start, epoch, is_kept: vec![false; region.values.len()], new: vec![None; region.values.len()] };
     kept.iter().for_each(|value| again.is_kept[value.index()] = true);
-    let bytes =
-        |values: &[Value]| values.iter().fold(0i64, |sum, value| sum.saturating_add(typical.bytes(region.ty(*value))));
-    let held: Vec<Value> =
-        read.iter().copied().filter(|value| price(*value) != Price::Nothing && !is_view(region, *value)).collect();
-    (bytes(&kept) < bytes(&held)).then(|| again.write())
+    (backward.bytes(&kept) < backward.bytes(&backward.held())).then(|| again.write())
+}
+
+/// Whether a node computes nothing.
+pub(super) fn moves(node: &Node) -> bool {
+    matches!(node.op.info().class, Class::Source | Class::View | Class::Alias)
 }
 
 /// Whether an op reads its operands from memory, whatever made them.
@@ -99,9 +191,7 @@ fn reads_memory(class: Class) -> bool {
 }
 
 fn is_view(region: &Region, value: Value) -> bool {
-    region
-        .producer(value)
-        .is_some_and(|node| matches!(node.op.info().class, Class::Source | Class::View | Class::Alias))
+    region.producer(value).is_some_and(moves)
 }
 
 struct Again<'a> {
@@ -149,8 +239,7 @@ impl Again<'_> {
             }
             let args: Vec<Value> = node.args.iter().filter_map(|arg| self.new[arg.index()]).collect();
             let same = node.args.iter().zip(&args).all(|(old, new)| cursor.get(*old) == *new);
-            let moves = matches!(node.op.info().class, Class::Source | Class::View | Class::Alias);
-            if same && moves {
+            if same && moves(node) {
                 self.new[value.index()] = Some(cursor.get(value));
                 continue;
             }

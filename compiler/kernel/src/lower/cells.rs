@@ -1,8 +1,8 @@
 //! Cells: what needs memory. A value of any scope resolves to a cell, or to a row of one: the rows of
 //! a slice are the operand's, an invariant is the value outside.
 
-use super::checked;
 use super::scope::Scopes;
+use super::{Content, checked};
 use crate::fuse::storage;
 use crate::nest::{Buffer, Source};
 use crate::program::Loc;
@@ -194,6 +194,19 @@ impl<'a> Cells<'a> {
                 Cells::whole(self.cell(Key::Copy(scope, number), home, bytes, buffer.dtype.bytes()))
             }
         }
+    }
+
+    /// The value that a cell holds, if a node makes it.
+    pub fn content(&self, cell: usize) -> Option<Content> {
+        let scopes = self.scopes;
+        let result = |body: usize, at: usize| (scopes.parent(body), scopes.node(body).results[at]);
+        let (scope, value) = match self.list[cell].key {
+            Key::Value(scope, value) => (scope, value),
+            Key::Carry(body, carry) => result(body, scopes.op(body).carry_results().start + carry),
+            Key::Stack(body, stack) => result(body, scopes.op(body).stack_results().start + stack),
+            Key::Copy(..) | Key::Position(_) | Key::Count(_) | Key::Fixed(_) => return None,
+        };
+        Some(Content { region: scopes.list[scope].id, value })
     }
 
     /// For dumps.

@@ -1,6 +1,7 @@
 //! Which cells share memory, and where: values that only become others get the others' memory, so
 //! that nothing is copied; where two are wanted at once, a copy stays.
 
+use super::Content;
 use super::cells::{Cells, Key, View};
 use super::live::{Lives, output_places};
 use super::timeline::Timeline;
@@ -163,14 +164,15 @@ impl Homes {
     // ---- memory
 
     /// Plans the arena for every cell that has no other memory. `exchanges` are cells for copies that
-    /// exchange others, each with the moment at which it is used.
+    /// exchange others, each with the moment at which it is used. Also gives what each buffer of the
+    /// plan holds first.
     pub fn place(
         &mut self,
         cells: &mut Cells<'_>,
         lives: &Lives,
         exchanges: &[(usize, Dim)],
         typical: &[i64],
-    ) -> (Plan, Vec<Place>) {
+    ) -> (Plan, Vec<Place>, Vec<Option<Content>>) {
         let mut requests: Vec<Request> = Vec::new();
         let mut owners = Vec::new();
         for class in 0..self.members.len() {
@@ -192,7 +194,11 @@ impl Homes {
         let (plan, position) = plan::plan(&requests, typical);
         self.arena = owners.iter().copied().zip(position.iter().copied()).collect();
         let exchanges = position[owners.len()..].iter().map(|at| Loc::Arena(*at).into()).collect();
-        (plan, exchanges)
+        let mut contents = vec![None; plan.buffers.len()];
+        for (class, at) in owners.iter().zip(&position) {
+            contents[*at as usize] = self.members[*class].iter().find_map(|cell| cells.content(*cell));
+        }
+        (plan, exchanges, contents)
     }
 
     /// Where a cell is.

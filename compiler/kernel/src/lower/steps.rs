@@ -6,7 +6,7 @@ use super::homes::Homes;
 use super::live::{Lives, output_places};
 use super::scope::Pending;
 use super::timeline::{Moment, Timeline};
-use super::{KernelInfo, Kernels};
+use super::{Content, KernelInfo, Kernels};
 use crate::fuse::storage;
 use crate::nest::Source;
 use crate::program::{CallArg, Loop, Place, Plan, Rest, RunIndex, Slot, Step, Trip};
@@ -26,8 +26,8 @@ pub(super) struct Layout<'a> {
 }
 
 impl<'a> Layout<'a> {
-    /// Also gives the plan of the arena.
-    pub fn new(mut cells: Cells<'a>, entry: &Entry, typical: &[i64]) -> (Layout<'a>, Plan) {
+    /// Also gives the plan of the arena, and what its buffers hold.
+    pub fn new(mut cells: Cells<'a>, entry: &Entry, typical: &[i64]) -> (Layout<'a>, Plan, Vec<Option<Content>>) {
         let time = Timeline::new(&mut cells, entry);
         let lives = Lives::new(&mut cells, &time, entry);
         let mut homes = Homes::new(&mut cells, &time, &lives, entry);
@@ -46,8 +46,8 @@ impl<'a> Layout<'a> {
             exchanges.extend(sizes.into_iter().map(|bytes| (at, bytes)));
             copies.push(ordered);
         }
-        let (plan, exchanges) = homes.place(&mut cells, &lives, &exchanges, typical);
-        (Layout { cells, time, homes, copies, exchanges }, plan)
+        let (plan, exchanges, contents) = homes.place(&mut cells, &lives, &exchanges, typical);
+        (Layout { cells, time, homes, copies, exchanges }, plan, contents)
     }
 
     /// All steps; their kernels are added to the program's.

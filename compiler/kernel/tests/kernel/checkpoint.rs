@@ -15,9 +15,9 @@ use mlc_ir::ty::{DType, Type};
 use mlc_kernel::lower::lower;
 use mlc_kernel::schedule::Machine;
 
-const LAYERS: usize = 12;
-const ROWS: i64 = 64;
-const WIDTH: i64 = 32;
+pub const LAYERS: usize = 12;
+pub const ROWS: i64 = 64;
+pub const WIDTH: i64 = 32;
 const INNER: i64 = 128;
 
 fn f32s(shape: &[i64]) -> Type {
@@ -61,7 +61,7 @@ fn softmax(b: &mut Builder, x: Value) -> Value {
 }
 
 /// `x + gelu(x · w) · v`
-fn dense(b: &mut Builder, x: Value, weights: &[Value]) -> Value {
+pub fn dense(b: &mut Builder, x: Value, weights: &[Value]) -> Value {
     let z = matmul(b, x, weights[0]);
     let z = gelu(b, z);
     let z = matmul(b, z, weights[1]);
@@ -69,7 +69,7 @@ fn dense(b: &mut Builder, x: Value, weights: &[Value]) -> Value {
 }
 
 /// `x + softmax(x · w · xᵀ) · x · v`, then [`dense`].
-fn attention(b: &mut Builder, x: Value, weights: &[Value]) -> Value {
+pub fn attention(b: &mut Builder, x: Value, weights: &[Value]) -> Value {
     let query = matmul(b, x, weights[2]);
     let scores = b.add1(Contract { left: vec![0, 1], right: vec![2, 1], out: vec![0, 2] }, &[query, x]);
     let attention = softmax(b, scores);
@@ -79,14 +79,14 @@ fn attention(b: &mut Builder, x: Value, weights: &[Value]) -> Value {
     dense(b, x, weights)
 }
 
-type Block = fn(&mut Builder, Value, &[Value]) -> Value;
+pub type Block = fn(&mut Builder, Value, &[Value]) -> Value;
 
 fn weights() -> [Type; 4] {
     [f32s(&[WIDTH, INNER]), f32s(&[INNER, WIDTH]), f32s(&[WIDTH, WIDTH]), f32s(&[WIDTH, WIDTH])]
 }
 
 /// Layers one behind the other, each a call or (without `remat`) plain nodes, with all gradients.
-fn stack(block: Block, count: usize, remat: Option<Remat>) -> Graph {
+pub fn stack(block: Block, count: usize, remat: Option<Remat>) -> Graph {
     let mut graph = Graph::new();
     let mut b = Builder::new("main");
     let mut x = b.param(f32s(&[ROWS, WIDTH]));

@@ -129,7 +129,7 @@ fn object(args: &Args, session: &mut Session, program: &Program) -> Result<Vec<u
 
 fn report(args: &Args, session: &mut Session, out: &Path, object: usize) -> Result<(), Failure> {
     if args.timings {
-        super::say(&format!("{}\n", session.timings().json()));
+        super::say(&format!("{}\n", session.report()));
     }
     if args.size {
         let whole = std::fs::metadata(out).map_err(|error| output::cannot_write(out, &error))?.len();

@@ -15,6 +15,6 @@ pub struct Args {
 /// Finds everything that is wrong; writes nothing.
 pub fn execute(args: &Args, console: &mut Console) -> Result<(), Failure> {
     console.json = args.source.options.json();
-    let mut session = Session::open(&args.source.file, args.source.options.for_readers()?)?;
+    let mut session = Session::open(&args.source.file, args.source.options.for_files()?)?;
     console.resolve(&mut session).map(|_| ())
 }

@@ -12,6 +12,7 @@ mod run;
 mod test;
 mod unsupported;
 
+use crate::budget::Memory;
 use crate::failure::Failure;
 use crate::internal;
 use crate::output;
@@ -115,6 +116,10 @@ impl Console {
         let program = session.resolve();
         self.sources = session.sources().clone();
         self.show(session.warnings());
+        if !self.json {
+            let remarks = session.memory().iter().filter_map(Memory::remark);
+            remarks.for_each(|remark| say(&format!("note: {remark}\n")));
+        }
         program
     }
 

@@ -1,5 +1,6 @@
 //! Options of every command that reads a source file.
 
+use crate::budget;
 use crate::failure::Failure;
 use crate::session::Options;
 use clap::{Args, ValueEnum};
@@ -28,8 +29,9 @@ pub struct Compile {
     /// Make all kernels with Cranelift, in vectors of 128 bits; the same bits, only slower
     #[arg(long)]
     narrow: bool,
-    /// Refuse to use more memory than this
-    #[arg(long, value_name = "BYTES")]
+    /// Stay under so much memory in each training step (`512MiB`, `8GiB`), by computing values again in the
+    /// backward pass, or refuse
+    #[arg(long, value_name = "SIZE")]
     max_memory: Option<String>,
     /// A file with C functions that `extern fn`s name: a shared library; for `build` also an object or archive
     #[arg(long, value_name = "FILE")]
@@ -92,17 +94,20 @@ impl Compile {
     }
 
     fn with(&self, start: Options) -> Result<Options, Failure> {
-        if self.max_memory.is_some() {
-            return Err(Failure::not_supported("--max-memory"));
-        }
+        let max_memory = self.max_memory.as_deref().map(bound).transpose()?;
         let levels = match &self.cpu {
             None => start.levels,
             Some(cpu) => levels(cpu)?,
         };
         let emitter = if self.narrow { Emitter::Cranelift } else { start.emitter };
         let defines = self.defines.iter().map(|text| define(text)).collect::<Result<_, _>>()?;
-        Ok(Options { defines, levels, emitter, link: self.link.clone() })
+        Ok(Options { defines, levels, emitter, link: self.link.clone(), max_memory })
     }
+}
+
+fn bound(text: &str) -> Result<i64, Failure> {
+    let wrong = || Failure::Usage(format!("--max-memory {text}: write a size, as 64MiB, 1.5GiB or 100000"));
+    budget::parse(text).ok_or_else(wrong)
 }
 
 /// The levels in a list, the lowest first.

@@ -35,7 +35,7 @@ pub fn execute(args: &Args, console: &mut Console) -> Result<(), Failure> {
     let code = session.jit(&lowered, wanted)?;
     let program = InMemory::new(code, session.metadata(&program, &lowered));
     if args.timings {
-        super::say(&format!("{}\n", session.timings().json()));
+        super::say(&format!("{}\n", session.report()));
     }
     let name = format!("mlc run {}", args.source.file.display());
     match program.run(&name, &command, session.folder()) {

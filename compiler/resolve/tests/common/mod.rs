@@ -3,7 +3,7 @@
 #![allow(dead_code, reason = "each test binary uses a part of it")]
 
 use mlc_resolve::program::Program;
-use mlc_resolve::{Request, resolve};
+use mlc_resolve::{Recompute, Request, resolve};
 use mlc_syntax::diag::{Diagnostic, Severity};
 use mlc_syntax::span::Sources;
 
@@ -72,7 +72,10 @@ pub fn outcome_with(name: &str, text: &str, constants: &[(&str, &str)]) -> Outco
     let file = sources.add(name, text);
     let prelude = PRELUDE.iter().map(|(name, text)| sources.add(name, text)).collect();
     let constants = constants.iter().map(|(name, value)| (name.to_string(), value.to_string())).collect();
-    let (program, diagnostics) = resolve(&Request { file, prelude, imports: Vec::new(), constants }, &mut sources);
+    let (program, diagnostics) = resolve(
+        &Request { file, prelude, imports: Vec::new(), constants, recompute: Recompute::AsWritten },
+        &mut sources,
+    );
     Outcome { program, diagnostics, sources }
 }
 

@@ -1,0 +1,131 @@
+//! What of a training step's forward pass is computed again, so that its arena stays under a bound.
+//!
+//! The pass is cut into segments ([`mlc_ir::passes::segments`]), into few or many, and some or all of
+//! them are computed again. What each choice needs is what the plan of the lowered entry says; of
+//! those that fit, the one with the fewest multiply-adds is taken, of equals that with the fewest
+//! kernels. Results have the same bits with every choice.
+
+use crate::lower::{Choices, LoweredProgram, lower_with};
+use crate::program::Step;
+use crate::schedule::Machine;
+use mlc_ir::graph::Graph;
+use mlc_ir::passes::{Parts, Segment, most_segments, recomputing, segments};
+
+/// One way to compute an entry, and what it takes at given sizes.
+#[derive(Clone, Debug)]
+pub struct Way {
+    /// What is computed again.
+    pub parts: Parts,
+    /// Of the arena, on the machine that needs most.
+    pub bytes: i64,
+    /// Twice the multiply-adds.
+    pub flops: i64,
+    /// Number of kernels.
+    pub kernels: usize,
+}
+
+/// What was found.
+#[derive(Clone, Debug)]
+pub struct Found {
+    /// Nothing computed again.
+    pub plain: Way,
+    /// The cheapest way under the bound.
+    pub fits: Option<Way>,
+    /// The way that needs least.
+    pub least: Way,
+}
+
+/// An entry that is to stay under a bound.
+#[derive(Clone, Copy, Debug)]
+pub struct Task<'a> {
+    /// As far as [`mlc_ir::passes::before_remat`] takes it.
+    pub graph: &'a Graph,
+    /// Position of the entry.
+    pub entry: usize,
+    /// Of the arena.
+    pub limit: i64,
+    /// For all of them the bound is to hold; at least one.
+    pub machines: &'a [Machine],
+    /// Values of the symbols.
+    pub sizes: &'a [i64],
+}
+
+/// Looks for ways to compute an entry under its bound.
+pub fn search(task: Task<'_>) -> Found {
+    let plain = task.weigh(&[]);
+    if plain.bytes <= task.limit {
+        return Found { fits: Some(plain.clone()), least: plain.clone(), plain };
+    }
+    let mut ways = vec![plain.clone()];
+    for count in counts(most_segments(task.graph, task.entry)) {
+        let mut all = segments(task.graph, task.entry, count);
+        // What saves most for its work comes first.
+        let worth = |a: &Segment, b: &Segment| a.bytes as f64 * b.work.max(1) as f64;
+        all.sort_by(|a, b| worth(b, a).total_cmp(&worth(a, b)));
+        try_some(&task, &all, &mut ways);
+    }
+    let fits = ways.iter().filter(|way| way.bytes <= task.limit);
+    let fits = fits.min_by_key(|way| (way.flops, way.kernels, way.bytes)).cloned();
+    let least = ways.into_iter().min_by_key(|way| (way.bytes, way.flops, way.kernels)).unwrap_or(plain.clone());
+    Found { plain, fits, least }
+}
+
+/// All segments computed again; if that fits, as few of the first ones as it takes. That more of them
+/// need less is the rule and not certain, so only what was weighed counts.
+fn try_some(task: &Task<'_>, segments: &[Segment], ways: &mut Vec<Way>) {
+    let (mut few, mut many) = (0, segments.len());
+    let mut next = many;
+    while many > few {
+        let way = task.weigh(&segments[..next]);
+        if way.bytes <= task.limit {
+            many = next;
+        } else {
+            few = next;
+        }
+        ways.push(way);
+        if few >= segments.len() || many - few <= 1 {
+            return;
+        }
+        next = few.midpoint(many);
+    }
+}
+
+/// Numbers of segments to try: each small one, then ever fewer.
+fn counts(most: usize) -> Vec<usize> {
+    std::iter::successors(Some(2), |count: &usize| Some(count + (count / 4).max(1)))
+        .take_while(|count| *count <= most)
+        .collect()
+}
+
+impl Task<'_> {
+    fn weigh(&self, segments: &[Segment]) -> Way {
+        let mut nodes: Vec<_> = segments.iter().map(|segment| segment.nodes.clone()).collect();
+        nodes.sort_by_key(|nodes| nodes.start);
+        let parts = Parts { entry: self.entry, nodes };
+        let ways = self.machines.iter().map(|machine| {
+            let code = &self.lowered(&parts, machine).program.entries[self.entry];
+            let bytes = code.plan.eval(self.sizes).map_or(i64::MAX, |(_, bytes)| bytes);
+            let flops = code.flops.eval(self.sizes).unwrap_or(i64::MAX);
+            Way { parts: parts.clone(), bytes, flops, kernels: kernels(&code.steps) }
+        });
+        match ways.max_by_key(|way| way.bytes) {
+            Some(way) => way,
+            None => mlc_ir::internal_error("budget", "a bound for no machine"),
+        }
+    }
+
+    /// The entry with these parts computed again; no other is lowered.
+    pub fn lowered(&self, parts: &Parts, machine: &Machine) -> LoweredProgram {
+        let choices = Choices { entries: Some(&[self.entry]), ..Choices::default() };
+        lower_with(&recomputing(self.graph, std::slice::from_ref(parts)), machine, choices)
+    }
+}
+
+fn kernels(steps: &[Step]) -> usize {
+    let of = |step: &Step| match step {
+        Step::Run { .. } => 1,
+        Step::Loop(looped) => kernels(&looped.body),
+        Step::Fault { .. } | Step::Absent | Step::Copy { .. } | Step::Call { .. } => 0,
+    };
+    steps.iter().map(of).sum()
+}

@@ -1,0 +1,243 @@
+//! `--max-memory`: training steps whose arena stays under a bound, because some of the forward pass is
+//! computed again in the backward pass.
+//!
+//! Two programs are tried: the one that is written, and the one whose loops compute their passes again
+//! (what `@checkpoint for` says). For each entry of a training block that takes gradients
+//! [`mlc_kernel::budget`] finds what else is to be computed again. The bound is held at the sizes that
+//! entries state ([`Entry::typical`]): the batch of the training block.
+
+mod amount;
+mod refusal;
+
+pub use amount::{amount, parse};
+pub use refusal::Refusal;
+
+use mlc_ir::cost::is_repeatable;
+use mlc_ir::dim::Sym;
+use mlc_ir::graph::{Entry, Epoch, Graph, Node, RegionId};
+use mlc_ir::ops::Op;
+use mlc_ir::passes::{Parts, before_remat, recomputing, run_pipeline, spared};
+use mlc_kernel::budget::{Found, Task, Way, search};
+use mlc_kernel::schedule::Machine;
+use mlc_resolve::program::{Program, Train};
+use serde_json::{Value, json};
+use std::collections::{BTreeMap, BTreeSet};
+
+/// How the entries of a program stay under the bound.
+#[derive(Clone, Debug, Default)]
+pub struct Decision {
+    /// What is computed again besides what the program says.
+    pub parts: Vec<Parts>,
+    /// Of each entry that takes gradients.
+    pub entries: Vec<Memory>,
+}
+
+/// The arena of an entry.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Memory {
+    /// `digits.step`
+    pub entry: String,
+    /// At which sizes: `B = 64`.
+    pub sizes: String,
+    /// Bytes.
+    pub bytes: i64,
+    /// Bytes if nothing were computed again but what the program says.
+    pub plain: i64,
+    /// Multiply-adds, counted twice.
+    pub flops: i64,
+    /// Source lines of what is computed again: `cnn.dl:12`.
+    pub again: Vec<String>,
+}
+
+/// The program, or the one that also computes the passes of its loops again if that is needed or
+/// cheaper, and what is decided for it; of two that fail the one that needs less.
+pub fn choose(
+    limit: i64,
+    machines: &[Machine],
+    written: Program,
+    with_loops: impl FnOnce() -> Option<Program>,
+) -> (Program, Result<Decision, Box<Refusal>>) {
+    let bounded = Bounded::new(&written, limit, machines);
+    let mut first = bounded.decide();
+    if first.as_ref().is_ok_and(|decision| decision.parts.is_empty()) {
+        return (written, first);
+    }
+    let other = if bounded.has_loops() { with_loops() } else { None };
+    let mut second = other.as_ref().map(|other| Bounded::new(other, limit, machines).decide());
+    for decision in [Some(&mut first), second.as_mut()].into_iter().flatten().flatten() {
+        bounded.compare(decision);
+    }
+    let (Some(other), Some(mut second)) = (other, second) else { return (written, first) };
+    if let (Err(first), Err(second)) = (&first, &mut second) {
+        second.plain = first.plain;
+    }
+    let better = match (&first, &second) {
+        (Ok(first), Ok(second)) => second.flops() < first.flops(),
+        (Ok(_), Err(_)) => false,
+        (Err(_), Ok(_)) => true,
+        (Err(first), Err(second)) => second.bytes < first.bytes,
+    };
+    if better { (other, second) } else { (written, first) }
+}
+
+/// A program under a bound.
+pub struct Bounded<'a> {
+    program: &'a Program,
+    /// As far as [`before_remat`] takes it.
+    graph: Graph,
+    limit: i64,
+    machines: &'a [Machine],
+}
+
+impl<'a> Bounded<'a> {
+    /// `machines`: what the program is compiled for, at least one.
+    pub fn new(program: &'a Program, limit: i64, machines: &'a [Machine]) -> Bounded<'a> {
+        let graph = run_pipeline(&program.graph, before_remat(), |_, _| ());
+        Bounded { program, graph, limit, machines }
+    }
+
+    /// Whether entries that take gradients have run-time loops.
+    pub fn has_loops(&self) -> bool {
+        let mut found = false;
+        for (_, entry) in self.entries() {
+            self.each_node(self.graph.entries[entry].region, &self.graph, &mut |node| {
+                found |= matches!(node.op, Op::Loop(_));
+            });
+        }
+        found
+    }
+
+    /// Finds what is to be computed again.
+    ///
+    /// # Errors
+    /// It isn't enough for one of the entries.
+    pub fn decide(&self) -> Result<Decision, Box<Refusal>> {
+        let mut decision = Decision::default();
+        for (train, entry) in self.entries() {
+            let sizes = sizes(&self.graph, &self.graph.entries[entry]);
+            let task = Task { graph: &self.graph, entry, limit: self.limit, machines: self.machines, sizes: &sizes };
+            let found = search(task);
+            let Some(way) = &found.fits else { return Err(Box::new(self.refusal(train, task, &found))) };
+            decision.entries.push(self.memory(task, &found, way));
+            if !way.parts.nodes.is_empty() {
+                decision.parts.push(way.parts.clone());
+            }
+        }
+        Ok(decision)
+    }
+
+    /// Makes a decision, about this program or another form of it, speak of the difference to what is written.
+    fn compare(&self, decision: &mut Decision) {
+        let written = recomputing(&self.graph, &[]);
+        for ((_, entry), memory) in self.entries().zip(&mut decision.entries) {
+            let sizes = sizes(&self.graph, &self.graph.entries[entry]);
+            let task = Task { graph: &self.graph, entry, limit: i64::MAX, machines: self.machines, sizes: &sizes };
+            memory.plain = search(task).plain.bytes;
+            let before = self.repeated(&written, entry);
+            memory.again.retain(|line| !before.contains(line));
+        }
+    }
+
+    /// Entries that take gradients.
+    fn entries(&self) -> impl Iterator<Item = (&'a Train, usize)> {
+        let program = self.program;
+        let trains = program.trains.iter().filter(|train| !train.trained.is_empty());
+        trains.flat_map(|train| {
+            [Some(train.step), train.accumulate, train.grads].into_iter().flatten().map(move |entry| (train, entry))
+        })
+    }
+
+    fn memory(&self, task: Task<'_>, found: &Found, way: &Way) -> Memory {
+        let entry = &self.graph.entries[task.entry];
+        let mut again = self.repeated(&recomputing(&self.graph, std::slice::from_ref(&way.parts)), task.entry);
+        again.extend(
+            spared(&self.graph, &way.parts).into_iter().filter_map(|span| self.graph.position(span)).map(line_of),
+        );
+        Memory {
+            entry: entry.name.clone(),
+            sizes: sizes_text(&self.graph, entry, task.sizes),
+            bytes: way.bytes,
+            plain: found.plain.bytes,
+            flops: way.flops,
+            again: again.into_iter().collect(),
+        }
+    }
+
+    /// Lines of contractions, reductions, loops and the like that are computed again.
+    fn repeated(&self, graph: &Graph, entry: usize) -> BTreeSet<String> {
+        let mut lines = BTreeSet::new();
+        self.each_node(graph.entries[entry].region, graph, &mut |node| {
+            if node.epoch != Epoch::default() && !is_repeatable(&node.op) {
+                lines.extend(graph.position(node.span).map(line_of));
+            }
+        });
+        lines
+    }
+
+    fn each_node(&self, region: RegionId, graph: &Graph, f: &mut dyn FnMut(&Node)) {
+        for node in &graph.region(region).nodes {
+            f(node);
+            node.regions.iter().for_each(|inner| self.each_node(*inner, graph, f));
+        }
+    }
+}
+
+/// Values of all symbols, those that an entry doesn't have being 1.
+fn sizes(graph: &Graph, entry: &Entry) -> Vec<i64> {
+    let mut sizes = vec![1; graph.symbols.len()];
+    entry.typical.iter().for_each(|(sym, value)| sizes[sym.0 as usize] = *value);
+    sizes
+}
+
+fn sizes_text(graph: &Graph, entry: &Entry, sizes: &[i64]) -> String {
+    let of = |(sym, _): &(Sym, i64)| format!("{} = {}", graph.symbols[sym.0 as usize], sizes[sym.0 as usize]);
+    entry.typical.iter().map(of).collect::<Vec<_>>().join(", ")
+}
+
+/// `cnn.dl:11` of `cnn.dl:11:47`.
+fn line_of(place: String) -> String {
+    place.rsplit_once(':').map_or(place.as_str(), |(line, _)| line).to_string()
+}
+
+impl Decision {
+    /// Multiply-adds of all entries, counted twice.
+    pub fn flops(&self) -> i64 {
+        self.entries.iter().map(|memory| memory.flops).fold(0, i64::saturating_add)
+    }
+}
+
+impl Memory {
+    /// One line about it, if anything is computed again.
+    pub fn remark(&self) -> Option<String> {
+        if self.bytes == self.plain {
+            return None;
+        }
+        let sizes = if self.sizes.is_empty() { String::new() } else { format!(" for {}", self.sizes) };
+        Some(format!(
+            "`{}` needs {} of memory{sizes}, not {}: its backward pass computes again what is made in {}",
+            self.entry,
+            amount(self.bytes),
+            amount(self.plain),
+            lines_text(&self.again)
+        ))
+    }
+
+    /// For `--timings`.
+    pub fn json(&self) -> Value {
+        json!({"entry": self.entry, "sizes": self.sizes, "bytes": self.bytes, "plain": self.plain, "again": self.again})
+    }
+}
+
+/// `lines 12, 14 of cnn.dl` of `cnn.dl:12` and `cnn.dl:14`, which are in the order of their text.
+fn lines_text(places: &[String]) -> String {
+    let mut files: BTreeMap<&str, Vec<u32>> = BTreeMap::new();
+    for (file, line) in places.iter().filter_map(|place| place.rsplit_once(':')) {
+        files.entry(file).or_default().extend(line.parse::<u32>());
+    }
+    let of = |(file, mut lines): (&str, Vec<u32>)| {
+        lines.sort_unstable();
+        let list: Vec<String> = lines.iter().map(u32::to_string).collect();
+        format!("{} {} of {file}", if list.len() == 1 { "line" } else { "lines" }, list.join(", "))
+    };
+    files.into_iter().map(of).collect::<Vec<_>>().join(" and ")
+}

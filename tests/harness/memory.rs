@@ -1,0 +1,190 @@
+//! `--max-memory`: training steps that compute some of their forward pass again need less memory, and
+//! give the same bytes.
+
+#![expect(clippy::unwrap_used, reason = "test code: whatever is wrong panics")]
+
+use mlc::session::{Options, Session};
+use mlc_ir::ty::DType;
+use mlc_kernel::lower::Content;
+use mlc_tests::npy;
+use mlc_tests::process::{self, Outcome};
+use serde_json::Value;
+use std::fs;
+use std::path::Path;
+
+/// Layers one behind the other, dropout and batch statistics among them: what is drawn and what is
+/// counted must not be drawn or counted twice.
+const LAYERS: &str = "
+layer Block(D: dim) {
+    fc = Linear(D)
+    bn = BatchNorm()
+
+    fn forward(x: f32[B, K]) -> f32[B, D] { return x |> fc |> bn |> gelu |> dropout(rate: 0.2) }
+}
+
+model M {
+    a = Block(48)
+    b = Block(48)
+    c = Block(48)
+    d = Block(48)
+    e = Block(48)
+    head = Linear(1)
+
+    @export
+    fn forward(x: f32[B, 4]) -> f32[B, 1] { return x |> a |> b |> c |> d |> e |> head }
+}
+";
+
+/// A recurrence, and a stack of blocks that stays a loop.
+const LOOPS: &str = "
+layer Block(D: dim) {
+    up   = Linear(4*D)
+    down = Linear(D)
+
+    fn forward(x: f32[B, D]) -> f32[B, D] { return x + (x |> up |> gelu |> down |> dropout(rate: 0.2)) }
+}
+
+model M {
+    cell   = RNN(24)
+    blocks = [Block(24); 12]
+    head   = Linear(1)
+
+    @export
+    fn forward(x: f32[B, 4]) -> f32[B, 1] {
+        _, h = cell(reshape(x, [B, 4, 1]))
+        for block in blocks { h = block(h) }
+        return head(h)
+    }
+}
+";
+
+fn mlc() -> &'static Path {
+    Path::new(env!("CARGO_BIN_EXE_mlc-under-test"))
+}
+
+fn run(folder: &Path, args: &[&str]) -> Outcome {
+    process::run(mlc(), folder, args)
+}
+
+fn folder(model: &str) -> tempfile::TempDir {
+    let folder = tempfile::tempdir().unwrap();
+    let rows = 288;
+    let x: Vec<f32> = (0..rows * 4).map(|i| (i * 7 % 11) as f32 / 4.0 - 1.25).collect();
+    let y: Vec<f32> = (0..rows).map(|i| (i * 5 % 7) as f32 - 3.0).collect();
+    fs::create_dir(folder.path().join("rows")).unwrap();
+    npy::write_f32(&folder.path().join("rows/x.npy"), &[rows, 4], &x);
+    npy::write_f32(&folder.path().join("rows/y.npy"), &[rows, 1], &y);
+    let train = "
+train t {
+    net  = M()
+    opt  = adam(lr: 0.01)
+    data = arrays(\"rows\") |> batch(96)
+    seed = 5
+
+    step(x: f32[B, 4], y: f32[B, 1]) {
+        d = net(x) - y
+        minimize mean(d * d) over net with opt
+    }
+}
+";
+    fs::write(folder.path().join("m.dl"), format!("{model}{train}")).unwrap();
+    folder
+}
+
+/// What is said about the memory of an entry under a bound.
+fn memory(folder: &Path, entry: &str, bound: &str) -> Value {
+    let said = run(folder, &["run", "--timings", "--max-memory", bound, "m.dl", "info"]).ok().stderr;
+    let report: Value = serde_json::from_str(said.lines().find(|line| line.starts_with('{')).unwrap()).unwrap();
+    report["memory"].as_array().unwrap().iter().find(|it| it["entry"] == entry).unwrap().clone()
+}
+
+/// What a training leaves: the last weights, and the loss.
+fn trained(folder: &Path, bound: &[&str], out: &str) -> (Vec<u8>, Value) {
+    let args = [&["run"], bound, &["m.dl", "train", "--steps", "4", "--quiet", "--out", out]].concat();
+    let report = run(folder, &args).ok().json();
+    (fs::read(folder.join(out).join("last.safetensors")).unwrap(), report["loss"].clone())
+}
+
+/// Several bounds; at least one of them can be held.
+fn check(model: &str) {
+    let folder = folder(model);
+    let plain = memory(folder.path(), "t.step", "1GiB");
+    assert_eq!((&plain["bytes"], plain["again"].as_array().unwrap().len()), (&plain["plain"], 0), "{plain}");
+    let refused = run(folder.path(), &["check", "--max-memory", "1", "m.dl"]);
+    refused.refused(&["E0131", "the limit is 1 byte", "--max-memory"]);
+    let all = plain["bytes"].as_i64().unwrap();
+    let expected = trained(folder.path(), &[], "all");
+    let mut fitted = 0;
+    for part in [9, 7] {
+        let limit = all * part / 10;
+        let bound = limit.to_string();
+        let said = run(folder.path(), &["check", "--max-memory", &bound, "m.dl"]);
+        if said.status != 0 {
+            continue;
+        }
+        fitted += 1;
+        assert!(said.stderr.starts_with("note: `t.step` needs") && said.stderr.contains("of m.dl"), "{}", said.stderr);
+        let less = memory(folder.path(), "t.step", &bound);
+        assert!(less["bytes"].as_i64().unwrap() <= limit && less["plain"] == plain["bytes"], "{less}");
+        assert!(less["again"].to_string().contains("m.dl:"), "{less}");
+        let under = trained(folder.path(), &["--max-memory", &bound], "less");
+        assert!(under == expected, "another training under {bound} bytes");
+        fs::remove_dir_all(folder.path().join("less")).unwrap();
+    }
+    assert!(fitted > 0, "no bound could be held");
+}
+
+#[test]
+fn layers_give_the_same_bytes_in_less_memory() {
+    check(LAYERS);
+}
+
+#[test]
+fn loops_give_the_same_bytes_in_less_memory() {
+    check(LOOPS);
+}
+
+/// A weight is updated as soon as its gradient is there: what the gradient is made of is not kept until
+/// all gradients are.
+#[test]
+fn updates_need_no_memory_of_their_own() {
+    let folder = folder(LAYERS);
+    let [step, grads] =
+        ["t.step", "t.grads"].map(|entry| memory(folder.path(), entry, "1GiB")["bytes"].as_i64().unwrap());
+    assert!(step * 4 <= grads * 5, "{step} bytes with updates, {grads} for the gradients alone");
+}
+
+/// The derivative of `relu` and of a dropout is made again of what is kept anyway, and `max_pool` keeps a
+/// byte for each of its windows: truth values and bytes are a small part of every training step. So bits
+/// instead of bytes would save next to nothing.
+#[test]
+fn masks_are_a_small_part() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
+    let mut paths: Vec<std::path::PathBuf> = ["dsl-examples", "benches/models"]
+        .iter()
+        .flat_map(|folder| fs::read_dir(root.join(folder)).unwrap())
+        .map(|entry| entry.unwrap().path())
+        .filter(|path| path.extension().is_some_and(|extension| extension == "dl"))
+        .collect();
+    paths.sort();
+    for path in paths {
+        let mut session = Session::open(&path, Options::default()).unwrap();
+        let program = session.resolve().unwrap();
+        let lowered = session.lower(&program);
+        for train in &program.trains {
+            let entry = &lowered.graph.entries[train.step];
+            let mut sizes = vec![1; lowered.graph.symbols.len()];
+            entry.typical.iter().for_each(|(sym, value)| sizes[sym.0 as usize] = *value);
+            let plan = &lowered.program.entries[train.step].plan;
+            let narrow = |content: &Option<Content>| {
+                let ty = content.map(|content| lowered.graph.region(content.region).ty(content.value));
+                ty.is_some_and(|ty| matches!(ty.dtype, DType::Bool | DType::U8))
+            };
+            let masks = plan.buffers.iter().zip(&lowered.contents[train.step]).filter(|(_, content)| narrow(content));
+            let masks: i64 = masks.map(|(buffer, _)| buffer.bytes.eval(&sizes).unwrap()).sum();
+            let (_, arena) = plan.eval(&sizes).unwrap();
+            println!("{} {}: {masks} bytes of masks, {arena} in all", path.display(), entry.name);
+            assert!(masks * 32 <= arena, "{} {}: {masks} of {arena}", path.display(), entry.name);
+        }
+    }
+}
