@@ -243,12 +243,11 @@ impl<'a> Cx<'a> {
             let needed = |name: &String| out.contains(name) || named.iter().any(|(letters, _)| letters.contains(name));
             (letters, total) = self.sum_lonely(letters, total, |name| needed(name) || others.contains(name), site)?;
             let (others, next) = self.sum_lonely(others, next, |name| needed(name) || letters.contains(name), site)?;
-            let kept: Vec<String> = letters
-                .iter()
-                .chain(others.iter().filter(|name| !letters.contains(name)))
-                .filter(|name| needed(name))
-                .cloned()
-                .collect();
+            let both = letters.iter().chain(others.iter().filter(|name| !letters.contains(name)));
+            let mut kept: Vec<String> = both.filter(|name| needed(name)).cloned().collect();
+            if named.is_empty() {
+                kept.sort_by_key(|name| out.iter().position(|other| other == name));
+            }
             total = self.contract_two((&letters, &total), (&others, &next), &kept, site)?;
             letters = kept;
         }

@@ -2,7 +2,9 @@
 
 use super::lift::{self, Operand};
 use crate::builder::Builder;
+use crate::dim::Dim;
 use crate::graph::{Def, Node, NodeId, Region, Value};
+use crate::ops::Op;
 use crate::region_ops::Loop;
 use crate::rewrite::reaching;
 
@@ -96,6 +98,20 @@ impl<'a> Body<'a> {
     /// Whether a value is the position or a row of a slice.
     pub fn is_row_param(&self, value: Value) -> bool {
         matches!(self.region.values[value.index()].def, Def::Param(_)) && self.of(value) == Varies::ByRow
+    }
+
+    /// Concatenations that a value is a part of: the whole, the axis, and where along it the part begins.
+    pub fn wholes(&self, value: Value) -> impl Iterator<Item = (Value, usize, Dim)> {
+        self.readers[value.index()].iter().filter_map(move |id| {
+            let node = &self.region.nodes[id.index()];
+            let Op::Concat(op) = &node.op else { return None };
+            let before = node.args.iter().take_while(|arg| **arg != value);
+            let mut start = Dim::zero();
+            for arg in before {
+                start = start.add(&self.region.ty(*arg).shape[op.axis]).ok()?;
+            }
+            Some((node.results[0], op.axis, start))
+        })
     }
 
     /// Tried on a region of its own.

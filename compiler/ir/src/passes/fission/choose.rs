@@ -205,14 +205,17 @@ impl Chooser<'_> {
         simple && self.body.liftable[id.index()] && new < bytes(value)
     }
 
-    /// Sums of what has its rows outside anyway.
+    /// Sums of what has its rows outside anyway, by itself or as a part of a concatenation.
     fn sums_of_rows(&mut self) {
         let body = self.body;
         for result in body.op.sum_results() {
             let Some(id) = body.producer(body.region.results[result]) else { continue };
             let node = &body.region.nodes[id.index()];
             let reduces = linearity(body, node) == Linearity::Sum && matches!(node.op, Op::Reduce(_));
-            if reduces && node.args.iter().all(|arg| self.has_rows(*arg)) {
+            let is_there = |arg: &Value| {
+                self.has_rows(*arg) || !body.is_counted() && body.wholes(*arg).any(|(whole, ..)| self.has_rows(whole))
+            };
+            if reduces && node.args.iter().all(is_there) {
                 let value = node.results[0].index();
                 let alone = body.readers[value].is_empty() && !body.stacked[value] && !body.feeds_core[value];
                 self.choice.peeled[id.index()] |= alone && !self.choice.late[id.index()];

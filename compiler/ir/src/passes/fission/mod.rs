@@ -19,11 +19,13 @@ mod sums;
 
 use super::regions::bottom_up;
 use crate::cost::Typical;
+use crate::dim::Dim;
 use crate::graph::{Def, Graph, Node, NodeId, Value};
 use crate::ops::broadcast::Broadcast;
 use crate::ops::compare::Compare;
 use crate::ops::iota::Iota;
 use crate::ops::select::Select;
+use crate::ops::slice::Slice;
 use crate::ops::{Op, Types};
 use crate::region_ops::Loop;
 use crate::rewrite::{Cursor, part};
@@ -187,7 +189,9 @@ impl Split<'_, '_, '_> {
     /// Whether the sum of a value is made outside, of other sums or of rows.
     fn is_summed_outside(&self, value: Value) -> bool {
         let moved = |flags: &[bool]| self.body.producer(value).is_some_and(|id| flags[id.index()]);
-        moved(&self.choice.peeled) || self.has_rows(value)
+        moved(&self.choice.peeled)
+            || self.has_rows(value)
+            || self.body.wholes(value).any(|(whole, ..)| self.has_rows(whole))
     }
 
     fn has_rows(&self, value: Value) -> bool {
@@ -275,15 +279,38 @@ impl Split<'_, '_, '_> {
                 self.lift(node);
             }
             if self.choice.peeled[at] {
+                node.args.iter().for_each(|arg| self.cut_out(*arg));
                 let sum = self.peel(node);
                 self.sums[node.results[0].index()] = Some(sum);
             }
         }
     }
 
+    /// Takes the rows of a value that has none outside from those of a concatenation that it is a part of.
+    fn cut_out(&mut self, value: Value) {
+        if self.outside[value.index()].is_some() || self.body.of(value) == Varies::Never {
+            return;
+        }
+        for (whole, axis, start) in self.body.wholes(value) {
+            if let Some(Operand::Rows(rows)) = self.outside[whole.index()] {
+                let sizes: Vec<Dim> = std::iter::once(self.body.op.trip.bound().clone())
+                    .chain(self.body.region.ty(value).shape.iter().cloned())
+                    .collect();
+                let mut starts = vec![Dim::zero(); sizes.len()];
+                starts[axis + 1] = start;
+                self.at_loop();
+                let op = Slice { starts, steps: vec![1; sizes.len()], sizes };
+                let part = self.cursor.b.add1(op, &[rows]);
+                self.outside[value.index()] = Some(Operand::Rows(part));
+                return;
+            }
+        }
+    }
+
     /// The sum over the iterations of a peeled node.
     fn peel(&mut self, node: &Node) -> Value {
-        let reduces = matches!(node.op, Op::Reduce(_)) && node.args.iter().all(|arg| self.has_rows(*arg));
+        let is_there = |arg: &Value| self.has_rows(*arg) || matches!(self.outside[arg.index()], Some(Operand::Rows(_)));
+        let reduces = matches!(node.op, Op::Reduce(_)) && node.args.iter().all(is_there);
         if linearity(self.body, node) == Linearity::Product || reduces {
             let mut operands = self.operands(node);
             for (operand, arg) in operands.iter_mut().zip(&node.args) {

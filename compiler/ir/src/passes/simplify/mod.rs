@@ -1,13 +1,15 @@
 //! Local algebra: what can be said shorter with the same result.
 //!
 //! Every rule looks at one node whose operands are simplified already, and keeps the bits of its
-//! results, but for two: constants are folded by the reference (which is within the tolerance of
-//! the op), and the sum of a repeated value becomes a product. Floats are not reassociated; `x + 0`
+//! results, but for three: constants are folded by the reference (which is within the tolerance of
+//! the op), the sum of a repeated value becomes a product, and in sums of what is padded with zeros
+//! a -0 stays what it is. Floats are not reassociated; `x + 0`
 //! stays, because it is not `x` for -0; `x * 0` stays, because of NaN. Equal nodes are merged by the
 //! builder as they are written.
 
 mod arith;
 mod fold;
+mod parts;
 mod views;
 
 use crate::builder::Builder;
