@@ -8,6 +8,8 @@
 //! A group has at most one *anchor* (a node whose definition reduces); everything behind the anchor
 //! is its epilogue, everything before it is part of the reduced expression.
 
+mod merge;
+
 use mlc_ir::dim::Dim;
 use mlc_ir::graph::{Def, NodeId, Region, Value};
 use mlc_ir::index::Definition;
@@ -31,15 +33,16 @@ pub struct Fusion {
 }
 
 /// Nodes computed by one kernel.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Default)]
 pub struct Group {
     /// The node whose definition reduces.
     pub anchor: Option<NodeId>,
     /// The node that updates a window, which this group writes into the memory of the old value.
     pub update: Option<NodeId>,
-    /// Extents of its parallel axes: the shape of what it stores, or of the window.
+    /// Extents of its parallel axes: the shape of what it stores, or of the window, or of the parts of
+    /// the concatenations that it stores.
     pub domain: Vec<Dim>,
-    /// Values it stores; the last is the one that the others were joined to. All of one shape.
+    /// Values it stores, each before those that may be made from it.
     pub roots: Vec<Value>,
     /// Nodes in it, with their role.
     pub members: BTreeMap<NodeId, Role>,
@@ -59,6 +62,12 @@ pub enum Role {
 /// A group never inlines more nodes than this.
 const MEMBERS: usize = 96;
 
+/// Concatenations of more parts are not stored part by part.
+const PARTS: usize = 8;
+
+/// The least extent of the last axis of such parts, if they stand behind one another along it.
+const PART_EXTENT: i64 = 16;
+
 /// The operand of an update that is put into the window.
 pub const WINDOW: usize = 1;
 
@@ -73,8 +82,8 @@ enum Home {
     Region,
     /// Inlined wherever it is used.
     Everywhere,
-    /// A member of these groups; repeated if more than one. The depth counts repeated consumers.
-    In(BTreeSet<usize>, u32),
+    /// A member of these groups; repeated if more than one.
+    In(BTreeSet<usize>),
 }
 
 /// The value whose storage holds `value`: reshapes are followed to their operand.
@@ -113,6 +122,8 @@ struct Walk<'a> {
     what: Fuse,
     definitions: Vec<Option<Definition>>,
     homes: Vec<Home>,
+    /// How many repeated nodes are made from each node one after another.
+    depths: Vec<u32>,
     /// Consumers of each value: node and operand number.
     uses: Vec<Vec<(NodeId, usize)>>,
     /// Values that must be in memory.
@@ -134,6 +145,7 @@ impl<'a> Walk<'a> {
             what,
             definitions: vec![None; region.nodes.len()],
             homes: vec![Home::Dead; region.nodes.len()],
+            depths: vec![0; region.nodes.len()],
             uses: vec![Vec::new(); region.values.len()],
             stored,
             groups: Vec::new(),
@@ -196,11 +208,11 @@ impl<'a> Walk<'a> {
         let mut groups = BTreeMap::new();
         let mut repeated = 0;
         for (consumer, position) in &self.uses[value.index()] {
-            let Home::In(homes, depth) = &self.homes[consumer.index()] else { return None };
+            let Home::In(homes) = &self.homes[consumer.index()] else { return None };
             if *position != WINDOW && homes.iter().any(|group| self.groups[*group].update == Some(*consumer)) {
                 return None;
             }
-            repeated = repeated.max(*depth);
+            repeated = repeated.max(self.depths[consumer.index()]);
             for group in homes {
                 let role = self.role_of_operand(*consumer, *group);
                 let merged = match groups.get(group) {
@@ -218,7 +230,7 @@ impl<'a> Walk<'a> {
         if group.anchor == Some(consumer) {
             return Role::Reduced;
         }
-        if group.update == Some(consumer) {
+        if group.update == Some(consumer) || self.is_stored_by_parts(consumer, group) {
             return Role::Epilogue;
         }
         match group.members[&consumer] {
@@ -244,26 +256,55 @@ impl<'a> Walk<'a> {
         if self.what == Fuse::Nothing {
             return self.new_group(id, None);
         }
-        let Some((groups, repeated)) = self.consumers(value) else { return self.new_group(id, None) };
+        let Some((mut groups, repeated)) = self.consumers(value) else { return self.new_store(id) };
+        if groups.len() > 1
+            && matches!(class, Class::Elementwise | Class::Random)
+            && let Some(group) = self.merge(&groups, &self.region.ty(value).shape)
+        {
+            groups = BTreeMap::from([(group, Role::Epilogue)]);
+        }
         if self.stored[value.index()] {
-            return self.join_as_sibling(id, value, &groups).unwrap_or_else(|| self.new_group(id, None));
+            return self.join_as_sibling(id, value, &groups).unwrap_or_else(|| self.new_store(id));
         }
         let single = groups.len() == 1;
         if let Some(reason) = groups.iter().find_map(|(group, role)| self.refuse(id, class, *group, *role)) {
             if single {
                 self.refusals.push((id, reason));
             }
-            return self.new_group(id, None);
+            return self.new_store(id);
         }
         let repeatable = cheap(class, &self.region.nodes[id.index()].op) && repeated < REPEATED;
         if !single && !repeatable {
-            return self.new_group(id, None);
+            return self.new_store(id);
         }
         for (group, role) in &groups {
             self.groups[*group].members.insert(id, *role);
         }
-        let depth = if single || class == Class::View { repeated } else { repeated + 1 };
-        Home::In(groups.into_keys().collect(), depth)
+        self.depths[id.index()] = if single || class == Class::View { repeated } else { repeated + 1 };
+        Home::In(groups.into_keys().collect())
+    }
+
+    /// A group for a map whose value is stored: over the parts of a concatenation, so that what makes
+    /// them can be a part of it.
+    fn new_store(&mut self, id: NodeId) -> Home {
+        let home = self.new_group(id, None);
+        let node = &self.region.nodes[id.index()];
+        let Op::Concat(concat) = &node.op else { return home };
+        let part = &self.region.ty(node.args[0]).shape;
+        let alike = node.args.iter().all(|arg| self.region.ty(*arg).shape == *part);
+        let along_last = concat.axis + 1 == part.len();
+        let wide = !along_last || part[concat.axis].as_const().is_some_and(|extent| extent >= PART_EXTENT);
+        if let Some(group) = self.groups.last_mut().filter(|_| alike && wide && node.args.len() <= PARTS) {
+            group.domain = part.clone();
+        }
+        home
+    }
+
+    /// Whether a group stores a concatenation part by part.
+    fn is_stored_by_parts(&self, node: NodeId, group: &Group) -> bool {
+        let node = &self.region.nodes[node.index()];
+        let Op::Concat(_) = node.op else { return false };
+        group.roots.contains(&node.results[0]) && group.domain == self.region.ty(node.args[0]).shape
     }
 
     /// Why a node must not be computed inside a group.
@@ -300,7 +341,7 @@ impl<'a> Walk<'a> {
         }
         self.groups[*group].members.insert(id, Role::Epilogue);
         self.groups[*group].roots.insert(0, value);
-        Some(Home::In(BTreeSet::from([*group]), 0))
+        Some(Home::In(BTreeSet::from([*group])))
     }
 
     fn place_anchor(&mut self, id: NodeId) -> Home {
@@ -312,17 +353,21 @@ impl<'a> Walk<'a> {
         {
             self.groups[group].anchor = Some(id);
             self.groups[group].members.insert(id, Role::Epilogue);
-            return Home::In(BTreeSet::from([group]), 0);
+            return Home::In(BTreeSet::from([group]));
         }
         self.new_group(id, Some(id))
     }
 
-    /// The one group that computes on from a value, element by element and without an anchor yet.
-    fn epilogue_of(&self, value: Value) -> Option<usize> {
+    /// The one group that computes on from a value, element by element and without an anchor yet; several
+    /// are made one.
+    fn epilogue_of(&mut self, value: Value) -> Option<usize> {
         let (groups, _) = self.consumers(value)?;
-        let single = groups.len() == 1;
-        let (group, role) = groups.into_iter().next().filter(|_| single)?;
-        let fits = self.groups[group].anchor.is_none() && self.groups[group].domain == self.region.ty(value).shape;
+        let domain = &self.region.ty(value).shape;
+        if groups.len() > 1 {
+            return self.merge(&groups, domain);
+        }
+        let (group, role) = groups.into_iter().next()?;
+        let fits = self.groups[group].anchor.is_none() && self.groups[group].domain == *domain;
         (role == Role::Epilogue && fits).then_some(group)
     }
 
@@ -333,7 +378,7 @@ impl<'a> Walk<'a> {
         let members = BTreeMap::from([(id, Role::Epilogue)]);
         let domain = self.region.ty(node.results[0]).shape.clone();
         self.groups.push(Group { anchor, update: None, domain, roots, members });
-        Home::In(BTreeSet::from([self.groups.len() - 1]), 0)
+        Home::In(BTreeSet::from([self.groups.len() - 1]))
     }
 
     fn new_update(&mut self, id: NodeId) -> Home {
@@ -348,6 +393,7 @@ impl<'a> Walk<'a> {
 
     fn finish(self) -> Fusion {
         let (region, mut groups, mut loops, mut calls) = (self.region, self.groups, self.loops, self.calls);
+        groups.retain(|group| !group.roots.is_empty());
         groups.sort_by_key(|group| group.place(region));
         loops.sort_unstable();
         calls.sort_unstable();

@@ -6,8 +6,11 @@ mod update;
 use crate::expr::{Address, Expr, ExprRef, Index};
 use crate::fuse::{Fusion, Group, storage};
 use crate::nest::{Buffer, Nest, Reduction, Source, Store};
-use mlc_ir::graph::{Def, NodeId, Region, SpanId, Value};
+use mlc_ir::dim::Dim;
+use mlc_ir::graph::{Def, Node, NodeId, Region, SpanId, Value};
 use mlc_ir::index::{self, AxisId, BestPart, Cond, Definition, Ix};
+use mlc_ir::ops::Op;
+use mlc_ir::ops::concat::Concat;
 use mlc_ir::scalar::Literal;
 use mlc_ir::ty::DType;
 use rustc_hash::FxHashMap;
@@ -40,6 +43,10 @@ pub fn nest(region: &Region, fusion: &Fusion, group: &Group) -> Nest {
             window = Some(written);
             continue;
         }
+        if let Some((concat, node)) = parts(region, group, *value) {
+            stores.extend(cx.parts(concat, node, *value, &identity));
+            continue;
+        }
         let expr = cx.value(*value, &identity, &[]);
         let expr = if group.roots.len() > 1 { cx.share(*value, expr) } else { expr };
         let buffer = cx.buffer(*value);
@@ -69,6 +76,15 @@ pub fn alone(region: &Region, fusion: &Fusion, group: &Group) -> Option<Nest> {
     let members = std::collections::BTreeMap::from([(anchor, crate::fuse::Role::Epilogue)]);
     let domain = region.ty(roots[0]).shape.clone();
     Some(nest(region, fusion, &Group { anchor: Some(anchor), update: None, domain, roots, members }))
+}
+
+/// The node of a concatenation that a group stores part by part.
+fn parts<'a>(region: &'a Region, group: &Group, value: Value) -> Option<(&'a Concat, &'a Node)> {
+    let node = &region.nodes[producer(region, value)?.index()];
+    match &node.op {
+        Op::Concat(op) if region.ty(node.args[0]).shape == group.domain => Some((op, node)),
+        _ => None,
+    }
 }
 
 /// In which dtype a running value of a dtype is carried.
@@ -114,7 +130,7 @@ fn name(region: &Region, group: &Group) -> String {
     if names.is_empty() { "fill".to_string() } else { names.join("_") }
 }
 
-fn checked(result: Result<mlc_ir::dim::Dim, mlc_ir::dim::SizeError>) -> mlc_ir::dim::Dim {
+fn checked(result: Result<Dim, mlc_ir::dim::SizeError>) -> Dim {
     match result {
         Ok(dim) => dim,
         Err(error) => mlc_ir::internal_error("inline", &format!("a size that was checked before: {error:?}")),
@@ -133,7 +149,7 @@ struct Inline<'a> {
 }
 
 impl Inline<'_> {
-    fn reduction(&mut self, anchor: NodeId, rank: usize) -> (Vec<mlc_ir::dim::Dim>, Option<Reduction>) {
+    fn reduction(&mut self, anchor: NodeId, rank: usize) -> (Vec<Dim>, Option<Reduction>) {
         let node = &self.region.nodes[anchor.index()];
         let dtype = self.region.ty(node.results[0]).dtype;
         let axes = |count: usize| -> Vec<Ix> {
@@ -175,6 +191,22 @@ impl Inline<'_> {
                 mlc_ir::internal_error("inline", "the anchor of a group does not reduce")
             }
         }
+    }
+
+    /// The stores of a concatenation's parts, each behind the one before.
+    fn parts(&mut self, concat: &Concat, node: &Node, value: Value, identity: &[Ix]) -> Vec<Store> {
+        let shape = self.region.ty(value).shape.clone();
+        let mut start = Dim::zero();
+        let mut stores = Vec::with_capacity(node.args.len());
+        for arg in &node.args {
+            let expr = self.value(*arg, identity, &[]);
+            let expr = self.share(*arg, expr);
+            let mut at = identity.to_vec();
+            at[concat.axis] = at[concat.axis].clone().plus(start.clone());
+            stores.push(Store { buffer: self.buffer(value), at: Ix::row_major(&at, &shape), value: expr });
+            start = checked(start.add(&self.region.ty(*arg).shape[concat.axis]));
+        }
+        stores
     }
 
     fn buffer(&mut self, value: Value) -> usize {

@@ -150,9 +150,9 @@ pub enum Reduction {
 /// A store at the parallel axes.
 #[derive(Clone, Debug)]
 pub struct Store {
-    /// Which buffer; its shape is `par`.
+    /// Which buffer; its shape is `par`, or that of parts like this one behind one another.
     pub buffer: usize,
-    /// The element's row-major number.
+    /// The element's row-major number in it.
     pub at: Ix,
     /// What.
     pub value: ExprRef,
