@@ -20,6 +20,8 @@ pub(crate) enum Overflow {
 /// Emits sizes, each once. Must be used in blocks of which each dominates the next.
 pub(crate) struct DimCx {
     symbols: Value,
+    /// Symbols whose values aren't there.
+    bound: BTreeMap<Sym, Value>,
     overflow: Overflow,
     noted: Option<Value>,
     known: BTreeMap<Dim, Value>,
@@ -28,7 +30,7 @@ pub(crate) struct DimCx {
 impl DimCx {
     /// With the symbols' values at the address `symbols`, which aren't written meanwhile.
     pub(crate) fn new(symbols: Value, overflow: Overflow) -> DimCx {
-        DimCx { symbols, overflow, noted: None, known: BTreeMap::new() }
+        DimCx { symbols, bound: BTreeMap::new(), overflow, noted: None, known: BTreeMap::new() }
     }
 
     /// The value of `dim`.
@@ -39,6 +41,16 @@ impl DimCx {
         let value = self.sum(b, dim);
         self.known.insert(dim.clone(), value);
         value
+    }
+
+    /// Gives a symbol a value; what was known of it is forgotten.
+    pub(crate) fn bind(&mut self, sym: Sym, value: Value) {
+        self.bound.insert(sym, value);
+        self.known.retain(|dim, _| {
+            let mut other = true;
+            dim.each_symbol(&mut |found| other &= found != sym);
+            other
+        });
     }
 
     /// How much is known: for [`DimCx::forget_beyond`].
@@ -100,6 +112,9 @@ impl DimCx {
     }
 
     fn symbol(&mut self, b: &mut FunctionBuilder<'_>, sym: Sym) -> Value {
+        if let Some(&value) = self.bound.get(&sym) {
+            return value;
+        }
         let Ok(offset) = i32::try_from(i64::from(sym.0) * 8) else { bug("too many size symbols") };
         let flags = MemFlagsData::new().with_notrap().with_readonly().with_can_move();
         b.ins().load(clif::I64, flags, self.symbols, offset)

@@ -4,10 +4,13 @@
 //! (control flow gains nothing from a higher one), calls kernels directly, and hands one to
 //! `EntryCx::parallel_for` where there is a pool and the work is worth it.
 
+mod bands;
 mod foreign;
 mod frame;
 mod looped;
 mod place;
+
+pub(crate) use bands::band_function;
 
 use crate::dims::{DimCx, Overflow};
 use crate::emit::kernel_signature;
@@ -59,6 +62,8 @@ pub(crate) struct Calls<'a> {
     pub(crate) callees: &'a Callees,
     /// Its own pieces.
     pub(crate) pieces: &'a [FuncId],
+    /// Its own functions of bands.
+    pub(crate) bands: &'a [FuncId],
 }
 
 /// The CLIF function of an entry.
@@ -88,7 +93,7 @@ pub(crate) fn piece_function(
     function(steps, calls, name, config, |cx| cx.steps(steps))
 }
 
-/// A function with room for the frames of `steps`.
+/// A function with the signature of an entry that ends with `Ok` behind what `body` makes.
 fn function(
     steps: &[Step],
     calls: Calls<'_>,
@@ -96,14 +101,39 @@ fn function(
     config: TargetFrontendConfig,
     body: impl FnOnce(&mut EntryEmit<'_>),
 ) -> Function {
+    let mut function = Function::with_name_signature(name, entry_signature(config.default_call_conv));
+    start(
+        &mut function,
+        steps,
+        calls,
+        config,
+        |_, params| params[0],
+        |cx, _| {
+            body(cx);
+            cx.return_status(Status::Ok);
+        },
+    );
+    function
+}
+
+/// Fills a function that has room for the frames of `steps`; `context` gives the entry's context, from
+/// the function's parameters.
+fn start(
+    function: &mut Function,
+    steps: &[Step],
+    calls: Calls<'_>,
+    config: TargetFrontendConfig,
+    context: impl FnOnce(&mut FunctionBuilder<'_>, &[Value]) -> Value,
+    body: impl FnOnce(&mut EntryEmit<'_>, &[Value]),
+) {
     let call_conv = config.default_call_conv;
-    let mut function = Function::with_name_signature(name, entry_signature(call_conv));
-    let mut context = FunctionBuilderContext::new();
-    let mut b = FunctionBuilder::new(&mut function, &mut context);
+    let mut builder = FunctionBuilderContext::new();
+    let mut b = FunctionBuilder::new(function, &mut builder);
     let start = b.create_block();
     b.append_block_params_for_function_params(start);
     b.switch_to_block(start);
-    let &[cx] = b.block_params(start) else { bug("an entry has one parameter") };
+    let params = b.block_params(start).to_vec();
+    let cx = context(&mut b, &params);
     let frame = frame::slot(&mut b, steps);
     let parallel_for = b.import_signature(parallel_for_signature(call_conv));
     let kernel = b.import_signature(kernel_signature(call_conv));
@@ -117,17 +147,17 @@ fn function(
         shared_words: frame::shared_words(steps),
         frames: VecDeque::new(),
         positions: Vec::new(),
-        callees: calls.callees,
+        outer: 0,
+        band: None,
+        calls,
         refs: BTreeMap::new(),
         kernel,
         parallel_for,
         config,
     };
-    body(&mut cx);
-    cx.return_status(Status::Ok);
+    body(&mut cx, &params);
     cx.b.seal_all_blocks();
     cx.b.finalize(config);
-    function
 }
 
 /// Of fields and arrays of the context that nothing writes during a call.
@@ -153,14 +183,32 @@ struct EntryEmit<'a> {
     frames: VecDeque<i32>,
     /// Of the loops around, outermost first.
     positions: Vec<Value>,
-    callees: &'a Callees,
+    /// How many of them are around the function.
+    outer: usize,
+    /// The rows at hand, in a function of bands.
+    band: Option<Band>,
+    calls: Calls<'a>,
     refs: BTreeMap<usize, FuncRef>,
     kernel: SigRef,
     parallel_for: SigRef,
     config: TargetFrontendConfig,
 }
 
+/// Rows that a thread goes through alone.
+#[derive(Clone, Copy)]
+struct Band {
+    /// The first.
+    first: Value,
+    /// The thread's scratch memory.
+    scratch: Value,
+}
+
 impl EntryEmit<'_> {
+    /// Whether this is outside of the function's own loops.
+    fn is_outside(&self) -> bool {
+        self.positions.len() == self.outer
+    }
+
     fn checks(&mut self, checks: &[SizeCheck]) {
         let mut dims = DimCx::new(self.sizes, Overflow::Note);
         for (index, check) in (0i64..).zip(checks) {
@@ -219,6 +267,7 @@ impl EntryEmit<'_> {
             Step::Fault { index, first_bad, indices } => self.fault(*index, first_bad, indices.as_ref()),
             Step::Copy { from, to, bytes } => self.copy(from, to, bytes),
             Step::Loop(looped) => self.looped(looped),
+            Step::Bands(bands) => self.bands(bands),
             Step::Absent => self.leave_absent(),
             Step::Call { symbol, args, status } => self.call(symbol, args, status),
         }
@@ -226,7 +275,8 @@ impl EntryEmit<'_> {
 
     fn run(&mut self, kernel: usize, frame: &[Slot], tiles: &Dim, work: &Dim) {
         let frame = self.fill_frame(frame);
-        let serial_only = tiles.is(1) || work.as_const().is_some_and(|work| work < PARALLEL_WORK);
+        let serial_only =
+            self.band.is_some() || tiles.is(1) || work.as_const().is_some_and(|work| work < PARALLEL_WORK);
         let tiles = self.dims.emit(&mut self.b, tiles);
         if serial_only {
             return self.run_serial(kernel, frame, tiles);
@@ -258,20 +308,28 @@ impl EntryEmit<'_> {
     fn run_serial(&mut self, kernel: usize, frame: i32, tiles: Value) {
         let callee = self.kernel_ref(kernel);
         let frame = self.b.ins().stack_addr(clif::I64, self.frame, frame);
-        let scratch = self.field(entry_cx::SCRATCH);
+        let scratch = match self.band {
+            Some(band) => band.scratch,
+            None => self.field(entry_cx::SCRATCH),
+        };
         let zero = self.b.ins().iconst(clif::I64, 0);
         self.b.ins().call(callee, &[frame, scratch, zero, tiles]);
     }
 
     fn run_parallel(&mut self, kernel: usize, frame: i32, tiles: Value) {
         let callee = self.kernel_ref(kernel);
-        let parallel_for = self.field(entry_cx::PARALLEL_FOR);
-        let pool = self.field(entry_cx::POOL);
         let kernel = self.b.ins().func_addr(clif::I64, callee);
         let frame = self.b.ins().stack_addr(clif::I64, self.frame, frame);
+        self.split(kernel, frame, tiles);
+    }
+
+    /// Has the pool run `0..count` of a function.
+    fn split(&mut self, function: Value, frame: Value, count: Value) {
+        let parallel_for = self.field(entry_cx::PARALLEL_FOR);
+        let pool = self.field(entry_cx::POOL);
         let scratch = self.field(entry_cx::SCRATCH);
         let stride = self.b.ins().iconst(clif::I64, SCRATCH_BYTES as i64);
-        let args = [pool, kernel, frame, scratch, stride, tiles];
+        let args = [pool, function, frame, scratch, stride, count];
         self.b.ins().call_indirect(self.parallel_for, parallel_for, &args);
     }
 
@@ -280,7 +338,7 @@ impl EntryEmit<'_> {
         if let Some(&known) = self.refs.get(&kernel) {
             return known;
         }
-        let declared = self.function_ref(self.callees.kernels[kernel], self.kernel);
+        let declared = self.function_ref(self.calls.callees.kernels[kernel], self.kernel);
         self.refs.insert(kernel, declared);
         declared
     }

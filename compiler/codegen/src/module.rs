@@ -2,10 +2,10 @@
 //!
 //! One Cranelift module has one instruction set, but a function can be compiled with any, on any
 //! thread. So functions are compiled in parallel, each for its level, and the module is a sink for
-//! bytes, filled in a fixed order: kernels, then an entry, its pieces and its plan function in turn.
+//! bytes, filled in a fixed order: kernels, then an entry, its pieces, its bands and its plan function in turn.
 
 use crate::emit::{self, MulAdd};
-use crate::entry::{self, Calls, entry_function, entry_signature, piece_function};
+use crate::entry::{self, Calls, band_function, entry_function, entry_signature, piece_function};
 use crate::error::{CodegenError, bug};
 use crate::plan::{plan_function, plan_signature};
 use crate::target::{Emitter, Level, Optimize, Place, Target};
@@ -15,6 +15,7 @@ use cranelift_codegen::control::ControlPlane;
 use cranelift_codegen::ir::{Function, LibCall, Signature, UserFuncName};
 use cranelift_codegen::isa::{OwnedTargetIsa, TargetIsa};
 use cranelift_module::{FuncId, Linkage, Module, ModuleReloc, ModuleRelocTarget};
+use mlc_ir::dim::Sym;
 use mlc_kernel::lane::{Block, Inst, Lane};
 use mlc_kernel::lane_verify::verify;
 use mlc_kernel::program::Program;
@@ -71,6 +72,8 @@ pub(crate) enum Part {
     Entry(usize),
     /// A part of a long entry's steps: the entry's number and its own.
     Piece(usize, usize),
+    /// What runs bands of rows: the entry's number and its own.
+    Bands(usize, usize),
     Plan(usize),
 }
 
@@ -79,7 +82,8 @@ pub(crate) fn parts(program: &Program) -> Vec<Part> {
     let kernels = (0..program.kernels.len()).map(Part::Kernel);
     let entries = program.entries.iter().enumerate().flat_map(|(n, entry)| {
         let pieces = (0..entry::pieces(entry)).map(move |piece| Part::Piece(n, piece));
-        std::iter::once(Part::Entry(n)).chain(pieces).chain([Part::Plan(n)])
+        let bands = (0..entry.bands().len()).map(move |bands| Part::Bands(n, bands));
+        std::iter::once(Part::Entry(n)).chain(pieces).chain(bands).chain([Part::Plan(n)])
     });
     kernels.chain(entries).collect()
 }
@@ -91,6 +95,7 @@ pub(crate) fn part_name(program: &Program, level: Level, part: Part) -> String {
         Part::Kernel(n) => format!("mlc.{level}.kernel.{n}.{}", program.kernels[n].name),
         Part::Entry(n) => format!("mlc.{level}.entry.{n}.{}", program.entries[n].name),
         Part::Piece(n, piece) => format!("mlc.{level}.entry.{n}.{}.{piece}", program.entries[n].name),
+        Part::Bands(n, bands) => format!("mlc.{level}.entry.{n}.{}.bands{bands}", program.entries[n].name),
         Part::Plan(n) => format!("mlc.{level}.plan.{n}.{}", program.entries[n].name),
     }
 }
@@ -132,7 +137,7 @@ impl<'a> Compiler<'a> {
         match part {
             Part::Kernel(n) if has_register_tile(&self.program.kernels[n]) => &*self.register_tiles,
             Part::Kernel(_) => &*self.kernels,
-            Part::Entry(_) | Part::Piece(..) | Part::Plan(_) => &*self.entries,
+            Part::Entry(_) | Part::Piece(..) | Part::Bands(..) | Part::Plan(_) => &*self.entries,
         }
     }
 
@@ -145,6 +150,9 @@ impl<'a> Compiler<'a> {
             Part::Entry(n) => entry_function(&self.program.entries[n], functions.of_entry(n), name, config),
             Part::Piece(n, piece) => {
                 piece_function(&self.program.entries[n], piece, functions.of_entry(n), name, config)
+            }
+            Part::Bands(n, bands) => {
+                band_function(self.program.entries[n].bands()[bands], functions.of_entry(n), name, config)
             }
             Part::Plan(n) => plan_function(&self.program.entries[n].plan, name, config),
         }
@@ -245,13 +253,21 @@ fn check_relocs(part: Part, name: &str, relocs: &[ModuleReloc]) {
     }
 }
 
-/// The module's numbers of what entries call.
-#[derive(Default)]
+/// What entries refer to.
 pub(crate) struct Callees {
     /// Kernels, in the program's order.
     pub(crate) kernels: Vec<FuncId>,
     /// C functions, by name.
     pub(crate) foreign: BTreeMap<Arc<str>, FuncId>,
+    /// The symbol that counts the rows of a band.
+    pub(crate) band_rows: Sym,
+}
+
+impl Callees {
+    /// Without kernels.
+    pub(crate) fn new(program: &Program, foreign: BTreeMap<Arc<str>, FuncId>) -> Callees {
+        Callees { kernels: Vec::new(), foreign, band_rows: program.band_rows() }
+    }
 }
 
 /// The module's numbers of a program's functions.
@@ -260,12 +276,14 @@ pub(crate) struct Functions {
     pub(crate) entries: Vec<FuncId>,
     /// Of each entry.
     pieces: Vec<Vec<FuncId>>,
+    /// Of each entry.
+    bands: Vec<Vec<FuncId>>,
     pub(crate) plans: Vec<FuncId>,
 }
 
 impl Functions {
     fn of_entry(&self, n: usize) -> Calls<'_> {
-        Calls { callees: &self.callees, pieces: &self.pieces[n] }
+        Calls { callees: &self.callees, pieces: &self.pieces[n], bands: &self.bands[n] }
     }
 }
 
@@ -278,7 +296,8 @@ pub(crate) fn compile_into(
     let start = Instant::now();
     let parts = parts(compiler.program);
     let ids = declare(module, compiler, &parts);
-    let functions = sort(&parts, &ids, declare_foreign(module, compiler));
+    let foreign = declare_foreign(module, compiler);
+    let functions = sort(&parts, &ids, Callees::new(compiler.program, foreign));
     let compiled = compile_all(compiler, &parts, &ids, &functions, threads)?;
     let compile = start.elapsed();
 
@@ -297,7 +316,7 @@ fn declare(module: &mut dyn Module, compiler: &Compiler<'_>, parts: &[Part]) -> 
     let call_conv = compiler.entries.default_call_conv();
     let declare_one = |&part: &Part| {
         let signature = match part {
-            Part::Kernel(_) => emit::kernel_signature(call_conv),
+            Part::Kernel(_) | Part::Bands(..) => emit::kernel_signature(call_conv),
             Part::Entry(_) | Part::Piece(..) => entry_signature(call_conv),
             Part::Plan(_) => plan_signature(call_conv),
         };
@@ -320,18 +339,20 @@ fn declare_foreign(module: &mut dyn Module, compiler: &Compiler<'_>) -> BTreeMap
     compiler.program.foreign_symbols().into_iter().map(declare_one).collect()
 }
 
-/// The numbers of parts, by what they are.
-pub(crate) fn sort(parts: &[Part], ids: &[FuncId], foreign: BTreeMap<Arc<str>, FuncId>) -> Functions {
-    let callees = Callees { kernels: Vec::new(), foreign };
-    let mut functions = Functions { callees, entries: Vec::new(), pieces: Vec::new(), plans: Vec::new() };
+/// The numbers of parts, by what they are; `callees` gets the kernels.
+pub(crate) fn sort(parts: &[Part], ids: &[FuncId], callees: Callees) -> Functions {
+    let mut functions =
+        Functions { callees, entries: Vec::new(), pieces: Vec::new(), bands: Vec::new(), plans: Vec::new() };
     for (part, &id) in parts.iter().zip(ids) {
         match part {
             Part::Kernel(_) => functions.callees.kernels.push(id),
             Part::Entry(_) => {
                 functions.entries.push(id);
                 functions.pieces.push(Vec::new());
+                functions.bands.push(Vec::new());
             }
-            // Pieces follow their entry.
+            // Both follow their entry.
+            Part::Bands(..) => functions.bands.last_mut().into_iter().for_each(|bands| bands.push(id)),
             Part::Piece(..) => functions.pieces.last_mut().into_iter().for_each(|pieces| pieces.push(id)),
             Part::Plan(_) => functions.plans.push(id),
         }
@@ -383,7 +404,8 @@ mod tests {
         let options = Options { level, emitter: Emitter::Cranelift, threads: 1 };
         let compiler = Compiler { mul_add, ..Compiler::new(&program, &target, &options, Place::Object).unwrap() };
         let ids = [FuncId::from_u32(0)];
-        compiler.compile(Part::Kernel(0), ids[0], &sort(&[Part::Kernel(0)], &ids, BTreeMap::new()))
+        let callees = Callees::new(&program, BTreeMap::new());
+        compiler.compile(Part::Kernel(0), ids[0], &sort(&[Part::Kernel(0)], &ids, callees))
     }
 
     #[test]

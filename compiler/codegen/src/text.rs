@@ -1,7 +1,7 @@
 //! What a function became, to be read.
 
 use crate::error::{CodegenError, bug};
-use crate::module::{Compiler, Options, Part, part_name, parts, sort};
+use crate::module::{Callees, Compiler, Options, Part, part_name, parts, sort};
 use crate::target::{Place, Target};
 use cranelift_codegen::Context;
 use cranelift_codegen::control::ControlPlane;
@@ -38,10 +38,10 @@ fn print(
     let ids: Vec<FuncId> = (0..parts.len() as u32).map(FuncId::from_u32).collect();
     let numbered = |(at, symbol): (usize, _)| (symbol, FuncId::from_u32((parts.len() + at) as u32));
     let foreign = program.foreign_symbols().into_iter().enumerate().map(numbered).collect();
-    let functions = sort(&parts, &ids, foreign);
+    let functions = sort(&parts, &ids, Callees::new(program, foreign));
     let wanted = parts.iter().zip(&ids).filter(|(part, _)| match **part {
         Part::Kernel(n) => program.kernels[n].name == name,
-        Part::Entry(n) | Part::Piece(n, _) | Part::Plan(n) => program.entries[n].name == name,
+        Part::Entry(n) | Part::Piece(n, _) | Part::Bands(n, _) | Part::Plan(n) => program.entries[n].name == name,
     });
     let texts: Vec<String> = wanted
         .map(|(&part, &id)| {

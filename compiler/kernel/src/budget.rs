@@ -125,6 +125,7 @@ fn kernels(steps: &[Step]) -> usize {
     let of = |step: &Step| match step {
         Step::Run { .. } => 1,
         Step::Loop(looped) => kernels(&looped.body),
+        Step::Bands(bands) => kernels(&bands.body),
         Step::Fault { .. } | Step::Absent | Step::Copy { .. } | Step::Call { .. } => 0,
     };
     steps.iter().map(of).sum()

@@ -21,6 +21,7 @@ mod panels;
 pub mod plan;
 pub mod print;
 pub mod program;
+pub mod rows;
 pub mod run;
 pub mod schedule;
 pub mod to_lane;

@@ -5,6 +5,7 @@
 //! ([`timeline`]); values share memory where one only becomes the other ([`homes`]): a carry that each
 //! iteration makes anew, a row of a stack, a weight that is replaced.
 
+mod bands;
 mod cells;
 mod copies;
 mod homes;

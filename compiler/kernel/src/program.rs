@@ -2,7 +2,7 @@
 //! over planned buffers. Nothing here is inferred again; sizes are expressions of the symbols.
 
 use crate::lane::Lane;
-use mlc_ir::dim::Dim;
+use mlc_ir::dim::{Dim, Sym};
 use mlc_ir::graph::SizeCheck;
 use mlc_ir::ty::DType;
 use std::collections::BTreeSet;
@@ -28,6 +28,11 @@ impl EntryCode {
 }
 
 impl Program {
+    /// The symbol whose value is the number of rows of the band at hand.
+    pub fn band_rows(&self) -> Sym {
+        Sym(self.symbols as u32)
+    }
+
     /// The names of the C functions that it calls.
     pub fn foreign_symbols(&self) -> BTreeSet<Arc<str>> {
         let mut symbols = BTreeSet::new();
@@ -47,6 +52,7 @@ fn add_symbols(steps: &[Step], symbols: &mut BTreeSet<Arc<str>>) {
         match step {
             Step::Call { symbol, .. } => _ = symbols.insert(symbol.clone()),
             Step::Loop(looped) => add_symbols(&looped.body, symbols),
+            Step::Bands(bands) => add_symbols(&bands.body, symbols),
             Step::Run { .. } | Step::Fault { .. } | Step::Absent | Step::Copy { .. } => {}
         }
     }
@@ -111,6 +117,8 @@ pub struct Stride {
 pub enum RunIndex {
     /// The position of a loop around; 0 is the outermost.
     Loop(u32),
+    /// The first row of the band at hand.
+    Row,
     /// A number in memory, clamped into `0..=last`.
     Word {
         /// Where.
@@ -245,6 +253,51 @@ pub enum Step {
     },
     /// Runs steps several times.
     Loop(Box<Loop>),
+    /// Runs steps as a whole or band by band.
+    Bands(Box<Bands>),
+}
+
+/// Steps that go through rows which don't meet: they can be run for all rows, each kernel split over the
+/// pool, or in bands of neighbouring rows, each band from the first step to the last on one thread. No
+/// way changes a bit.
+#[derive(Clone, Debug)]
+pub struct Bands {
+    /// Number among those of the entry.
+    pub number: u32,
+    /// Loops around.
+    pub depth: u32,
+    /// The symbol that counts all rows.
+    pub rows: Sym,
+    /// The steps for some rows: these begin at [`RunIndex::Row`], and the symbol behind the program's
+    /// ([`Program::band_rows`]) is their number.
+    pub body: Vec<Step>,
+    /// Estimated work of the kernel with the most: beyond [`BAND_WORK`] it is better split by itself.
+    pub work: Dim,
+}
+
+/// Rows of a band at least, unless there are fewer in all.
+pub const BAND_ROWS: i64 = 16;
+
+/// Work of a kernel from which on splitting it costs nothing beside it.
+pub const BAND_WORK: i64 = 800 * PARALLEL_WORK;
+
+impl EntryCode {
+    /// All steps that can be run in bands, in the order of their numbers.
+    pub fn bands(&self) -> Vec<&Bands> {
+        fn collect<'a>(steps: &'a [Step], found: &mut Vec<&'a Bands>) {
+            for step in steps {
+                match step {
+                    Step::Loop(looped) => collect(&looped.body, found),
+                    Step::Bands(bands) => found.push(bands),
+                    Step::Run { .. } | Step::Call { .. } | Step::Fault { .. } | Step::Absent | Step::Copy { .. } => {}
+                }
+            }
+        }
+        let mut found = Vec::new();
+        collect(&self.steps, &mut found);
+        found.sort_by_key(|bands| bands.number);
+        found
+    }
 }
 
 /// What a function of C gets.

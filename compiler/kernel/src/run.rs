@@ -3,7 +3,7 @@
 //! The arena and all results start out filled with signalling NaN, and every access is checked.
 
 use crate::interp::{self, Rounding, Word};
-use crate::program::{Loc, Loop, Place, Program, RunIndex, Slot, Step, Trip};
+use crate::program::{Bands, Loc, Loop, Place, Program, RunIndex, Slot, Step, Trip};
 use mlc_ir::dim::SizeError;
 use mlc_ir::graph::Relation;
 use mlc_ir::ty::DType;
@@ -41,7 +41,7 @@ pub enum Outcome {
     Absent,
 }
 
-/// How the tiles of a kernel are run; no way changes a bit of the results. Each range of tiles finds
+/// How the tiles of a kernel, and rows that bands may be made of, are run; no way changes a bit of the results. Each range of tiles finds
 /// its scratch memory filled with NaN.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Tiles {
@@ -98,7 +98,10 @@ fn try_run(
     poison(&mut arena);
     buffers.push(arena);
     buffers.extend(memory.scalars.iter().map(|v| v.to_le_bytes().to_vec()));
-    let mut machine = Machine { program, sizes, order, offsets, starts, buffers, positions: Vec::new() };
+    // What counts the rows of a band stands behind the symbols.
+    let mut sizes = sizes.to_vec();
+    sizes.resize(program.symbols + 1, 0);
+    let mut machine = Machine { program, sizes, order, offsets, starts, buffers, positions: Vec::new(), row: 0 };
     let outcome = machine.steps(&code.steps)?.unwrap_or(Outcome::Done);
     let buffers = machine.buffers;
     memory.globals = buffers[starts[0] + starts[1]..starts[0] + starts[1] + starts[2]].to_vec();
@@ -110,7 +113,7 @@ fn try_run(
 /// A call under way.
 struct Machine<'a> {
     program: &'a Program,
-    sizes: &'a [i64],
+    sizes: Vec<i64>,
     order: Tiles,
     /// Of the arena's buffers.
     offsets: Vec<i64>,
@@ -119,6 +122,8 @@ struct Machine<'a> {
     buffers: Vec<Vec<u8>>,
     /// Of the loops around, outermost first.
     positions: Vec<i64>,
+    /// The first of the band.
+    row: i64,
 }
 
 impl Machine<'_> {
@@ -139,7 +144,7 @@ impl Machine<'_> {
                 for slot in frame {
                     words.push(self.word(slot)?);
                 }
-                for (low, high) in ranges(tiles.eval(self.sizes)?, self.order) {
+                for (low, high) in ranges(tiles.eval(&self.sizes)?, self.order) {
                     let kernel = &self.program.kernels[*kernel];
                     interp::run(kernel, Rounding::Fused, &words, &mut self.buffers, low, high);
                 }
@@ -155,18 +160,31 @@ impl Machine<'_> {
             }
             Step::Absent => return Ok(Some(Outcome::Absent)),
             Step::Copy { from, to, bytes } => {
-                let count = bytes.eval(self.sizes)? as usize;
+                let count = bytes.eval(&self.sizes)? as usize;
                 let ((source, start), (target, to)) = (self.place(from)?, self.place(to)?);
                 let data = self.buffers[source][start as usize..start as usize + count].to_vec();
                 self.buffers[target][to as usize..to as usize + count].copy_from_slice(&data);
             }
             Step::Loop(looped) => return self.looped(looped),
+            Step::Bands(bands) => return self.bands(bands),
+        }
+        Ok(None)
+    }
+
+    /// All rows as one band, or each as a band of its own, in the order of tiles.
+    fn bands(&mut self, bands: &Bands) -> Result<Option<Outcome>, SizeError> {
+        let count = self.program.band_rows().0 as usize;
+        for (low, high) in ranges(self.sizes[bands.rows.0 as usize], self.order) {
+            (self.row, self.sizes[count]) = (low, high - low);
+            if let Some(outcome) = self.steps(&bands.body)? {
+                return Ok(Some(outcome));
+            }
         }
         Ok(None)
     }
 
     fn looped(&mut self, looped: &Loop) -> Result<Option<Outcome>, SizeError> {
-        let bound = looped.trip.bound().eval(self.sizes)?;
+        let bound = looped.trip.bound().eval(&self.sizes)?;
         let trip = match &looped.trip {
             Trip::Exact(_) => bound,
             Trip::UpTo { count, .. } => i64::from_le_bytes(self.read(count)?).clamp(0, bound),
@@ -198,7 +216,7 @@ impl Machine<'_> {
             self.write(place, &ran.to_le_bytes())?;
         }
         for rest in &looped.rest {
-            let row = rest.row.eval(self.sizes)?;
+            let row = rest.row.eval(&self.sizes)?;
             let (buffer, offset) = self.place(&rest.stack)?;
             self.buffers[buffer][(offset + ran * row) as usize..(offset + bound * row) as usize].fill(0);
         }
@@ -208,7 +226,7 @@ impl Machine<'_> {
     fn word(&self, slot: &Slot) -> Result<Word, SizeError> {
         match slot {
             Slot::Ptr(place) => self.place(place).map(|(buffer, offset)| Word::Ptr { buffer, offset }),
-            Slot::Size(dim) => dim.eval(self.sizes).map(Word::Size),
+            Slot::Size(dim) => dim.eval(&self.sizes).map(Word::Size),
         }
     }
 
@@ -218,15 +236,16 @@ impl Machine<'_> {
         for step in &place.steps {
             let index = match &step.index {
                 RunIndex::Loop(depth) => self.positions[*depth as usize],
+                RunIndex::Row => self.row,
                 RunIndex::Word { at, dtype, last } => {
                     let word = match dtype {
                         DType::I32 => i64::from(i32::from_le_bytes(self.read(at)?)),
                         _ => i64::from_le_bytes(self.read(at)?),
                     };
-                    word.clamp(0, last.eval(self.sizes)?.max(0))
+                    word.clamp(0, last.eval(&self.sizes)?.max(0))
                 }
             };
-            offset += index * step.bytes.eval(self.sizes)?;
+            offset += index * step.bytes.eval(&self.sizes)?;
         }
         Ok((buffer, offset))
     }

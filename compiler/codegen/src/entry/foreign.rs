@@ -33,7 +33,7 @@ impl EntryEmit<'_> {
         let mut signature = Signature::new(self.config.default_call_conv);
         signature.params.extend(args.iter().map(param));
         signature.returns.push(AbiParam::new(clif::I32));
-        let Some(id) = self.callees.foreign.get(symbol) else { bug(&format!("`{symbol}` is not declared")) };
+        let Some(id) = self.calls.callees.foreign.get(symbol) else { bug(&format!("`{symbol}` is not declared")) };
         let name = self.b.func.declare_imported_user_function(UserExternalName { namespace: 0, index: id.as_u32() });
         let (name, signature) = (ExternalName::user(name), self.b.import_signature(signature));
         let callee = self.b.import_function(ExtFuncData { name, signature, colocated: false, patchable: false });

@@ -5,12 +5,13 @@ use super::EntryEmit;
 use crate::error::bug;
 use cranelift_codegen::ir::{InstBuilder, StackSlot, StackSlotData, StackSlotKind, types as clif};
 use cranelift_frontend::FunctionBuilder;
-use mlc_kernel::program::{Slot, Step};
+use mlc_kernel::program::{RunIndex, Slot, Step};
 
 /// The slot for all frames.
 pub(super) fn slot(b: &mut FunctionBuilder<'_>, steps: &[Step]) -> StackSlot {
     let loops = steps.iter().map(|step| match step {
         Step::Loop(looped) => words_of_all(&looped.body),
+        Step::Bands(bands) => words_of_all(&bands.body),
         _ => 0,
     });
     let words = shared_words(steps) + loops.max().unwrap_or(0);
@@ -22,6 +23,7 @@ pub(super) fn slot(b: &mut FunctionBuilder<'_>, steps: &[Step]) -> StackSlot {
 pub(super) fn shared_words(steps: &[Step]) -> usize {
     let words = steps.iter().map(|step| match step {
         Step::Run { frame, .. } => frame.len(),
+        Step::Bands(bands) => shared_words(&bands.body),
         Step::Call { .. } | Step::Fault { .. } | Step::Copy { .. } | Step::Absent | Step::Loop(_) => 0,
     });
     words.max().unwrap_or(0)
@@ -31,6 +33,7 @@ fn words_of_all(steps: &[Step]) -> usize {
     let words = steps.iter().map(|step| match step {
         Step::Run { frame, .. } => frame.len(),
         Step::Loop(looped) => words_of_all(&looped.body),
+        Step::Bands(bands) => words_of_all(&bands.body),
         Step::Call { .. } | Step::Fault { .. } | Step::Copy { .. } | Step::Absent => 0,
     });
     words.sum()
@@ -39,7 +42,7 @@ fn words_of_all(steps: &[Step]) -> usize {
 /// Whether a word is the same in all iterations of all loops around.
 fn stays(slot: &Slot) -> bool {
     match slot {
-        Slot::Ptr(place) => place.steps.is_empty(),
+        Slot::Ptr(place) => place.steps.iter().all(|step| step.index == RunIndex::Row),
         Slot::Size(_) => true,
     }
 }
@@ -47,7 +50,7 @@ fn stays(slot: &Slot) -> bool {
 impl EntryEmit<'_> {
     /// Writes a kernel's frame, or what is still missing of it; returns its offset in the slot.
     pub(super) fn fill_frame(&mut self, frame: &[Slot]) -> i32 {
-        if self.positions.is_empty() {
+        if self.is_outside() {
             self.store_words(frame, 0, |_| true);
             return 0;
         }
@@ -74,6 +77,10 @@ impl EntryEmit<'_> {
                     *words += frame.len();
                 }
                 Step::Loop(looped) => self.open(&looped.body, words),
+                Step::Bands(bands) => {
+                    self.bind_all_rows(bands);
+                    self.open(&bands.body, words);
+                }
                 Step::Copy { bytes, .. } => _ = self.dims.emit(&mut self.b, bytes),
                 Step::Call { .. } | Step::Fault { .. } | Step::Absent => {}
             }

@@ -8,7 +8,7 @@ use mlc_kernel::program::{Loop, Rest, Trip};
 
 impl EntryEmit<'_> {
     pub(super) fn looped(&mut self, looped: &Loop) {
-        if self.positions.is_empty() {
+        if self.is_outside() {
             self.open_frames(&looped.body);
         }
         // What is computed in the body isn't there behind the loop.

@@ -14,6 +14,10 @@ impl EntryEmit<'_> {
         for step in &place.steps {
             let index = match &step.index {
                 RunIndex::Loop(depth) => self.positions[*depth as usize],
+                RunIndex::Row => match self.band {
+                    Some(band) => band.first,
+                    None => continue,
+                },
                 RunIndex::Word { at, dtype, last } => self.clamped_word(at, *dtype, last),
             };
             let bytes = self.dims.emit(&mut self.b, &step.bytes);
@@ -67,6 +71,6 @@ impl EntryEmit<'_> {
     /// long entry, values would live across thousands of calls, and allocating registers would take time that grows
     /// with the square of the steps.
     fn context_load(&self) -> MemFlagsData {
-        if self.positions.is_empty() { access() } else { constant_load() }
+        if self.is_outside() { access() } else { constant_load() }
     }
 }

@@ -1,8 +1,8 @@
 //! Loops as machine code against the Lane interpreter, bit for bit, with any number of threads; how
 //! long compiling takes does not depend on how often they run.
 
-use crate::random_loops::graph;
 use crate::run::run_compiled;
+use crate::{random_cells, random_loops};
 use mlc_codegen::{Emitter, Level, Options, Target, Version, compile_jit, compile_object};
 use mlc_ir::graph::Graph;
 use mlc_ir::tensor::{Data, Tensor};
@@ -40,6 +40,7 @@ fn as_if_large(steps: &mut [Step]) {
         match step {
             Step::Run { work, .. } => *work = PARALLEL_WORK.into(),
             Step::Loop(looped) => as_if_large(&mut looped.body),
+            Step::Bands(bands) => as_if_large(&mut bands.body),
             Step::Call { .. } | Step::Fault { .. } | Step::Copy { .. } | Step::Absent => {}
         }
     }
@@ -54,19 +55,32 @@ fn program(graph: &Graph) -> Program {
 #[test]
 fn random_loops_have_the_same_bits_everywhere() {
     for seed in 1..=60 {
-        let (graph, cases) = graph(seed, seed % 2 == 0);
-        let program = program(&graph);
-        let jit = compile_jit(&program, &Options::default()).unwrap();
-        for (size, args) in &cases {
-            let mut expected = memory(&graph, *size, args);
-            assert_eq!(run(&program, 0, &[*size], &mut expected), Outcome::Done);
-            for threads in [1, 2, 3, 7] {
-                let mut found = memory(&graph, *size, args);
-                assert_eq!(run_compiled(&jit, &[*size], threads, &mut found), Status::Ok as i32);
-                let what = format!("graph {seed} at {size} with {threads} threads");
-                assert_eq!(found.args, expected.args, "{what}: arguments are not written");
-                assert_eq!(found.results, expected.results, "{what}");
-            }
+        let (graph, cases) = random_loops::graph(seed, seed % 2 == 0);
+        same_bits(&format!("graph {seed}"), &graph, &cases);
+    }
+}
+
+/// Cells that go through examples which don't meet: with enough examples, threads go through bands of them.
+#[test]
+fn random_cells_have_the_same_bits_everywhere() {
+    for seed in 1..=60 {
+        let (graph, cases) = random_cells::graph(seed);
+        same_bits(&format!("cell {seed}"), &graph, &cases);
+    }
+}
+
+fn same_bits(name: &str, graph: &Graph, cases: &[(i64, Vec<Tensor>)]) {
+    let program = program(graph);
+    let jit = compile_jit(&program, &Options::default()).unwrap();
+    for (size, args) in cases {
+        let mut expected = memory(graph, *size, args);
+        assert_eq!(run(&program, 0, &[*size], &mut expected), Outcome::Done);
+        for threads in [1, 2, 3, 7] {
+            let mut found = memory(graph, *size, args);
+            assert_eq!(run_compiled(&jit, &[*size], threads, &mut found), Status::Ok as i32);
+            let what = format!("{name} at {size} with {threads} threads");
+            assert_eq!(found.args, expected.args, "{what}: arguments are not written");
+            assert_eq!(found.results, expected.results, "{what}");
         }
     }
 }
@@ -74,7 +88,7 @@ fn random_loops_have_the_same_bits_everywhere() {
 /// Objects of loops refer to nothing but what C compilers take for granted, and come out the same.
 #[test]
 fn objects_with_loops() {
-    let (graph, _) = graph(3, false);
+    let (graph, _) = random_loops::graph(3, false);
     let (program, target) = (program(&graph), Target::parse("x86_64-unknown-linux-gnu").unwrap());
     let compile = |threads| {
         let options = Options { level: Level::V3, emitter: Emitter::Cranelift, threads };

@@ -5,6 +5,8 @@ mod build;
 mod cases;
 mod check;
 mod guard;
+#[path = "../../../kernel/tests/kernel/random_cells.rs"]
+mod random_cells;
 #[path = "../../../kernel/tests/kernel/random_loops.rs"]
 mod random_loops;
 mod run;

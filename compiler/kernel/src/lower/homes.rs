@@ -2,6 +2,7 @@
 //! that nothing is copied; where two are wanted at once, a copy stays.
 
 use super::Content;
+use super::bands::Bands;
 use super::cells::{Cells, Key, View};
 use super::live::{Lives, output_places};
 use super::timeline::Timeline;
@@ -11,6 +12,7 @@ use crate::program::{Loc, Place, Plan, RunIndex};
 use mlc_ir::dim::Dim;
 use mlc_ir::graph::Entry;
 use std::collections::BTreeMap;
+use std::ops::RangeInclusive;
 
 /// Where cells that share memory are.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -164,15 +166,21 @@ impl Homes {
     // ---- memory
 
     /// Plans the arena for every cell that has no other memory. `exchanges` are cells for copies that
-    /// exchange others, each with the moment at which it is used. Also gives what each buffer of the
-    /// plan holds first.
+    /// exchange others, each with the moment at which it is used. What is used in bands lives as long as
+    /// they run. Also gives what each buffer of the plan holds first.
     pub fn place(
         &mut self,
         cells: &mut Cells<'_>,
         lives: &Lives,
         exchanges: &[(usize, Dim)],
+        bands: &Bands,
         typical: &[i64],
     ) -> (Plan, Vec<Place>, Vec<Option<Content>>) {
+        let widened = |(from, to): (usize, usize)| {
+            let meets = |range: &&RangeInclusive<usize>| from <= *range.end() && *range.start() <= to;
+            let met = bands.stretches().filter(meets);
+            met.fold((from, to), |(from, to), range| (from.min(*range.start()), to.max(*range.end())))
+        };
         let mut requests: Vec<Request> = Vec::new();
         let mut owners = Vec::new();
         for class in 0..self.members.len() {
@@ -183,13 +191,15 @@ impl Homes {
             let (from, to) = (hulls.iter().map(|hull| hull.0).min(), hulls.iter().map(|hull| hull.1).max());
             if let (Some(from), Some(to)) = (from, to) {
                 let name = cells.name(self.members[class].iter().copied().min().unwrap_or(class));
+                let (from, to) = widened((from, to));
                 requests.push(Request { name, bytes: cells.list[class].bytes.clone(), from, to });
                 owners.push(class);
             }
         }
         for (number, (moment, bytes)) in exchanges.iter().enumerate() {
             let name = format!("exchange{number}");
-            requests.push(Request { name, bytes: bytes.clone(), from: *moment, to: *moment });
+            let (from, to) = widened((*moment, *moment));
+            requests.push(Request { name, bytes: bytes.clone(), from, to });
         }
         let (plan, position) = plan::plan(&requests, typical);
         self.arena = owners.iter().copied().zip(position.iter().copied()).collect();

@@ -1,5 +1,6 @@
 //! The steps of an entry, moment by moment, with every cell in its place.
 
+use super::bands::Bands;
 use super::cells::{Cells, Key, View, bytes_of};
 use super::copies::{End, Move, sequence};
 use super::homes::Homes;
@@ -9,9 +10,9 @@ use super::timeline::{Moment, Timeline};
 use super::{Content, KernelInfo, Kernels};
 use crate::fuse::storage;
 use crate::nest::Source;
-use crate::program::{CallArg, Loop, Place, Plan, Rest, RunIndex, Slot, Step, Trip};
+use crate::program::{self, CallArg, Loop, Place, Plan, Rest, RunIndex, Slot, Step, Trip};
 use crate::to_lane::FrameWord;
-use mlc_ir::dim::Dim;
+use mlc_ir::dim::{Dim, Sym};
 use mlc_ir::graph::{Entry, NodeId};
 use mlc_ir::region_ops;
 
@@ -23,10 +24,14 @@ pub(super) struct Layout<'a> {
     /// The copies of each moment that has some.
     copies: Vec<Vec<Move>>,
     exchanges: Vec<Place>,
+    bands: Bands,
+    /// What counts the rows of a band.
+    band_rows: Sym,
 }
 
 impl<'a> Layout<'a> {
-    /// Also gives the plan of the arena, and what its buffers hold.
+    /// Also gives the plan of the arena, and what its buffers hold. `typical` has a value for each symbol
+    /// of the program.
     pub fn new(mut cells: Cells<'a>, entry: &Entry, typical: &[i64]) -> (Layout<'a>, Plan, Vec<Option<Content>>) {
         let time = Timeline::new(&mut cells, entry);
         let lives = Lives::new(&mut cells, &time, entry);
@@ -46,8 +51,10 @@ impl<'a> Layout<'a> {
             exchanges.extend(sizes.into_iter().map(|bytes| (at, bytes)));
             copies.push(ordered);
         }
-        let (plan, exchanges, contents) = homes.place(&mut cells, &lives, &exchanges, typical);
-        (Layout { cells, time, homes, copies, exchanges }, plan, contents)
+        let bands = Bands::new(&mut cells, &time, &homes, &copies);
+        let (plan, exchanges, contents) = homes.place(&mut cells, &lives, &exchanges, &bands, typical);
+        let band_rows = Sym(typical.len() as u32);
+        (Layout { cells, time, homes, copies, exchanges, bands, band_rows }, plan, contents)
     }
 
     /// All steps; their kernels are added to the program's.
@@ -60,14 +67,15 @@ impl<'a> Layout<'a> {
                 Moment::Turn(body) => {
                     let steps = open.pop().unwrap_or_default();
                     let looped = self.looped(body, steps, copies);
-                    push(&mut open, Step::Loop(Box::new(looped)));
+                    let step = self.in_bands(body, Step::Loop(Box::new(looped)));
+                    push(&mut open, step);
                 }
                 Moment::Head(_) => open.push(Vec::new()),
-                Moment::Kernel { scope, group, at, home } => {
-                    let pending = &self.cells.scopes.list[scope].groups[group][at];
+                Moment::Kernel { scope, group, at: kernel_at, home } => {
+                    let pending = &self.cells.scopes.list[scope].groups[group][kernel_at];
                     let kernel = kernels.add(&pending.lowered.lane);
                     infos.push(info(pending, entry, kernel));
-                    let step = self.run(pending, kernel, scope, home);
+                    let step = self.run(pending, kernel, (scope, home), at);
                     push(&mut open, step);
                 }
                 Moment::Call { scope, node } => {
@@ -91,8 +99,32 @@ impl<'a> Layout<'a> {
             End::Cell(view) => self.homes.view(&self.cells, view),
             End::Exchange(number) => self.exchanges[*number].clone(),
         };
-        let step = |it: &Move| Step::Copy { from: end(&it.from), to: end(&it.to), bytes: it.bytes.clone() };
+        let step = |it: &Move| {
+            let (from, to, bytes) = (end(&it.from), end(&it.to), it.bytes.clone());
+            match self.bands.at(at) {
+                None => Step::Copy { from, to, bytes },
+                Some(band) => Step::Copy {
+                    from: band.part(&bytes, from),
+                    to: band.part(&bytes, to),
+                    bytes: band.size(&bytes, self.band_rows),
+                },
+            }
+        };
         self.copies[at].iter().map(step).collect()
+    }
+
+    /// A step of its own for a loop that can be run in bands.
+    fn in_bands(&self, body: usize, looped: Step) -> Step {
+        let Some(number) = self.bands.list.iter().position(|band| band.body == body) else { return looped };
+        let band = &self.bands.list[number];
+        let (rows, work) = (band.rows, band.work.clone());
+        Step::Bands(Box::new(program::Bands {
+            number: number as u32,
+            depth: self.cells.scopes.depth(body),
+            rows,
+            body: vec![looped],
+            work,
+        }))
     }
 
     fn place(&mut self, scope: usize, value: mlc_ir::graph::Value) -> Place {
@@ -128,21 +160,32 @@ impl<'a> Layout<'a> {
         Loop { trip, rev: op.rev, position, stop, body: steps, turn, count, rest }
     }
 
-    fn run(&mut self, pending: &Pending, kernel: usize, scope: usize, home: usize) -> Step {
+    /// The run of a kernel of a scope, in another, at a moment.
+    fn run(&mut self, pending: &Pending, kernel: usize, (scope, home): (usize, usize), moment: usize) -> Step {
         let mut frame = Vec::with_capacity(pending.lowered.frame.len());
-        for word in &pending.lowered.frame {
+        for (number, word) in pending.lowered.frame.iter().enumerate() {
             frame.push(match word {
-                FrameWord::Size(dim) => Slot::Size(dim.clone()),
+                FrameWord::Size(dim) => Slot::Size(self.size(moment, dim)),
                 FrameWord::Buffer(source) => {
                     let buffer = pending.nest.buffers.iter().find(|buffer| buffer.source == *source);
                     let Some(buffer) = buffer else { mlc_ir::internal_error("lower", "a frame of other buffers") };
                     let view = self.cells.buffer(scope, home, buffer);
                     let place = self.homes.view(&self.cells, &view);
-                    Slot::Ptr(self.in_window(pending, scope, *source, place))
+                    let place = self.in_window(pending, scope, *source, place);
+                    Slot::Ptr(match self.bands.at(moment) {
+                        Some(band) => band.word(moment, number, place),
+                        None => place,
+                    })
                 }
             });
         }
-        Step::Run { kernel, frame, tiles: pending.lowered.tiles.clone(), work: pending.work() }
+        let (tiles, work) = (self.size(moment, &pending.lowered.tiles), self.size(moment, &pending.work()));
+        Step::Run { kernel, frame, tiles, work }
+    }
+
+    /// A size at a moment, which may be one of a band.
+    fn size(&self, moment: usize, dim: &Dim) -> Dim {
+        self.bands.at(moment).map_or_else(|| dim.clone(), |band| band.size(dim, self.band_rows))
     }
 
     /// The address of the window, if a kernel writes only that of a buffer.

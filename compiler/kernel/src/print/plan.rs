@@ -2,7 +2,8 @@
 
 use super::{Printer, places};
 use crate::lower::LoweredProgram;
-use crate::program::{CallArg, Loc, Loop, Place, Plan, RunIndex, Slot, Step, Trip};
+use crate::program::{BAND_ROWS, CallArg, Loc, Loop, Place, Plan, RunIndex, Slot, Step, Trip};
+use mlc_ir::dim::Dim;
 use mlc_ir::graph::Graph;
 use std::fmt::Write;
 
@@ -40,9 +41,13 @@ impl StepsText<'_> {
         for step in steps {
             let line = self.line(step);
             let _ = writeln!(self.text, "{:width$}{line}", "", width = 2 * depth);
-            if let Step::Loop(looped) = step {
-                self.steps(&looped.body, depth + 1);
-                self.steps(&looped.turn, depth + 1);
+            match step {
+                Step::Loop(looped) => {
+                    self.steps(&looped.body, depth + 1);
+                    self.steps(&looped.turn, depth + 1);
+                }
+                Step::Bands(bands) => self.steps(&bands.body, depth + 1),
+                _ => {}
             }
         }
     }
@@ -61,6 +66,10 @@ impl StepsText<'_> {
                 format!("copy {} to {}, {} bytes", self.place(from), self.place(to), self.printer.dim(bytes))
             }
             Step::Loop(looped) => self.looped(looped),
+            Step::Bands(bands) => {
+                let (rows, all) = (Dim::from(self.lowered.program.band_rows()), Dim::from(bands.rows));
+                format!("bands of {}, {BAND_ROWS} of {} rows and more", self.printer.dim(&rows), self.printer.dim(&all))
+            }
             Step::Call { symbol, args, status } => {
                 let args: Vec<String> = args.iter().map(|arg| self.call_arg(arg)).collect();
                 format!("call {symbol}({}), status at {}", args.join(", "), self.place(status))
@@ -111,6 +120,7 @@ impl StepsText<'_> {
         for step in &place.steps {
             let index = match &step.index {
                 RunIndex::Loop(depth) => format!("p{depth}"),
+                RunIndex::Row => "row".to_string(),
                 RunIndex::Word { at, last, .. } => format!("min({}, {})", self.place(at), self.printer.dim(last)),
             };
             let _ = write!(text, " + {index}*{}", self.printer.dim(&step.bytes));

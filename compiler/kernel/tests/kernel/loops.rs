@@ -109,6 +109,7 @@ fn growing(steps: &[Step], inside: bool) -> usize {
         Step::Run { work, .. } => grows(work),
         Step::Copy { bytes, .. } => grows(bytes),
         Step::Loop(looped) => growing(&looped.body, true) + growing(&looped.turn, true),
+        Step::Bands(bands) => growing(&bands.body, inside),
         Step::Call { .. } | Step::Fault { .. } | Step::Absent => 0,
     };
     steps.iter().map(step).sum()

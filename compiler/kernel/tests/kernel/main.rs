@@ -2,6 +2,7 @@
 
 #![expect(clippy::unwrap_used, reason = "a test stops at what it did not expect")]
 
+mod bands;
 mod budget;
 mod checkpoint;
 mod common;
@@ -11,6 +12,7 @@ mod maths;
 mod models;
 mod ops;
 mod plan;
+mod random_cells;
 mod random_graphs;
 mod random_loops;
 mod scale;
