@@ -33,7 +33,6 @@ fn refused_by_name() {
     usage(&["build", &cnn, "--emit", "lib"], &["lib", "not supported yet"]);
     usage(&["build", &cnn, "--emit", "python"], &["python", "not supported yet"]);
     usage(&["build", &cnn, "--target", "aarch64-unknown-linux-gnu"], &["--target", "not supported yet"]);
-    usage(&["build", &cnn, "--tune"], &["--tune", "not supported yet"]);
     usage(&["build", &cnn, "--threads", "none"], &["--threads", "not supported yet"]);
     usage(&["build", &cnn, "--linker", "wild"], &["--linker", "not supported yet"]);
     usage(&["check", &cnn, "--max-memory", "much"], &["--max-memory much", "64MiB"]);

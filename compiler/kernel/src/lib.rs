@@ -11,6 +11,7 @@ pub mod expr;
 pub mod fuse;
 pub mod inline;
 pub mod interp;
+pub mod knobs;
 pub mod lane;
 pub mod lane_print;
 pub mod lane_verify;

@@ -219,6 +219,12 @@ impl Nest {
         if lanes { Some(ReducePlan::Lanes) } else { Some(self.chain()) }
     }
 
+    /// Number of terms, or of outputs without a reduction, at given sizes; saturating.
+    pub fn work(&self, sizes: &[i64]) -> i64 {
+        let extents = self.par.iter().chain(&self.red);
+        extents.map(|extent| extent.eval(sizes).unwrap_or(1)).fold(1, i64::saturating_mul)
+    }
+
     /// Number of outputs, symbols counted as 1.
     fn constant_outputs(&self) -> i64 {
         self.par.iter().filter_map(Dim::as_const).fold(1, i64::saturating_mul)

@@ -7,6 +7,7 @@ pub use plan::plan_stage_text;
 
 use crate::expr::{Address, Expr, Index};
 use crate::fuse::Role;
+use crate::knobs::Knobs;
 use crate::lower::{Fused, KernelInfo, LoweredProgram};
 use crate::nest::{Nest, ReducePlan, Reduction, Source};
 use crate::schedule::Schedule;
@@ -18,7 +19,7 @@ use std::fmt::Write;
 use std::sync::Arc;
 
 /// Names of the size symbols.
-type Names<'a> = &'a [Arc<str>];
+pub type Names<'a> = &'a [Arc<str>];
 
 /// Groups of an entry and of its loops' bodies: what each stores, which ops are in it, and what was not
 /// fused and why.
@@ -78,6 +79,27 @@ pub fn nest_text(graph: &Graph, info: &KernelInfo) -> String {
     let nest = &info.nest;
     let printer = Printer { names: &graph.symbols, buffers: nest.buffers.iter().map(|b| source(b.source)).collect() };
     let mut text = format!("nest {}{}\n", nest.name, places(graph, &nest.spans));
+    nest_body(nest, &printer, &mut text);
+    let _ = writeln!(text, "  schedule {}", schedule_text(&info.schedule));
+    text
+}
+
+/// What a nest computes and how it would be run, whatever its values are called and wherever they were
+/// written: equal for kernels that take equally long.
+pub fn meaning_text(nest: &Nest, schedule: &Schedule, names: Names<'_>) -> String {
+    let buffers = (0..nest.buffers.len()).map(|number| format!("b{number}")).collect();
+    let printer = Printer { names, buffers };
+    let mut text = String::new();
+    for (number, buffer) in nest.buffers.iter().enumerate() {
+        let shape: Vec<String> = buffer.shape.iter().map(|dim| printer.dim(dim)).collect();
+        let _ = writeln!(text, "  b{number}: {}[{}]", buffer.dtype, shape.join(", "));
+    }
+    nest_body(nest, &printer, &mut text);
+    let _ = writeln!(text, "  schedule {}, {}", schedule_text(schedule), Knobs::of(schedule));
+    text
+}
+
+fn nest_body(nest: &Nest, printer: &Printer<'_>, text: &mut String) {
     let axes = |from: usize, dims: &[Dim]| -> String {
         let list: Vec<String> =
             dims.iter().enumerate().map(|(i, d)| format!("i{}: {}", from + i, printer.dim(d))).collect();
@@ -85,7 +107,7 @@ pub fn nest_text(graph: &Graph, info: &KernelInfo) -> String {
     };
     let _ = writeln!(text, "  parallel {}", axes(0, &nest.par));
     if let Some(reduce) = &nest.reduce {
-        if let Some(plan) = plan_text(nest, &printer) {
+        if let Some(plan) = plan_text(nest, printer) {
             let _ = writeln!(text, "  over {}   ({plan})", axes(nest.par.len(), &nest.red));
         }
         let value = match reduce {
@@ -115,8 +137,6 @@ pub fn nest_text(graph: &Graph, info: &KernelInfo) -> String {
             printer.expr(&store.value)
         );
     }
-    let _ = writeln!(text, "  schedule {}", schedule_text(&info.schedule));
-    text
 }
 
 fn plan_text(nest: &Nest, printer: &Printer<'_>) -> Option<String> {

@@ -235,7 +235,7 @@ fn best_block(machine: &Machine, row: Option<&Dim>, typical: &[(Sym, i64)], tota
 }
 
 /// Estimated cycles, times 60, of one term of a block: the tightest of arithmetic, loads and issue.
-fn block_cost(machine: &Machine, rows: i64, vectors: i64) -> i64 {
+pub(crate) fn block_cost(machine: &Machine, rows: i64, vectors: i64) -> i64 {
     let fma = rows * vectors * 60 / machine.fma_per_cycle;
     let latency = 4 * 60;
     let loads = (rows + vectors) * 60 / machine.loads_per_cycle;

@@ -25,4 +25,5 @@ pub mod session;
 pub mod source;
 pub mod testing;
 pub mod timings;
+pub mod tune;
 pub mod weights;

@@ -19,13 +19,16 @@ use crate::foreign::{self, Prototypes};
 use crate::imports;
 use crate::link::Foreign;
 use crate::meta::{self, About};
+use crate::output;
 use crate::prelude;
 use crate::source;
 use crate::timings::Timings;
+use crate::tune::{self, On, Table, Tuned};
 use mlc_codegen::{CodegenError, Emitter, JitProgram, Level, Target, Version};
 use mlc_ir::graph::Graph;
 use mlc_ir::passes::{PIPELINE, before_remat, recomputing, run_pipeline};
 use mlc_kernel::lower::{Choices, LoweredProgram, lower, lower_with};
+use mlc_kernel::nest::Nest;
 use mlc_kernel::schedule::Machine;
 use mlc_resolve::program::{Program, Stage};
 use mlc_resolve::{Recompute, Request, resolve};
@@ -88,6 +91,8 @@ pub struct Session {
     options: Options,
     warnings: Vec<Diagnostic>,
     timings: Timings,
+    /// How contractions are run, as far as it was measured.
+    table: Table,
     /// What is computed again so that training steps stay under [`Options::max_memory`].
     decision: Decision,
     /// The C functions that the program names, as C declares them.
@@ -106,13 +111,18 @@ impl Session {
         let text = timings.time("read", || source::read(path))?;
         let mut sources = Sources::new();
         let file = sources.add(&path.display().to_string(), &text);
+        let (table, warnings) = match tune::file::read(path) {
+            Ok(table) => (table, Vec::new()),
+            Err(unusable) => (Table::default(), vec![*unusable]),
+        };
         Ok(Session {
             path: path.to_path_buf(),
             file,
             sources,
             options,
-            warnings: Vec::new(),
+            warnings,
             timings,
+            table,
             decision: Decision::default(),
             prototypes: Prototypes::new(),
             called: BTreeSet::new(),
@@ -235,19 +245,45 @@ impl Session {
     pub fn lower_only(&mut self, program: &Program, entries: &[usize]) -> LoweredProgram {
         let graph = self.optimize(program);
         let choices = Choices { entries: Some(entries), ..Choices::default() };
-        let machine = self.machine();
-        self.timings.time("lower", || lower_with(&graph, &machine, choices))
+        self.lower_graph_with(&graph, self.level(), choices)
     }
 
     /// Kernels, plans and entries of a graph that [`Session::optimize`] gave.
     pub fn lower_graph(&mut self, graph: &Graph) -> LoweredProgram {
-        let machine = self.machine();
-        self.timings.time("lower", || lower(graph, &machine))
+        self.lower_graph_with(graph, self.level(), Choices::default())
     }
 
-    /// What kernels are scheduled for.
-    fn machine(&self) -> Machine {
-        self.machine_of(self.level())
+    fn lower_graph_with(&mut self, graph: &Graph, level: Level, choices: Choices<'_>) -> LoweredProgram {
+        let on = On { level, machine: self.machine_of(level), symbols: &graph.symbols };
+        let schedule = |nest: &Nest, estimated| self.table.schedule(&on, nest, estimated);
+        let choices = Choices { schedule: &schedule, ..choices };
+        let start = Instant::now();
+        let lowered = lower_with(graph, &on.machine, choices);
+        self.timings.add("lower", start.elapsed());
+        lowered
+    }
+
+    /// Measures how the contractions of a program are best run here, and writes that beside the source.
+    ///
+    /// # Errors
+    /// This processor can't run the level; the file can't be written.
+    pub fn tune(&mut self, program: &Program) -> Result<Tuned, Failure> {
+        let start = Instant::now();
+        let level = self.level();
+        if !level.runs_here() {
+            let text = format!("--tune measures on this processor, which can't run {}", level.name());
+            return Err(Failure::Usage(text));
+        }
+        let graph = self.optimize(program);
+        let on = On { level, machine: self.machine_of(level), symbols: &graph.symbols };
+        let mut table = std::mem::take(&mut self.table).without(level);
+        let lowered = lower(&graph, &on.machine);
+        let tuned = tune::search(&lowered, &on, &self.codegen_options(), &mut table)?;
+        let name = self.path.file_name().map(|name| name.to_string_lossy()).unwrap_or_default();
+        output::write(&tune::file::path_of(&self.path), tune::file::text(&table, &name).as_bytes())?;
+        self.table = table;
+        self.timings.add("tune", start.elapsed());
+        Ok(tuned)
     }
 
     fn machine_of(&self, level: Level) -> Machine {
@@ -305,9 +341,9 @@ impl Session {
         let graph = self.optimize(program);
         let options: Vec<mlc_codegen::Options> =
             self.options.levels.iter().map(|level| self.options_for(*level)).collect();
-        let lower_for =
-            |options: &mlc_codegen::Options| lower(&graph, &Target::host().machine(options.level, options.emitter));
-        let lowered: Vec<LoweredProgram> = self.timings.time("lower", || options.iter().map(lower_for).collect());
+        let mut lower_for =
+            |options: &mlc_codegen::Options| self.lower_graph_with(&graph, options.level, Choices::default());
+        let lowered: Vec<LoweredProgram> = options.iter().map(&mut lower_for).collect();
         let Some(highest) = lowered.last() else {
             return Err(Failure::Usage("there is no level to compile for".to_string()));
         };
@@ -348,7 +384,7 @@ impl Session {
     }
 }
 
-fn refused(error: CodegenError) -> Failure {
+pub(crate) fn refused(error: CodegenError) -> Failure {
     let code = match error {
         CodegenError::Weights(_) => Code::E0302,
         _ => Code::E0304,

@@ -88,4 +88,5 @@ codes! {
     W0003 "a statement is never reached",
     W0004 "a layer is used and never trained",
     W0005 "the highest loss is taken for the best",
+    W0006 "a file of measured schedules is not used",
 }

@@ -7,6 +7,7 @@ mod budget;
 mod checkpoint;
 mod common;
 mod golden;
+mod knobs;
 mod loops;
 mod maths;
 mod models;

@@ -34,6 +34,10 @@ pub struct Args {
     /// Print where the time went, as one JSON line on stderr
     #[arg(long)]
     timings: bool,
+    /// Measure how contractions are best run on this machine, and write that to FILE.tune, which every
+    /// later compilation reads
+    #[arg(long)]
+    tune: bool,
     /// Start the new executable with the rest of the line, in the source's folder
     #[arg(long, num_args = 0.., allow_hyphen_values = true, value_name = "ARGS")]
     run: Option<Vec<OsString>>,
@@ -48,8 +52,6 @@ struct Later {
     target: Option<String>,
     #[arg(long, hide = true)]
     linker: Option<String>,
-    #[arg(long, hide = true)]
-    tune: bool,
     #[arg(long, hide = true)]
     threads: Option<String>,
 }
@@ -69,6 +71,9 @@ pub fn execute(args: &Args, console: &mut Console) -> Result<(), Failure> {
     let out = args.out.clone().unwrap_or_else(|| default_name(&session, product));
     output::check_writable(&out)?;
     let program = console.resolve(&mut session)?;
+    if args.tune {
+        super::tune(&mut session, &program)?;
+    }
     let object = object(args, &mut session, &program)?;
     match product {
         Product::Object => output::write(&out, &object)?,
@@ -93,7 +98,6 @@ impl Later {
         let given = [
             (self.target.is_some(), "--target"),
             (self.linker.is_some(), "--linker"),
-            (self.tune, "--tune"),
             (self.threads.is_some(), "--threads"),
         ];
         given.iter().find(|(given, _)| *given).map_or(Ok(()), |(_, name)| Err(Failure::not_supported(name)))

@@ -134,6 +134,16 @@ impl Console {
     }
 }
 
+/// Measures schedules and tells what came of it.
+fn tune(session: &mut Session, program: &Program) -> Result<(), Failure> {
+    let tuned = session.tune(program)?;
+    say(&format!(
+        "{} contractions measured, {} of them run another way than estimated\n",
+        tuned.measured, tuned.changed
+    ));
+    Ok(())
+}
+
 /// To stderr; if nobody reads it there is nobody to tell.
 fn say(text: &str) {
     let _ = std::io::stderr().lock().write_all(text.as_bytes());
