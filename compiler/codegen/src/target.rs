@@ -8,6 +8,7 @@ use crate::wide;
 use cranelift_codegen::isa::{self, OwnedTargetIsa};
 use cranelift_codegen::settings::{self, Configurable, Flags};
 use mlc_kernel::schedule::Machine;
+use mlc_rt_core::cpu;
 use std::fmt;
 use target_lexicon::{Architecture, Triple};
 
@@ -26,15 +27,21 @@ pub enum Level {
 impl Level {
     /// The highest level that the running processor has.
     pub fn host() -> Level {
-        [Level::V4, Level::V3].into_iter().find(|level| level.runs_here()).unwrap_or(Level::V2)
+        Level::ALL.into_iter().rev().find(|level| level.runs_here()).unwrap_or(Level::V2)
     }
 
-    /// Whether the running processor has what this level needs.
+    /// Whether the running processor has what this level needs: what executables ask before they run its
+    /// code.
     pub fn runs_here(self) -> bool {
+        !cfg!(target_arch = "x86_64") || cpu::detect() >= self.in_runtime()
+    }
+
+    /// The level as executables know it.
+    fn in_runtime(self) -> cpu::Level {
         match self {
-            Level::V2 => host_has_v2(),
-            Level::V3 => host_has_v2() && host_has_v3(),
-            Level::V4 => host_has_v2() && host_has_v3() && host_has_v4(),
+            Level::V2 => cpu::Level::V2,
+            Level::V3 => cpu::Level::V3,
+            Level::V4 => cpu::Level::V4,
         }
     }
 
@@ -43,11 +50,7 @@ impl Level {
 
     /// As options and metadata name it.
     pub fn name(self) -> &'static str {
-        match self {
-            Level::V2 => "v2",
-            Level::V3 => "v3",
-            Level::V4 => "v4",
-        }
+        self.in_runtime().name()
     }
 
     fn x86_features(self) -> &'static [&'static str] {
@@ -61,11 +64,7 @@ impl Level {
 
 impl fmt::Display for Level {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Level::V2 => "x86-64-v2",
-            Level::V3 => "x86-64-v3",
-            Level::V4 => "x86-64-v4",
-        })
+        write!(f, "x86-64-{}", self.name())
     }
 }
 
@@ -85,48 +84,6 @@ const V3_FEATURES: [&str; 11] = [
 ];
 
 const V2_FEATURES: usize = 5;
-
-#[cfg(target_arch = "x86_64")]
-fn host_has_v2() -> bool {
-    is_x86_feature_detected!("ssse3")
-        && is_x86_feature_detected!("sse4.1")
-        && is_x86_feature_detected!("sse4.2")
-        && is_x86_feature_detected!("popcnt")
-}
-
-#[cfg(target_arch = "x86_64")]
-fn host_has_v3() -> bool {
-    is_x86_feature_detected!("avx")
-        && is_x86_feature_detected!("avx2")
-        && is_x86_feature_detected!("fma")
-        && is_x86_feature_detected!("bmi1")
-        && is_x86_feature_detected!("bmi2")
-        && is_x86_feature_detected!("lzcnt")
-}
-
-#[cfg(target_arch = "x86_64")]
-fn host_has_v4() -> bool {
-    is_x86_feature_detected!("avx512f")
-        && is_x86_feature_detected!("avx512vl")
-        && is_x86_feature_detected!("avx512dq")
-        && is_x86_feature_detected!("avx512bw")
-        && is_x86_feature_detected!("avx512cd")
-}
-
-#[cfg(not(target_arch = "x86_64"))]
-fn host_has_v4() -> bool {
-    true
-}
-
-#[cfg(not(target_arch = "x86_64"))]
-fn host_has_v2() -> bool {
-    true
-}
-
-#[cfg(not(target_arch = "x86_64"))]
-fn host_has_v3() -> bool {
-    true
-}
 
 /// What makes the code of kernels at levels with wide vectors.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
@@ -182,12 +139,9 @@ impl Target {
 
     /// A level as the runtime numbers it: other architectures than x86-64 have one, which every processor has.
     pub fn level_number(&self, level: Level) -> u64 {
-        use mlc_rt_core::cpu::Level as Runtime;
-        let level = match (self.triple.architecture, level) {
-            (Architecture::X86_64, Level::V2) => Runtime::V2,
-            (Architecture::X86_64, Level::V3) => Runtime::V3,
-            (Architecture::X86_64, Level::V4) => Runtime::V4,
-            _ => Runtime::Base,
+        let level = match self.triple.architecture {
+            Architecture::X86_64 => level.in_runtime(),
+            _ => cpu::Level::Base,
         };
         level.number()
     }
@@ -282,6 +236,16 @@ mod tests {
     fn only_objects_are_position_independent() {
         assert!(!x86().isa(Level::V3, Place::Jit, Optimize::Fully).unwrap().flags().is_pic());
         assert!(x86().isa(Level::V3, Place::Object, Optimize::Fully).unwrap().flags().is_pic());
+    }
+
+    /// What `mlc run` compiles for is what an executable with all levels runs.
+    #[test]
+    #[cfg(target_arch = "x86_64")]
+    fn the_host_runs_what_executables_choose() {
+        assert_eq!(Level::host().name(), cpu::detect().max(cpu::Level::V2).name());
+        for level in Level::ALL {
+            assert_eq!(cpu::Level::from_number(x86().level_number(level)).map(cpu::Level::name), Some(level.name()));
+        }
     }
 
     #[test]
