@@ -144,6 +144,23 @@ fn loops_give_the_same_bytes_in_less_memory() {
     check(LOOPS);
 }
 
+/// The plan tells what was chosen, and a batch that the compiler was not told of is refused when it comes.
+#[test]
+fn the_bound_holds_when_the_program_runs() {
+    let folder = folder(LAYERS);
+    let all = memory(folder.path(), "t.step", "1GiB")["bytes"].as_i64().unwrap();
+    let bound = (all * 9 / 10).to_string();
+    let plan =
+        run(folder.path(), &["emit", "--max-memory", &bound, "m.dl", "--stage", "plan", "--fn", "t"]).ok().stdout;
+    assert!(plan.starts_with("== t.step\n\n# `t.step` needs"), "{plan}");
+    let bench = |size: &str| {
+        let args = ["run", "--max-memory", &bound, "m.dl", "bench", "train", "--size", size, "--seconds", "0.01"];
+        run(folder.path(), &args)
+    };
+    bench("B=96").ok();
+    bench("B=192").refused(&["E0131", "`t.step` needs", "for B = 192", "--max-memory", "bytes(B) ="]);
+}
+
 /// A weight is updated as soon as its gradient is there: what the gradient is made of is not kept until
 /// all gradients are.
 #[test]

@@ -90,10 +90,13 @@ fn try_some(task: &Task<'_>, segments: &[Segment], ways: &mut Vec<Way>) {
     }
 }
 
+/// More segments than this are not tried: some of so many come close to any bound that can be held.
+const MOST: usize = 64;
+
 /// Numbers of segments to try: each small one, then ever fewer.
 fn counts(most: usize) -> Vec<usize> {
     std::iter::successors(Some(2), |count: &usize| Some(count + (count / 4).max(1)))
-        .take_while(|count| *count <= most)
+        .take_while(|count| *count <= most.min(MOST))
         .collect()
 }
 

@@ -298,7 +298,8 @@ impl Session {
     /// What the runtime is told about the program.
     pub fn metadata(&self, program: &Program, lowered: &LoweredProgram) -> String {
         let name = self.path.file_name().map(|name| name.to_string_lossy()).unwrap_or_default();
-        let about = About { source: &name, sources: &self.sources, hash: self.digest() };
+        let (hash, max_memory) = (self.digest(), self.options.max_memory);
+        let about = About { source: &name, sources: &self.sources, hash, max_memory };
         meta::metadata(program, lowered, &about)
     }
 

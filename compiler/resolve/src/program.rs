@@ -32,6 +32,14 @@ pub struct Program {
     pub prototypes: Vec<(String, String)>,
 }
 
+impl Train {
+    /// The entries that take gradients; none if nothing is trained.
+    pub fn gradient_entries(&self) -> impl Iterator<Item = usize> {
+        let entries = [Some(self.step), self.accumulate, self.grads].into_iter().flatten();
+        entries.filter(|_| !self.trained.is_empty())
+    }
+}
+
 /// A state whose sizes are those of a session: not saved, made when the first call of a session
 /// touches it. Its global's type is written in symbols of its own.
 #[derive(Clone, Debug)]

@@ -2,6 +2,8 @@
 
 use std::fmt::Write;
 
+/// A step needs more memory than it may.
+pub const MEMORY: &str = "E0131";
 /// A data file is missing, damaged, or doesn't fit.
 pub const DATA: &str = "E0301";
 /// A weight file or checkpoint is missing, damaged, or doesn't fit.

@@ -1,7 +1,7 @@
 //! A program with memory: weights, arena, scratch and threads. The one place that calls compiled code.
 
 use crate::data::vocabulary::Vocabulary;
-use crate::error::{FOREIGN, Failure, INDEX, INPUT, Result};
+use crate::error::{FOREIGN, Failure, INDEX, INPUT, MEMORY, Result};
 use crate::levels::code;
 use crate::mem::{Aligned, size_text};
 use crate::meta::{Checked, Entry, Kind, Meta, SessionUse};
@@ -146,6 +146,16 @@ impl<'p> Instance<'p> {
     /// Gets the memory for calls of entry `e` with these sizes, so that the calls get none.
     pub fn reserve(&mut self, e: usize, sizes: &[i64]) -> Result<()> {
         let bytes = self.arena_bytes(e, sizes)?;
+        let entry = &self.meta.entries[e];
+        if let Some(limit) = entry.max_arena.filter(|limit| bytes > *limit) {
+            let (needed, limit) = (size_text(bytes as u64), size_text(limit as u64));
+            let sizes = sizes_text(self.meta, entry, sizes);
+            let text =
+                format!("`{}` needs {needed} of memory {sizes}, and the limit is {limit} (--max-memory)", entry.name);
+            return Err(Failure::data(MEMORY, text)
+                .note(entry.arena.clone())
+                .help("use smaller batches or shorter rows, or compile with a higher limit"));
+        }
         if bytes > self.arena.len() {
             // The old one goes first, or both would be held for a moment.
             self.arena = Aligned::new(0)?;

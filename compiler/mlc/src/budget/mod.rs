@@ -4,7 +4,8 @@
 //! Two programs are tried: the one that is written, and the one whose loops compute their passes again
 //! (what `@checkpoint for` says). For each entry of a training block that takes gradients
 //! [`mlc_kernel::budget`] finds what else is to be computed again. The bound is held at the sizes that
-//! entries state ([`Entry::typical`]): the batch of the training block.
+//! entries state ([`Entry::typical`]): the batch of the training block. What sizes the data bring is
+//! known when the program runs, so it is there that a larger arena is refused.
 
 mod amount;
 mod refusal;
@@ -141,10 +142,7 @@ impl<'a> Bounded<'a> {
     /// Entries that take gradients.
     fn entries(&self) -> impl Iterator<Item = (&'a Train, usize)> {
         let program = self.program;
-        let trains = program.trains.iter().filter(|train| !train.trained.is_empty());
-        trains.flat_map(|train| {
-            [Some(train.step), train.accumulate, train.grads].into_iter().flatten().map(move |entry| (train, entry))
-        })
+        program.trains.iter().flat_map(|train| train.gradient_entries().map(move |entry| (train, entry)))
     }
 
     fn memory(&self, task: Task<'_>, found: &Found, way: &Way) -> Memory {

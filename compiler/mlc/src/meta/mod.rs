@@ -14,7 +14,7 @@ use mlc_ir::graph::{Checked, Entry, Fault, GlobalKind, Graph, Input, Output, Siz
 use mlc_ir::ty::Type;
 use mlc_kernel::lower::LoweredProgram;
 use mlc_kernel::program::EntryCode;
-use mlc_resolve::program::{Function, Program, Session};
+use mlc_resolve::program::{Function, Program, Session, Train};
 use mlc_rt_core::abi::ABI_VERSION;
 use mlc_syntax::span::Sources;
 use serde_json::{Value, json};
@@ -28,11 +28,14 @@ pub struct About<'a> {
     pub sources: &'a Sources,
     /// Of the source and the options it was compiled with.
     pub hash: Digest,
+    /// What the arenas of entries that take gradients stay under, if there is a bound.
+    pub max_memory: Option<i64>,
 }
 
 /// The metadata of `program`, of which `lowered` was made.
 pub fn metadata(program: &Program, lowered: &LoweredProgram, about: &About) -> String {
     let graph = &program.graph;
+    let bounded: Vec<usize> = program.trains.iter().flat_map(Train::gradient_entries).collect();
     // Faults are those of the code: passes may have added some.
     let codes = lowered.graph.entries.iter().map(faults).zip(&lowered.program.entries);
     let entries: Vec<Value> = (0..)
@@ -40,6 +43,9 @@ pub fn metadata(program: &Program, lowered: &LoweredProgram, about: &About) -> S
         .map(|(at, (entry, (faults, code)))| {
             let mut value = self::entry(graph, entry, &faults, code);
             value["sessions"] = Value::Array(session_uses(program, at));
+            if let Some(limit) = about.max_memory.filter(|_| bounded.contains(&at)) {
+                value["max_arena"] = json!(limit);
+            }
             value
         })
         .collect();

@@ -21,7 +21,8 @@
 //!      "faults": [{"checked": "index|length|status", "place": "cnn.dl:39:18", "text": "label", "bound": dim}],
 //!      "globals_read": [0, 1], "globals_written": [],
 //!      "sessions": [{"session": 0, "sizes": [{"symbol": 0, "size": dim}]}],   <those it touches: the symbols of the state's shape, in the entry's; may be missing>
-//!      "buffers": 12, "arena": "bytes(B) = 1234*B + 64", "flops": dim}],
+//!      "buffers": 12, "arena": "bytes(B) = 1234*B + 64", "flops": dim,
+//!      "max_arena": 8388608}],           <larger ones are refused; may be missing>
 //!   "functions": [{"name": "forward", "model": "Cnn", "entry": 0,
 //!      "lengths": [{"name": "N", "result": 0, "axis": 1, "value": 1}]}],   <result 0 is cut to the value of result 1, an i32 scalar; may be missing>
 //!   "not_exported": [{"name": "generate", "reason": "`V` has no default"}],   may be missing
@@ -252,6 +253,8 @@ pub struct Entry {
     pub buffers: usize,
     /// Formula of the arena's bytes.
     pub arena: String,
+    /// Bytes of the arena that the program was compiled to stay under.
+    pub max_arena: Option<usize>,
     /// Floating-point operations of a call.
     pub flops: Option<Dim>,
 }

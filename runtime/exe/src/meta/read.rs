@@ -222,6 +222,7 @@ fn entry(r: &Reader<'_>, symbols: &[String], globals: usize) -> Result<Entry> {
         sessions: r.list_or_none("sessions", |s| session_use(s, symbols))?,
         buffers: r.field("buffers")?.size()?,
         arena: r.field("arena")?.text()?,
+        max_arena: r.optional("max_arena").map(|m| m.size()).transpose()?,
         flops: r.optional("flops").map(|d| d.dim(symbols)).transpose()?,
         args,
     })
