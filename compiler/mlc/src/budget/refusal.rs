@@ -41,11 +41,11 @@ impl Bounded<'_> {
         let plan = &lowered.program.entries[task.entry].plan;
         let at = sizes_text(&self.graph, entry, task.sizes);
         let at = if at.is_empty() { String::new() } else { format!(" for {at}") };
-        let title = format!(
-            "training needs at least {} of memory{at}, and the limit is {} (--max-memory)",
-            amount(bytes),
-            amount(self.limit)
-        );
+        let (mut least, mut limit) = (amount(bytes), amount(self.limit));
+        if least == limit {
+            (least, limit) = (format!("{bytes} bytes"), format!("{} bytes", self.limit));
+        }
+        let title = format!("training needs at least {least} of memory{at}, and the limit is {limit} (--max-memory)");
         let mut diagnostic = Diagnostic::error(Code::E0131, train.span, title).label(format!("`{}`", entry.name));
         diagnostic =
             diagnostic.note(format!("at the least it is {}; the largest of it:", plan.formula(&self.graph.symbols)));
