@@ -1,105 +1,240 @@
-//! `cargo bench -p mlc-benches --bench kernels`: a training step of the two-convolution classifier,
-//! kernel by kernel, the slowest first. With `-- k3` kernel 3 is shown in every form.
+//! `cargo bench -p mlc-benches --bench kernels -- [FILE] [ENTRY] [B=32] [k3]`: an entry of a program kernel
+//! by kernel on one thread, those that take most of it first: the time of one run, how often an entry runs it,
+//! and for contractions the share of the machine's multiply-adds. Without arguments a training step of the
+//! two-convolution classifier. With `k3` kernel 3 is shown in every form.
 
-use mlc_codegen::{Options, Target, compile_jit};
-use mlc_kernel::lower::lower;
+use mlc::session::{Options, Session};
+use mlc_benches::fma::peak_gflops;
+use mlc_codegen::{JitProgram, Target, compile_jit};
+use mlc_ir::dim::Dim;
+use mlc_ir::graph::{Graph, Input, Output, Value};
+use mlc_ir::ty::DType;
+use mlc_kernel::lower::{KernelInfo, LoweredProgram};
+use mlc_kernel::nest::Reduction;
 use mlc_kernel::program::{Loc, Slot, Step};
-use std::time::Instant;
+use mlc_rt_core::abi::SCRATCH_BYTES;
+use std::path::PathBuf;
+use std::time::{Duration, Instant};
+
+const ARENA_ALIGN: usize = 64;
 
 fn main() {
-    let options = Options::default();
-    let batch = 32;
-    let start = Instant::now();
-    let graph = mlc_benches::cnn_step(batch);
-    let built = start.elapsed();
-    let start = Instant::now();
-    let lowered = lower(&graph, &Target::host().machine(options.level, options.emitter));
-    let low = start.elapsed();
-    let start = Instant::now();
+    let mut file = PathBuf::from(concat!(env!("CARGO_MANIFEST_DIR"), "/models/cnn.dl"));
+    let (mut name, mut sizes, mut shown) = ("rows.step".to_string(), vec![("B".to_string(), 32)], None);
+    for arg in std::env::args().skip(1).filter(|arg| arg != "--bench") {
+        let number = arg.strip_prefix('k').and_then(|n| n.parse::<usize>().ok());
+        match arg.split_once('=') {
+            Some((symbol, size)) => sizes.push((symbol.to_string(), size.parse().unwrap_or(1))),
+            None if number.is_some() => shown = number,
+            None if arg.ends_with(".dl") => file = PathBuf::from(arg),
+            None => name = arg,
+        }
+    }
+    let Ok(mut session) = Session::open(&file, Options::for_this_machine()) else {
+        return eprintln!("{} can't be read", file.display());
+    };
+    let Ok(program) = session.resolve() else { return eprintln!("{} has errors: see mlc check", file.display()) };
+    let lowered = session.lower(&program);
+    let options = session.codegen_options();
     let jit = match compile_jit(&lowered.program, &options) {
         Ok(jit) => jit,
-        Err(error) => {
-            eprintln!("{error:?}");
-            return;
-        }
+        Err(error) => return eprintln!("{error:?}"),
     };
-    println!(
-        "graph {built:?}, lower {low:?}, codegen {:?}, {} kernels",
-        start.elapsed(),
-        lowered.program.kernels.len()
-    );
-    let code = &lowered.program.entries[0];
-    let sizes = [batch];
-    let Ok((offsets, total)) = code.plan.eval(&sizes) else { return };
-    println!("{} = {total}", lowered.arena_formula(&graph, 0));
-    let region = graph.region(graph.entries[0].region);
-    let bytes = |v| {
-        let ty: &mlc_ir::ty::Type = region.ty(v);
-        ty.elements().and_then(|n| n.eval(&sizes)).map_or(0, |n| n * ty.dtype.bytes()) as usize
+    let Some(entry) = lowered.program.entries.iter().position(|entry| entry.name == name) else {
+        let names: Vec<&str> = lowered.program.entries.iter().map(|entry| &*entry.name).collect();
+        return eprintln!("there is no entry `{name}`; there are {}", names.join(", "));
     };
-    let fill = |n: usize| -> Vec<f32> { (0..n / 4 + 16).map(|i| ((i * 7919) % 1000) as f32 * 1e-3 - 0.5).collect() };
-    let mut args: Vec<Vec<f32>> = vec![fill(bytes(region.params[0])), vec![0.0; batch as usize + 16]];
-    let mut globals: Vec<Vec<f32>> = region.params[2..26].iter().map(|v| fill(bytes(*v))).collect();
-    for moment in &mut globals[8..] {
-        moment.iter_mut().for_each(|x| *x = x.abs());
+    let of = |symbol: &std::sync::Arc<str>| sizes.iter().rev().find(|(name, _)| *name == **symbol).map_or(1, |it| it.1);
+    let values: Vec<i64> = lowered.graph.symbols.iter().map(of).collect();
+    let mut run = Run::new(&lowered, &jit, entry, values);
+    run.steps(&lowered.program.entries[entry].steps, 1);
+    run.report();
+    if let Some(kernel) = shown {
+        show(&lowered, kernel, &options);
     }
-    let mut arena = vec![0u8; total as usize + 64];
-    let arena = {
-        let at = arena.as_mut_ptr();
-        at.wrapping_add(at.align_offset(64))
-    };
-    let mut scratch = vec![0u8; 1 << 20];
-    let mut result = [0f32; 16];
-    let mut scalars = [42i64, 1, 0, 0];
-    let mut rows = Vec::new();
-    for step in &code.steps {
-        let Step::Run { kernel, frame, tiles, .. } = step else { continue };
-        let words: Vec<u64> = frame
-            .iter()
-            .map(|slot| match slot {
-                Slot::Size(dim) => dim.eval(&sizes).unwrap_or(0) as u64,
-                Slot::Ptr(place) => match &place.loc {
-                    Loc::Arg(n) => args[*n as usize].as_mut_ptr() as u64,
-                    Loc::Result(_) => result.as_mut_ptr() as u64,
-                    Loc::Global(n) => globals[*n as usize].as_mut_ptr() as u64,
-                    Loc::Arena(n) => arena.wrapping_add(offsets[*n as usize] as usize) as u64,
-                    Loc::Seed => &raw mut scalars[0] as u64,
-                    Loc::Step => &raw mut scalars[1] as u64,
-                    Loc::Epoch => &raw mut scalars[2] as u64,
-                    Loc::TotalSteps => &raw mut scalars[3] as u64,
-                },
-            })
-            .collect();
-        let tiles = tiles.eval(&sizes).unwrap_or(0);
-        let run = jit.kernel(*kernel);
-        let mut best = f64::MAX;
-        for _ in 0..20 {
-            let start = Instant::now();
-            // SAFETY: the frame's pointers are to buffers of the sizes that the kernel was compiled for.
-            unsafe { run(words.as_ptr(), scratch.as_mut_ptr(), 0, tiles) };
-            best = best.min(start.elapsed().as_secs_f64());
-        }
-        rows.push((best, *kernel, tiles, lowered.program.kernels[*kernel].name.clone()));
-    }
-    let sum: f64 = rows.iter().map(|row| row.0).sum();
-    rows.sort_by(|a, b| b.0.total_cmp(&a.0));
-    for (seconds, kernel, tiles, name) in &rows {
-        println!("{:9.1} us  k{kernel:<3} {tiles:>6} tiles  {name}", seconds * 1e6);
-    }
-    if let Some(kernel) = std::env::args().find_map(|arg| arg.strip_prefix("k")?.parse::<usize>().ok()) {
-        show(&graph, &lowered, kernel);
-    }
-    println!("{:9.1} us in all on one thread, loss {}", sum * 1e6, result[0]);
 }
 
-/// Every form of one kernel: `cargo bench -p mlc-benches --bench kernels -- k3`.
-fn show(graph: &mlc_ir::graph::Graph, lowered: &mlc_kernel::lower::LoweredProgram, kernel: usize) {
+/// One kernel step of the entry.
+struct Row {
+    kernel: usize,
+    seconds: f64,
+    times: i64,
+    tiles: i64,
+    /// Twice the multiply-adds of one run.
+    flops: f64,
+}
+
+/// The entry's memory, and what was measured.
+struct Run<'a> {
+    lowered: &'a LoweredProgram,
+    jit: &'a JitProgram,
+    infos: Box<dyn Iterator<Item = &'a KernelInfo> + 'a>,
+    sizes: Vec<i64>,
+    offsets: Vec<i64>,
+    arena: Vec<u8>,
+    args: Vec<Vec<f32>>,
+    results: Vec<Vec<f32>>,
+    globals: Vec<Vec<f32>>,
+    scratch: Vec<u8>,
+    scalars: [i64; 4],
+    rows: Vec<Row>,
+}
+
+impl<'a> Run<'a> {
+    fn new(lowered: &'a LoweredProgram, jit: &'a JitProgram, entry: usize, mut sizes: Vec<i64>) -> Run<'a> {
+        let graph = &lowered.graph;
+        let (declared, region) = (&graph.entries[entry], graph.region(graph.entries[entry].region));
+        let memory = |value: &Value, number: usize| fill(graph, declared.region, *value, &sizes, number);
+        let (mut args, mut results) = (Vec::new(), Vec::new());
+        let mut globals: Vec<Vec<f32>> = vec![Vec::new(); graph.globals.len()];
+        for (number, (input, value)) in declared.inputs.iter().zip(&region.params).enumerate() {
+            match input {
+                Input::Arg(_) => args.push(memory(value, number)),
+                Input::Global(id) => globals[id.0 as usize] = memory(value, number),
+                Input::Seed | Input::Step | Input::Epoch | Input::TotalSteps => {}
+            }
+        }
+        for (number, (output, value)) in declared.outputs.iter().zip(&region.results).enumerate() {
+            match output {
+                Output::Result(_) => results.push(memory(value, number)),
+                Output::Global(id) if globals[id.0 as usize].is_empty() => {
+                    globals[id.0 as usize] = memory(value, number);
+                }
+                Output::Global(_) | Output::Fault(_) => {}
+            }
+        }
+        let (offsets, total) = lowered.program.entries[entry].plan.eval(&sizes).unwrap_or_default();
+        let arena: Vec<u8> = (0..(total as usize + ARENA_ALIGN) / 4)
+            .flat_map(|at| (((at * 7919) % 1000) as f32 * 1e-3 + 1e-3).to_le_bytes())
+            .collect();
+        // All rows are one band.
+        let rows = sizes.iter().copied().max().unwrap_or(1);
+        sizes.push(rows);
+        Run {
+            lowered,
+            jit,
+            infos: Box::new(lowered.kernels.iter().filter(move |info| info.entry == entry)),
+            sizes,
+            offsets,
+            arena,
+            args,
+            results,
+            globals,
+            scratch: vec![0; SCRATCH_BYTES + ARENA_ALIGN],
+            scalars: [42, 1, 0, 100],
+            rows: Vec::new(),
+        }
+    }
+
+    fn size(&self, dim: &Dim) -> i64 {
+        dim.eval(&self.sizes).unwrap_or(0)
+    }
+
+    /// Steps of which each is run `times` times in an entry; loops are at their first position.
+    fn steps(&mut self, steps: &[Step], times: i64) {
+        for step in steps {
+            match step {
+                Step::Run { kernel, frame, tiles, .. } => self.kernel(*kernel, frame, tiles, times),
+                Step::Loop(looped) => {
+                    let trip = self.size(looped.trip.bound());
+                    self.steps(&looped.body, times * trip);
+                }
+                Step::Bands(bands) => {
+                    let last = self.sizes.len() - 1;
+                    self.sizes[last] = self.sizes[bands.rows.0 as usize];
+                    self.steps(&bands.body, times);
+                }
+                Step::Call { .. } | Step::Fault { .. } | Step::Absent | Step::Copy { .. } => {}
+            }
+        }
+    }
+
+    fn kernel(&mut self, kernel: usize, frame: &[Slot], tiles: &Dim, times: i64) {
+        let words: Vec<u64> = frame.iter().map(|slot| self.word(slot)).collect();
+        let tiles = self.size(tiles);
+        let (run, scratch) = (self.jit.kernel(kernel), aligned(&mut self.scratch));
+        let mut best = f64::MAX;
+        let start = Instant::now();
+        while best == f64::MAX || start.elapsed() < Duration::from_millis(20) {
+            let call = Instant::now();
+            // SAFETY: the frame's pointers are to buffers of the sizes that the kernel was compiled for.
+            unsafe { run(words.as_ptr(), scratch, 0, tiles) };
+            best = best.min(call.elapsed().as_secs_f64());
+        }
+        let flops = self.infos.next().map_or(0.0, |info| self.flops(info));
+        self.rows.push(Row { kernel, seconds: best, times, tiles, flops });
+    }
+
+    fn flops(&self, info: &KernelInfo) -> f64 {
+        let Some(Reduction::Dot { .. }) = info.nest.reduce else { return 0.0 };
+        let extents = info.nest.par.iter().chain(&info.nest.red);
+        2.0 * extents.map(|extent| self.size(extent) as f64).product::<f64>()
+    }
+
+    fn word(&mut self, slot: &Slot) -> u64 {
+        let place = match slot {
+            Slot::Size(dim) => return self.size(dim) as u64,
+            Slot::Ptr(place) => place,
+        };
+        match place.loc {
+            Loc::Arg(n) => self.args[n as usize].as_mut_ptr() as u64,
+            Loc::Result(n) => self.results[n as usize].as_mut_ptr() as u64,
+            Loc::Global(n) => self.globals[n as usize].as_mut_ptr() as u64,
+            Loc::Arena(n) => aligned(&mut self.arena).wrapping_add(self.offsets[n as usize] as usize) as u64,
+            Loc::Seed => &raw mut self.scalars[0] as u64,
+            Loc::Step => &raw mut self.scalars[1] as u64,
+            Loc::Epoch => &raw mut self.scalars[2] as u64,
+            Loc::TotalSteps => &raw mut self.scalars[3] as u64,
+        }
+    }
+
+    fn report(&mut self) {
+        let peak = peak_gflops(1, Duration::from_millis(200));
+        let seconds = |row: &Row| row.seconds * row.times as f64;
+        self.rows.sort_by(|a, b| seconds(b).total_cmp(&seconds(a)));
+        let sum: f64 = self.rows.iter().map(seconds).sum();
+        for row in &self.rows {
+            let share = match row.flops {
+                0.0 => String::new(),
+                flops => format!("{:5.1} %", flops / row.seconds / peak * 1e-7),
+            };
+            println!(
+                "{:9.1} us x {:<5} k{:<3} {:>7} tiles {share:>8}  {}",
+                row.seconds * 1e6,
+                row.times,
+                row.kernel,
+                row.tiles,
+                self.lowered.program.kernels[row.kernel].name
+            );
+        }
+        println!("{:9.1} us in all on one thread; multiply-adds at most {peak:.1} GFLOP/s", sum * 1e6);
+    }
+}
+
+fn aligned(bytes: &mut [u8]) -> *mut u8 {
+    let at = bytes.as_mut_ptr();
+    at.wrapping_add(at.align_offset(ARENA_ALIGN))
+}
+
+/// Memory for a value: small positive numbers, zeros for what may be an index.
+fn fill(graph: &Graph, region: mlc_ir::graph::RegionId, value: Value, sizes: &[i64], number: usize) -> Vec<f32> {
+    let ty = graph.region(region).ty(value);
+    let bytes = ty.elements().and_then(|n| n.eval(sizes)).map_or(0, |n| n * ty.dtype.bytes()) as usize;
+    let element = |at: usize| match ty.dtype {
+        DType::F32 => (((at + number) * 7919) % 1000) as f32 * 1e-3 + 1e-3,
+        _ => 0.0,
+    };
+    (0..bytes / 4 + 16).map(element).collect()
+}
+
+/// Every form of one kernel.
+fn show(lowered: &LoweredProgram, kernel: usize, options: &mlc_codegen::Options) {
     let Some(info) = lowered.kernels.iter().find(|info| info.kernel == kernel) else { return };
-    println!("{}", mlc_kernel::print::nest_text(graph, info));
-    println!("{}", mlc_kernel::print::tree_text(graph, &info.tree));
+    println!("{}", mlc_kernel::print::nest_text(&lowered.graph, info));
+    println!("{}", mlc_kernel::print::tree_text(&lowered.graph, &info.tree));
     println!("{}", mlc_kernel::lane_print::text(&lowered.program.kernels[kernel]));
     let name = &lowered.program.kernels[kernel].name;
-    match mlc_codegen::asm_text(&lowered.program, &Target::host(), &Options::default(), name) {
+    match mlc_codegen::asm_text(&lowered.program, &Target::host(), options, name) {
         Ok(text) => println!("{text}"),
         Err(error) => println!("{error:?}"),
     }
