@@ -88,7 +88,7 @@ pub struct Schedule {
     pub vector: Option<usize>,
     /// Vectors side by side in the register block.
     pub vectors: i64,
-    /// The parallel axis of the block's rows, and how many.
+    /// The parallel axis of the block's rows, and how many; of a `Map`, that of strips.
     pub rows: Option<(usize, i64)>,
     /// Whether the register blocks of a tile go through a long chain side by side, block of terms by
     /// block of terms, so that what they read stays in a near cache.
@@ -150,12 +150,37 @@ pub fn choose(nest: &Nest, machine: &Machine, typical: &[(Sym, i64)]) -> Schedul
         chunk: CHUNK,
     };
     match shape {
-        Shape::Map => schedule.vectors = 2,
+        Shape::Map => {
+            schedule.rows = strips(nest, schedule.lanes);
+            schedule.vectors = if schedule.rows.is_some() { 1 } else { 2 };
+        }
         Shape::Lanes | Shape::Scan | Shape::Sort | Shape::Scatter => {}
         Shape::Block => choose_block(nest, machine, typical, &mut schedule),
     }
     choose_tiles(nest, &mut schedule);
     schedule
+}
+
+/// Elements of a line of memory, of those that are read across vectors.
+const LINE: i64 = 16;
+
+/// The axis along which neighbours are read that vectors lie across, as in a transpose, and the rows of
+/// a strip.
+fn strips(nest: &Nest, lanes: i64) -> Option<(usize, i64)> {
+    let vector = nest.par.len().checked_sub(1).filter(|_| lanes > 1)?;
+    let mut found = None;
+    each_root(nest, &mut |root| {
+        root.each(&mut |e| {
+            let Expr::Load { at: Address::Linear(ix), .. } = e else { return };
+            let across = !matches!(axis_coef(ix, AxisId(vector as u32)), Some(0 | 1));
+            let along = |axis: &usize| axis_coef(ix, AxisId(*axis as u32)) == Some(1);
+            if across {
+                found = found.or((0..vector).find(along));
+            }
+        });
+    });
+    let axis = found?;
+    nest.par[axis].as_const().is_none_or(|extent| extent >= LINE).then_some((axis, LINE))
 }
 
 /// A size at the typical values of its symbols.

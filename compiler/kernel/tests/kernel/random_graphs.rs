@@ -464,10 +464,12 @@ pub fn other_schedule(nest: &Nest, chosen: Schedule, seed: u64) -> Schedule {
     other.vectors = 1 + rng.below(4) as i64;
     other.unroll = 1 + rng.below(5) as i64;
     other.chunk = rng.pick(&[8, 24, 64, 4096]);
-    if other.shape == Shape::Block {
+    if matches!(other.shape, Shape::Block | Shape::Map) {
         let axes: Vec<usize> = (0..nest.par.len()).filter(|axis| Some(*axis) != other.vector).collect();
         other.rows =
             if axes.is_empty() || rng.below(3) == 0 { None } else { Some((rng.pick(&axes), 2 + rng.below(4) as i64)) };
+    }
+    if other.shape == Shape::Block {
         let whole = other.rows.is_some_and(|(axis, _)| nest.par[axis].as_const().is_some());
         other.side_by_side = whole && matches!(nest.reduce, Some(Reduction::Dot { .. })) && rng.below(2) == 0;
         other.tile_blocks = rng.below(2) == 0;
