@@ -161,6 +161,9 @@ fn schedule_text(schedule: &Schedule) -> String {
     if schedule.tile_blocks {
         text.push_str(" and blocks");
     }
+    if schedule.stream > 0 {
+        let _ = write!(text, ", single rows in streams of {} vectors", schedule.stream);
+    }
     text
 }
 
@@ -313,6 +316,7 @@ impl Printer<'_> {
             Stmt::Release { acc } => format!("release acc{acc}"),
             Stmt::Clear { scratch, slot } => format!("scratch{scratch}[{}] = 0", self.ix(slot)),
             Stmt::Flush { scratch, slot } => format!("scratch{scratch}[{}] += acc", self.ix(slot)),
+            Stmt::Save { scratch, slot } => format!("scratch{scratch}[{}] = acc", self.ix(slot)),
             Stmt::Recall { scratch, slot } => format!("acc = scratch{scratch}[{}]", self.ix(slot)),
             Stmt::Let { number, value } => format!("let {number} = {}", self.expr(value)),
             Stmt::Store { buffer, at, value } => {

@@ -101,6 +101,9 @@ pub struct Schedule {
     pub tile_blocks: bool,
     /// Elements of one tile of a one-axis map.
     pub chunk: i64,
+    /// Vectors of a tile whose single rows are gone through a few terms at a time, all vectors for these;
+    /// 0: a register block goes through its chain.
+    pub stream: i64,
 }
 
 /// Tiles from which on there are enough of them.
@@ -148,6 +151,7 @@ pub fn choose(nest: &Nest, machine: &Machine, typical: &[(Sym, i64)]) -> Schedul
         tiles: Vec::new(),
         tile_blocks: false,
         chunk: CHUNK,
+        stream: 0,
     };
     match shape {
         Shape::Map => {
@@ -158,7 +162,35 @@ pub fn choose(nest: &Nest, machine: &Machine, typical: &[(Sym, i64)]) -> Schedul
         Shape::Block => choose_block(nest, machine, typical, &mut schedule),
     }
     choose_tiles(nest, &mut schedule);
+    schedule.stream = stream(nest, &schedule);
+    schedule.tile_blocks |= schedule.stream > 0;
     schedule
+}
+
+/// Bytes of an operand that no cache holds from one call to the next.
+const FAR: i64 = 4 << 20;
+
+/// Vectors of a stream: at least some pages of memory in a row, and some tiles for threads.
+const STREAM: (i64, i64) = (8, 64);
+const STREAM_TILES: i64 = 4;
+
+/// The vectors of a stream, if single rows are products with something that is read from memory each time.
+fn stream(nest: &Nest, schedule: &Schedule) -> i64 {
+    let Some(Reduction::Dot { left, right, .. }) = nest.reduce.as_ref().filter(|_| schedule.shape == Shape::Block)
+    else {
+        return 0;
+    };
+    let Some(vector) = schedule.vector else { return 0 };
+    let single = schedule.rows.is_none_or(|(axis, _)| nest.par[axis].as_const().is_none());
+    let Some(extent) = nest.par[vector].as_const().filter(|_| single && nest.red.len() == 1) else { return 0 };
+    let operand = if depends(left, AxisId(vector as u32)) { left } else { right };
+    let Expr::Load { buffer, .. } = &**operand else { return 0 };
+    let source = &nest.buffers[*buffer];
+    let bytes = Dim::product(&source.shape).ok().and_then(|n| n.as_const());
+    let far = bytes.is_some_and(|elements| elements.saturating_mul(source.dtype.bytes()) >= FAR);
+    let vectors = extent / schedule.lanes;
+    let fits = schedule.lanes > 1 && vectors >= STREAM.0 * STREAM_TILES;
+    if far && fits { (vectors / STREAM_TILES).min(STREAM.1) } else { 0 }
 }
 
 /// Elements of a line of memory, of those that are read across vectors.

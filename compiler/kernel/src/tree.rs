@@ -9,6 +9,7 @@ mod lanes;
 mod map;
 mod pieces;
 mod rows;
+mod stream;
 
 pub use builder::build;
 
@@ -200,6 +201,13 @@ pub enum Stmt {
     },
     /// `scratch[slot] = scratch[slot] + acc`
     Flush {
+        /// Which.
+        scratch: usize,
+        /// Which slot.
+        slot: Ix,
+    },
+    /// `scratch[slot] = acc`
+    Save {
         /// Which.
         scratch: usize,
         /// Which slot.

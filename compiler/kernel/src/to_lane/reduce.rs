@@ -221,6 +221,12 @@ impl Emit<'_> {
         self.b.store(address, mem, Tail::Full, sum);
     }
 
+    pub(super) fn save(&mut self, scratch: usize, slot: &Ix) {
+        let (address, mem, _) = self.scratch_address(scratch, slot);
+        let value = self.acc(self.tree.scratch[scratch].acc);
+        self.b.store(address, mem, Tail::Full, value);
+    }
+
     pub(super) fn recall(&mut self, scratch: usize, slot: &Ix) {
         let (address, mem, lanes) = self.scratch_address(scratch, slot);
         let total = self.b.load(address, mem, lanes, Tail::Full, Memory::Written);

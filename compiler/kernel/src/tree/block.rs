@@ -28,32 +28,32 @@ pub(super) struct Breaks {
     axis: usize,
     /// Its values in a block.
     count: i64,
-    scratch: usize,
+    pub(super) scratch: usize,
 }
 
 /// A block of a chain: `length` values from `start` of the axis that blocks cut.
-struct ChainBlock {
-    start: Ix,
-    length: Dim,
+pub(super) struct ChainBlock {
+    pub(super) start: Ix,
+    pub(super) length: Dim,
 }
 
 /// The columns of a register block: vectors along an axis.
 #[derive(Clone)]
-struct Columns<'s> {
-    axis: usize,
-    base: Ix,
-    vectors: i64,
-    segment: &'s Segment,
+pub(super) struct Columns<'s> {
+    pub(super) axis: usize,
+    pub(super) base: Ix,
+    pub(super) vectors: i64,
+    pub(super) segment: &'s Segment,
 }
 
 /// A register block.
 #[derive(Clone)]
-struct RegisterBlock<'s> {
-    columns: Option<Columns<'s>>,
+pub(super) struct RegisterBlock<'s> {
+    pub(super) columns: Option<Columns<'s>>,
     /// Axis, first row, number of rows.
-    rows: Option<(usize, Ix, i64)>,
+    pub(super) rows: Option<(usize, Ix, i64)>,
     /// Its slot of a scratch tile.
-    slot: Ix,
+    pub(super) slot: Ix,
 }
 
 impl TreeBuilder<'_> {
@@ -63,7 +63,8 @@ impl TreeBuilder<'_> {
             let body = self.block_body(&RegisterBlock { columns: None, rows: None, slot: Ix::constant(0) });
             return vec![Part { tiles: Vec::new(), body }];
         };
-        let segments = self.axis_segments(vector, self.schedule.vectors);
+        let width = if self.schedule.stream > 0 { self.schedule.stream } else { self.schedule.vectors };
+        let segments = self.axis_segments(vector, width);
         let row = self.schedule.rows.map(|(axis, _)| axis);
         let without: Vec<usize> = row.into_iter().chain([vector]).collect();
         let inner = self.inner_axes(&without);
@@ -108,6 +109,12 @@ impl TreeBuilder<'_> {
     /// The register blocks of some columns: one after another, or side by side through the blocks of
     /// their chains, so that what a block of terms reads is read once for all of them.
     fn row_blocks(&mut self, columns: &Columns<'_>) -> Vec<Stmt> {
+        if self.schedule.stream > 0 {
+            return self.each_row_block(columns, &mut |this, block| match block.rows {
+                Some((_, _, 2..)) => this.column_blocks(block),
+                _ => this.stream(block),
+            });
+        }
         let Some(breaks) = self.registers.breaks.filter(|_| self.schedule.side_by_side) else {
             return self.each_row_block(columns, &mut |this, block| this.block_body(block));
         };
@@ -116,6 +123,19 @@ impl TreeBuilder<'_> {
             this.each_row_block(columns, &mut |this, block| this.block_of_chain(block, breaks, part))
         }));
         stmts.extend(self.each_row_block(columns, &mut |this, block| this.finish_block(block)));
+        stmts
+    }
+
+    /// The register blocks beside one another that make up a wide one.
+    fn column_blocks(&mut self, block: &RegisterBlock<'_>) -> Vec<Stmt> {
+        let Some(Columns { axis, base, segment, .. }) = &block.columns else { return self.block_body(block) };
+        let mut stmts = Vec::new();
+        for part in &self.segments(&segment.length, self.schedule.vectors) {
+            stmts.extend(self.blocks(part, &mut |this, offset, vectors| {
+                let columns = Columns { axis: *axis, base: base.clone().add(offset), vectors, segment: part };
+                this.block_body(&RegisterBlock { columns: Some(columns), ..block.clone() })
+            }));
+        }
         stmts
     }
 
@@ -150,7 +170,11 @@ impl TreeBuilder<'_> {
     }
 
     /// `body` for each register of a block.
-    fn over(&mut self, block: &RegisterBlock<'_>, body: &mut dyn FnMut(&mut Self) -> Vec<Stmt>) -> Vec<Stmt> {
+    pub(super) fn over(
+        &mut self,
+        block: &RegisterBlock<'_>,
+        body: &mut dyn FnMut(&mut Self) -> Vec<Stmt>,
+    ) -> Vec<Stmt> {
         let Registers { row, unrolled, lane, .. } = self.registers;
         if let Some((axis, first, _)) = &block.rows {
             self.at[*axis] = first.clone().add(Ix::axis(row));
@@ -222,12 +246,12 @@ impl TreeBuilder<'_> {
         stmts
     }
 
-    fn release(&self) -> Vec<Stmt> {
+    pub(super) fn release(&self) -> Vec<Stmt> {
         (0..self.accs.len()).map(|acc| Stmt::Release { acc }).collect()
     }
 
     /// The loop over the blocks of a chain.
-    fn blocks_of_chain(
+    pub(super) fn blocks_of_chain(
         &mut self,
         breaks: Breaks,
         body: &mut dyn FnMut(&mut Self, &ChainBlock) -> Vec<Stmt>,
@@ -379,7 +403,7 @@ impl TreeBuilder<'_> {
     }
 
     /// One term into the accumulator of this element.
-    fn term(&mut self) -> Vec<Stmt> {
+    pub(super) fn term(&mut self) -> Vec<Stmt> {
         let acc = match self.reduced {
             Some(Result::Acc(acc) | Result::Best(acc, _)) => acc,
             None => mlc_ir::internal_error("tree", "a term without a reduction"),

@@ -473,6 +473,9 @@ pub fn other_schedule(nest: &Nest, chosen: Schedule, seed: u64) -> Schedule {
         let whole = other.rows.is_some_and(|(axis, _)| nest.par[axis].as_const().is_some());
         other.side_by_side = whole && matches!(nest.reduce, Some(Reduction::Dot { .. })) && rng.below(2) == 0;
         other.tile_blocks = rng.below(2) == 0;
+        let wide = other.vector.is_some_and(|axis| nest.par[axis].as_const().is_some());
+        let single = matches!(nest.reduce, Some(Reduction::Dot { .. })) && nest.red.len() == 1 && !other.side_by_side;
+        other.stream = if wide && single && rng.below(2) == 0 { 1 + rng.below(5) as i64 } else { 0 };
     }
     let row = other.rows.map(|(axis, _)| axis);
     let inner = |axis: &usize| other.shape != Shape::Lanes && Some(*axis) == other.vector || Some(*axis) == row;
