@@ -12,8 +12,14 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 /// What both crates are compiled with: small, no unwinding, no path of this machine.
-const FLAGS: &[&str] =
-    &["--edition=2024", "-Copt-level=2", "-Cpanic=abort", "-Ccodegen-units=1", "-Cdebuginfo=0", "--cap-lints=allow"];
+const FLAGS: &[&str] = &[
+    "--edition=2024",
+    "-Cpanic=abort",
+    "-Cforce-unwind-tables=no",
+    "-Ccodegen-units=1",
+    "-Cdebuginfo=0",
+    "--cap-lints=allow",
+];
 
 fn main() {
     let out = PathBuf::from(variable("OUT_DIR"));
@@ -25,7 +31,7 @@ fn main() {
     let core = out.join("libmlc_rt_core.rlib");
     let core_source = runtime.join("core/src/lib.rs");
     run(compiler(&workspace)
-        .args(["--crate-name=mlc_rt_core", "--crate-type=rlib"])
+        .args(["--crate-name=mlc_rt_core", "--crate-type=rlib", "-Copt-level=2"])
         .arg(&core_source)
         .arg("-o")
         .arg(&core));
@@ -33,7 +39,8 @@ fn main() {
     let archive = out.join("runtime.a");
     let exe_source = runtime.join("exe/src/lib.rs");
     let said = run(compiler(&workspace)
-        .args(["--crate-name=mlc_rt_exe", "--crate-type=staticlib", "--cfg=mlc_product", "-Clto=fat"])
+        // Its size counts in every executable, its speed in none: kernels and the pool are elsewhere.
+        .args(["--crate-name=mlc_rt_exe", "--crate-type=staticlib", "--cfg=mlc_product", "-Copt-level=z", "-Clto=fat"])
         .args(["--print=native-static-libs", "--extern"])
         .arg(joined("mlc_rt_core=", &core))
         .arg(&exe_source)
