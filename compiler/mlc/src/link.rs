@@ -83,7 +83,9 @@ fn command(linker: &Linker, kind: Kind, inputs: &[PathBuf], product: &Path) -> C
     let Linker::System = linker;
     let Kind::Executable = kind;
     let mut command = Command::new("cc");
-    command.arg("-o").arg(product).args(inputs).args(RUNTIME_NEEDS.lines()).args(options());
+    // The compiler's own library goes in: what takes back a stack trace is all that is used of it.
+    let needs = RUNTIME_NEEDS.lines().filter(|library| *library != "-lgcc_s");
+    command.arg("-o").arg(product).args(inputs).args(needs).args(options());
     command
 }
 
@@ -92,7 +94,15 @@ fn options() -> &'static [&'static str] {
     if cfg!(target_os = "macos") {
         &["-Wl,-dead_strip", "-Wl,-x"]
     } else {
-        &["-pie", "-Wl,--gc-sections", "-Wl,--build-id=none", "-Wl,-z,relro,-z,now,-z,noexecstack", "-s"]
+        &[
+            "-pie",
+            "-static-libgcc",
+            "-lgcc_eh",
+            "-Wl,--gc-sections",
+            "-Wl,--build-id=none",
+            "-Wl,-z,relro,-z,now,-z,noexecstack",
+            "-s",
+        ]
     }
 }
 
