@@ -76,7 +76,7 @@ struct Run<'a> {
     results: Vec<Vec<f32>>,
     globals: Vec<Vec<f32>>,
     scratch: Vec<u8>,
-    scalars: [i64; 4],
+    scalars: [i64; 5],
     rows: Vec<Row>,
 }
 
@@ -91,7 +91,7 @@ impl<'a> Run<'a> {
             match input {
                 Input::Arg(_) => args.push(memory(value, number)),
                 Input::Global(id) => globals[id.0 as usize] = memory(value, number),
-                Input::Seed | Input::Step | Input::Epoch | Input::TotalSteps => {}
+                Input::Seed | Input::Step | Input::Done | Input::Epoch | Input::TotalSteps => {}
             }
         }
         for (number, (output, value)) in declared.outputs.iter().zip(&region.results).enumerate() {
@@ -121,7 +121,7 @@ impl<'a> Run<'a> {
             results,
             globals,
             scratch: vec![0; SCRATCH_BYTES + ARENA_ALIGN],
-            scalars: [42, 1, 0, 100],
+            scalars: [42, 1, 0, 100, 1],
             rows: Vec::new(),
         }
     }
@@ -185,6 +185,7 @@ impl<'a> Run<'a> {
             Loc::Step => &raw mut self.scalars[1] as u64,
             Loc::Epoch => &raw mut self.scalars[2] as u64,
             Loc::TotalSteps => &raw mut self.scalars[3] as u64,
+            Loc::Done => &raw mut self.scalars[4] as u64,
         }
     }
 

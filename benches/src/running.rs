@@ -78,6 +78,7 @@ impl Running {
             step: 0,
             epoch: 0,
             total_steps: 0,
+            done: 0,
             fault_index: 0,
             fault_element: 0,
             fault_value: 0,

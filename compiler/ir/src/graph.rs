@@ -178,8 +178,11 @@ pub enum Input {
     Global(GlobalId),
     /// The seed of random draws: i64.
     Seed,
-    /// The training step, or the number of calls since init: i64.
+    /// What tells draws of different calls apart: the number of the batch in a training or in an evaluation, or of
+    /// calls since init: i64.
     Step,
+    /// The number of training steps done: i64.
+    Done,
     /// The epoch: i64.
     Epoch,
     /// The number of training steps in all: i64.

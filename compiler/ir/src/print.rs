@@ -82,6 +82,7 @@ impl Printer<'_> {
             Input::Global(id) => self.graph.globals[id.index()].path.to_string(),
             Input::Seed => "seed".into(),
             Input::Step => "step".into(),
+            Input::Done => "done".into(),
             Input::Epoch => "epoch".into(),
             Input::TotalSteps => "total_steps".into(),
         }

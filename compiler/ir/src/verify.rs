@@ -226,7 +226,9 @@ fn check_entry(graph: &Graph, entry: &Entry) -> Result<(), Broken> {
         let expected = match input {
             Input::Arg(_) => continue,
             Input::Global(id) => global_type(graph, *id, region.ty(*value)),
-            Input::Seed | Input::Step | Input::Epoch | Input::TotalSteps => Some(Type::scalar(DType::I64)),
+            Input::Seed | Input::Step | Input::Done | Input::Epoch | Input::TotalSteps => {
+                Some(Type::scalar(DType::I64))
+            }
         };
         require(expected.as_ref() == Some(region.ty(*value)), || wrong(&format!("input {input:?} has another type")))?;
     }

@@ -92,6 +92,8 @@ pub enum Loc {
     Epoch,
     /// `&EntryCx::total_steps`
     TotalSteps,
+    /// `&EntryCx::done`
+    Done,
 }
 
 /// An address: a buffer's, or that of a part of it.

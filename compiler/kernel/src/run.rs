@@ -17,8 +17,8 @@ pub struct Memory {
     pub results: Vec<Vec<u8>>,
     /// Weights and states, in order.
     pub globals: Vec<Vec<u8>>,
-    /// Seed, step, epoch, number of steps.
-    pub scalars: [i64; 4],
+    /// Seed, step, epoch, number of steps, steps done.
+    pub scalars: [i64; 5],
 }
 
 /// How a call ended.
@@ -262,6 +262,7 @@ impl Machine<'_> {
             Loc::Step => (arena + 2, 0),
             Loc::Epoch => (arena + 3, 0),
             Loc::TotalSteps => (arena + 4, 0),
+            Loc::Done => (arena + 5, 0),
         }
     }
 

@@ -266,14 +266,14 @@ impl<'m> Instance<'m> {
     pub fn step(&mut self, train: &str, columns: &[(&str, &Array)]) -> Result<Vec<(String, f64)>, Error> {
         let train = self.train(train)?;
         let total_steps = train.steps.unwrap_or(self.steps + 1);
-        let at = At { seed: self.seed, step: self.steps, epoch: 0, total_steps };
+        let at = At { seed: self.seed, step: self.steps, epoch: 0, total_steps, done: self.steps };
         let what = format!("the step of `{}`", train.name);
         let results = self.run(train.step, columns, &what, |running, sizes, given, results| {
             call::step(running, train, sizes, given, results, at)
         })?;
-        let mut sums = Accumulator::new(train);
+        let mut sums = Accumulator::new(&train.tally);
         sums.add(|i| results.get(i).and_then(|t| t.number(0)).unwrap_or(f64::NAN));
-        let values = sums.finish(&mut self.running, train, at)?;
+        let values = sums.finish(&mut self.running, &train.tally, at)?;
         self.steps += 1;
         Ok(train.metrics.iter().cloned().zip(values).collect())
     }

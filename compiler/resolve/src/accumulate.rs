@@ -1,8 +1,8 @@
 //! `accumulate = 4`: a step of several batches, whose gradients are averaged (rule 23).
 //!
 //! All batches of a step but the last run an entry of their own, which adds gradients to sums kept with
-//! the optimizer's states; the last batch's step takes the mean and clears the sums. The runtime's step
-//! counter counts batches, so that each draws numbers of its own; `step_index()` is its quotient.
+//! the optimizer's states; the last batch's step takes the mean and clears the sums. What tells draws apart
+//! counts batches, so that each draws numbers of its own; `step_index()` counts steps.
 
 use crate::cx::Cx;
 use crate::entry::Mode;
@@ -77,14 +77,8 @@ impl<'a> Cx<'a> {
     }
 
     /// The number of training steps done before this one, i64.
-    pub fn step_number(&mut self, span: Span) -> R<Tensor> {
-        let value = self.entry.input(Input::Step, Type::scalar(DType::I64));
-        let batch = Tensor { value, dtype: DType::I64, axes: Vec::new() };
-        let batches = if self.entry.mode.training() { self.batches() } else { 1 };
-        if batches == 1 {
-            return Ok(batch);
-        }
-        let count = self.literal(span, Literal::from_i64(DType::I64, batches))?;
-        self.emit(span, Binary { op: BinaryOp::FloorDiv }, &[&batch, &count], Vec::new())
+    pub fn step_number(&mut self) -> Tensor {
+        let value = self.entry.input(Input::Done, Type::scalar(DType::I64));
+        Tensor { value, dtype: DType::I64, axes: Vec::new() }
     }
 }

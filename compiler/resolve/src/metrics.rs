@@ -6,6 +6,8 @@
 
 use crate::cx::Cx;
 use crate::entry::{Entry, Mode};
+use crate::program::{Evaluation, Tally};
+use crate::train::StepEntry;
 use crate::value::{R, Tensor, Value};
 use mlc_ir::builder::Builder;
 use mlc_ir::graph::{Def, Input, Node, Output, Region, Value as IrValue};
@@ -17,6 +19,8 @@ use mlc_ir::ops::reduce::ReduceKind;
 use mlc_ir::ops::select::Select;
 use mlc_ir::scalar::{BinaryOp, CompareOp, Literal, UnaryOp};
 use mlc_ir::ty::{DType, Type};
+use mlc_syntax::codes::Code;
+use mlc_syntax::diag::Diagnostic;
 use mlc_syntax::span::Span;
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -136,8 +140,46 @@ impl<'a> Cx<'a> {
         depends
     }
 
+    /// How the reports of a step are put together; makes the entry for it.
+    pub fn tally(&mut self, train: &str, plan: &Plan) -> Tally {
+        Tally { accumulands: plan.combines.clone(), finish: self.finish_entry(train, plan) }
+    }
+
+    /// A step that reports as `plan` says, beside a training whose plan is `trained`. It may put its reports
+    /// together in another way: without dropout two losses may be one. It reports the same names.
+    pub fn evaluation(
+        &mut self,
+        train: &str,
+        step: StepEntry,
+        trained: &Plan,
+        tally: &Tally,
+        span: Span,
+    ) -> R<Evaluation> {
+        let StepEntry { entry, plan, .. } = step;
+        if plan.names != trained.names {
+            let error = Diagnostic::error(Code::E0203, span, "training and evaluation report different things")
+                .note(format!("training reports {}, an evaluation {}", named(trained), named(&plan)))
+                .help("a condition on `training` may choose what a metric is, not whether there is one");
+            return Err(self.tell(error));
+        }
+        let tally = if plan.agrees_with(trained) { tally.clone() } else { self.tally(train, &plan) };
+        Ok(Evaluation { entry, tally })
+    }
+
+    /// The entry of a step whose reports are added to those of the step with updates.
+    pub fn same_reports(&mut self, step: StepEntry, trained: &Plan, span: Span) -> R<usize> {
+        if step.plan.agrees_with(trained) {
+            return Ok(step.entry);
+        }
+        let title = "the batches of an accumulated step do not report alike";
+        let error = Diagnostic::error(Code::E0203, span, title)
+            .note("only the last batch of a step updates weights, and its losses and metrics are put together with the others'")
+            .help("compute what is reported above `minimize`");
+        Err(self.tell(error))
+    }
+
     /// The entry that turns accumulated values into metrics.
-    pub fn finish_entry(&mut self, train: &str, plan: &Plan) -> usize {
+    fn finish_entry(&mut self, train: &str, plan: &Plan) -> usize {
         let mut entry = Entry::new(Mode::Static, &format!("{train}.finish"));
         entry.inputs = (0..plan.sources.len()).map(|at| Input::Arg(format!("sum{at}"))).collect();
         let mut region = plan.finish.clone();
@@ -155,6 +197,11 @@ impl<'a> Cx<'a> {
         });
         self.graph.entries.len() - 1
     }
+}
+
+/// The names of what a plan reports, in a row.
+fn named(plan: &Plan) -> String {
+    plan.names.iter().map(|name| format!("`{name}`")).collect::<Vec<_>>().join(", ")
 }
 
 /// Whether a node makes an element for each row of the batch, be it of the columns or drawn.

@@ -105,14 +105,12 @@ pub struct Train {
     pub batches: i64,
     /// Entry for all batches of a step but the last: columns to accumulands and gradient sums.
     pub accumulate: Option<usize>,
-    /// Entry: columns to accumulands; `training` is false, nothing is written.
-    pub eval: usize,
-    /// Entry: columns to accumulands, then the gradient of each of `trained`, named by its path.
+    /// How what `step` and `accumulate` report becomes the metrics.
+    pub tally: Tally,
+    /// The step without updates: `training` is false.
+    pub eval: Evaluation,
+    /// Entry: columns to the gradient of each of `trained`, named by its path.
     pub grads: Option<usize>,
-    /// Entry: accumulated values (f64 scalars) to the metrics (scalars named as in `metrics`).
-    pub finish: usize,
-    /// How each accumuland is put together over batches; sums are kept in f64.
-    pub accumulands: Vec<Combine>,
     /// `loss` first, then as declared.
     pub metrics: Vec<String>,
     /// Parameters that some `minimize` updates.
@@ -121,6 +119,24 @@ pub struct Train {
     pub loads: Vec<Load>,
     /// `every` blocks, in source order.
     pub every: Vec<Every>,
+}
+
+/// How what is reported for each batch becomes metrics of all.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Tally {
+    /// How each accumuland is put together over batches; sums are kept in f64.
+    pub accumulands: Vec<Combine>,
+    /// Entry: accumulated values (f64 scalars) to the metrics (scalars named as in [`Train::metrics`]).
+    pub finish: usize,
+}
+
+/// A step that reports and writes nothing.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Evaluation {
+    /// Entry: columns to accumulands.
+    pub entry: usize,
+    /// How what it reports becomes the metrics.
+    pub tally: Tally,
 }
 
 /// A file of weights that is read when a training starts.
@@ -262,7 +278,7 @@ pub enum Action {
         /// Its name in [`Train::pipelines`].
         pipeline: String,
         /// In place of [`Train::eval`], where a binding of the block is another instance.
-        entry: Option<usize>,
+        other: Option<Evaluation>,
     },
     /// Write a checkpoint.
     Save {

@@ -171,32 +171,27 @@ impl<'a> Cx<'a> {
             _ => None,
         };
         let checked = self.check_columns(block, step, &pipelines);
-        let every = match &trained_step {
-            Ok(built) => self.every_blocks(Around { block, step, plan: &built.plan, pipelines: &pipelines, typical }),
+        let every_and_tally = match &trained_step {
+            Ok(StepEntry { plan, .. }) => {
+                let tally = self.tally(&block.decl.name.text, plan);
+                let around = Around { block, step, plan, tally: &tally, pipelines: &pipelines, typical };
+                self.every_blocks(around).map(|every| (every, tally))
+            }
             Err(reported) => Err(*reported),
         };
         let (trained_step, eval_step, settings) = (trained_step?, eval_step?, settings?);
         checked?;
-        if !trained_step.plan.agrees_with(&eval_step.plan) {
-            let error = Diagnostic::error(
-                Code::E0203,
-                step.span,
-                "loss and metrics are not put together alike in training and evaluation",
-            )
-            .help("a condition on `training` decides about tensors, not about how a metric is computed");
-            return Err(self.tell(error));
-        }
+        let (every, tally) = every_and_tally?;
+        let eval = self.evaluation(&block.decl.name.text, eval_step, &trained_step.plan, &tally, step.span)?;
         let grads = match grads_step {
             Some(built) => Some(built?.entry),
             None => None,
         };
         let accumulate = match accumulate_step {
-            Some(built) => Some(built?.entry),
+            Some(built) => Some(self.same_reports(built?, &trained_step.plan, step.span)?),
             None => None,
         };
-        let every = every?;
         self.warn_of_untrained(block, &trained_step);
-        let finish = self.finish_entry(&block.decl.name.text, &trained_step.plan);
         Ok(program::Train {
             name: block.decl.name.text.to_string(),
             span: block.decl.span,
@@ -209,10 +204,9 @@ impl<'a> Cx<'a> {
             step: trained_step.entry,
             batches: several,
             accumulate,
-            eval: eval_step.entry,
+            tally,
+            eval,
             grads,
-            finish,
-            accumulands: trained_step.plan.combines.clone(),
             metrics: trained_step.plan.names.clone(),
             trained: trained_step.trained,
             loads: Vec::new(),
@@ -316,8 +310,11 @@ impl<'a> Cx<'a> {
         });
         let (columns, plan) = result?;
         let state = entry.step.take().unwrap_or(StepState::new(batches));
-        let mut results: Vec<(Output, mlc_ir::graph::Value)> =
-            plan.sources.iter().enumerate().map(|(at, value)| (Output::Result(format!("sum{at}")), *value)).collect();
+        let mut results: Vec<(Output, mlc_ir::graph::Value)> = Vec::new();
+        if mode != Mode::Grads {
+            let sums = plan.sources.iter().enumerate();
+            results.extend(sums.map(|(at, value)| (Output::Result(format!("sum{at}")), *value)));
+        }
         results.extend(state.grads.into_iter().map(|(path, value)| (Output::Result(path), value)));
         if matches!(mode, Mode::Train | Mode::Accumulate) {
             results.extend(entry.state_outputs());
@@ -437,7 +434,7 @@ impl<'a> Cx<'a> {
 
     /// The update count of a parameter whose updates are unconditional: the step's number plus 1, i32.
     pub fn update_count(&mut self, span: Span) -> R<Tensor> {
-        let wide = self.step_number(span)?;
+        let wide = self.step_number();
         let step = self.cast(&wide, DType::I32, span)?;
         let place = crate::arith::Operation { symbol: "+", span, left: span, right: span };
         let next = self.binary_values(mlc_ir::scalar::BinaryOp::Add, Value::Tensor(step), Value::int(1), place)?;

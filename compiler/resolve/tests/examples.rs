@@ -51,7 +51,7 @@ fn cnn_has_its_tables() {
     assert_eq!(train.trained.len(), 8);
     assert_eq!(program.file_paths.iter().filter(|path| path.starts_with("opt.m.")).count(), 8);
     let [every] = train.every.as_slice() else { panic!("one every block") };
-    assert_eq!(every.actions[0], Action::Evaluate { pipeline: "valid".into(), entry: None });
+    assert_eq!(every.actions[0], Action::Evaluate { pipeline: "valid".into(), other: None });
     assert_eq!(every.actions[1], Action::Save { dir: "runs/digits".into(), keep: Some(3), best: Some(0) });
     assert_eq!(every.actions[2], Action::EarlyStop { value: 1, patience: 3 });
     assert_eq!(program.tests.len(), 1);
@@ -73,7 +73,7 @@ fn cnn_classifies() {
 #[test]
 fn mlp_learns_a_batch() {
     let program = mlp();
-    let (step, finish) = (program.trains[0].step, program.trains[0].finish);
+    let (step, finish) = (program.trains[0].step, program.trains[0].tally.finish);
     let mut machine = Machine::new(program, 42);
     let label = Tensor::from_i32(&[3], &[1, 2, 3]);
     let mut losses = Vec::new();

@@ -5,7 +5,7 @@
 use core::ffi::c_void;
 
 /// Version of everything in this module and of the metadata.
-pub const ABI_VERSION: u32 = 2;
+pub const ABI_VERSION: u32 = 3;
 
 /// A compiled kernel: runs tiles `lo..hi`. `frame` holds pointers and sizes, `scratch` is this
 /// worker's own memory.
@@ -62,12 +62,15 @@ pub struct EntryCx {
     pub parallel_for: ParallelFor,
     /// Of random draws.
     pub seed: i64,
-    /// The training step, or the number of calls since init.
+    /// What tells draws of different calls apart: the number of the batch in a training or in an evaluation, or of
+    /// calls since init.
     pub step: i64,
     /// The epoch.
     pub epoch: i64,
     /// Training steps in all.
     pub total_steps: i64,
+    /// Training steps done.
+    pub done: i64,
     /// Written on [`Status::Fault`] and [`Status::Size`]: which of the entry's faults or checks.
     pub fault_index: i64,
     /// Written on [`Status::Fault`]: the row-major number of the first bad element of the index tensor.
@@ -107,6 +110,8 @@ pub mod entry_cx {
     pub const EPOCH: i32 = offset_of!(EntryCx, epoch) as i32;
     /// See [`EntryCx::total_steps`].
     pub const TOTAL_STEPS: i32 = offset_of!(EntryCx, total_steps) as i32;
+    /// See [`EntryCx::done`].
+    pub const DONE: i32 = offset_of!(EntryCx, done) as i32;
     /// See [`EntryCx::fault_index`].
     pub const FAULT_INDEX: i32 = offset_of!(EntryCx, fault_index) as i32;
     /// See [`EntryCx::fault_element`].

@@ -17,12 +17,14 @@ use std::rc::Rc;
 pub struct At {
     /// Seed of draws.
     pub seed: i64,
-    /// Training step, batch number of an evaluation, or number of the call.
+    /// Batch number of a training or an evaluation, or number of the call.
     pub step: i64,
     /// Epoch.
     pub epoch: i64,
     /// Training steps in all.
     pub total_steps: i64,
+    /// Training steps done.
+    pub done: i64,
 }
 
 /// What a call of an entry point says it can't do.
@@ -272,6 +274,7 @@ impl<'p> Instance<'p> {
             step: at.step,
             epoch: at.epoch,
             total_steps: at.total_steps,
+            done: at.done,
             fault_index: -1,
             fault_element: 0,
             fault_value: 0,

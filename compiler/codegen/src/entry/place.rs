@@ -51,6 +51,7 @@ impl EntryEmit<'_> {
             Loc::Step => self.b.ins().iadd_imm_s(self.cx, i64::from(entry_cx::STEP)),
             Loc::Epoch => self.b.ins().iadd_imm_s(self.cx, i64::from(entry_cx::EPOCH)),
             Loc::TotalSteps => self.b.ins().iadd_imm_s(self.cx, i64::from(entry_cx::TOTAL_STEPS)),
+            Loc::Done => self.b.ins().iadd_imm_s(self.cx, i64::from(entry_cx::DONE)),
         }
     }
 

@@ -141,6 +141,7 @@ impl Call<'_> {
             step: 5,
             epoch: 3,
             total_steps: 2,
+            done: 0,
             fault_index: -1,
             fault_element: -1,
             fault_value: -1,

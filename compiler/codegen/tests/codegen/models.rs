@@ -27,7 +27,7 @@ fn memory(batch: i64) -> Memory {
             globals.push(bytes.collect());
         }
     }
-    Memory { args: vec![image, label], results: vec![vec![0; 4]], globals, scalars: [7, 3, 0, 10] }
+    Memory { args: vec![image, label], results: vec![vec![0; 4]], globals, scalars: [7, 3, 0, 10, 3] }
 }
 
 #[test]

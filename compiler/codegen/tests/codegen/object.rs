@@ -87,7 +87,7 @@ struct cx {
     uint8_t *scratch;
     void *pool;
     void (*parallel_for)(void *, kernel *, const uint64_t *, uint8_t *, int64_t, int64_t);
-    int64_t seed, step, epoch, total_steps;
+    int64_t seed, step, epoch, total_steps, done;
     int64_t fault_index, fault_element, fault_value;
 };
 
@@ -168,7 +168,7 @@ fn a_linked_object_gives_the_bits_of_the_jit() {
         let object = compile(&twice(PARALLEL_WORK), &Target::host(), level, 1);
         let jit = twice_bits(level);
         let bits: Vec<String> = jit.iter().map(|bits| format!("{bits:08x}")).collect();
-        let expected = format!("0 2 1 {{\"name\": \"twice\"}} 12345 2357 {}", bits.join(" "));
+        let expected = format!("0 3 1 {{\"name\": \"twice\"}} 12345 2357 {}", bits.join(" "));
         for flags in [["-no-pie"], ["-pie"]] {
             assert_eq!(run_linked(&object, &flags), expected, "{level} {flags:?}");
         }

@@ -37,6 +37,7 @@ pub fn run_compiled(jit: &JitProgram, sizes: &[i64], threads: usize, memory: &mu
         step: memory.scalars[1],
         epoch: memory.scalars[2],
         total_steps: memory.scalars[3],
+        done: memory.scalars[4],
         fault_index: 0,
         fault_element: 0,
         fault_value: 0,

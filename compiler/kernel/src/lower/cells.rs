@@ -73,6 +73,7 @@ fn param_places(entry: &Entry) -> Vec<Loc> {
         Input::Global(id) => Loc::Global(id.0),
         Input::Seed => Loc::Seed,
         Input::Step => Loc::Step,
+        Input::Done => Loc::Done,
         Input::Epoch => Loc::Epoch,
         Input::TotalSteps => Loc::TotalSteps,
     };

@@ -139,5 +139,6 @@ fn loc(loc: Loc) -> String {
         Loc::Step => "step".to_string(),
         Loc::Epoch => "epoch".to_string(),
         Loc::TotalSteps => "total_steps".to_string(),
+        Loc::Done => "done".to_string(),
     }
 }

@@ -14,7 +14,7 @@ use mlc_kernel::lower::{Choices, LoweredProgram};
 use mlc_kernel::run::{Memory, Outcome, Tiles, run_tiles};
 
 /// Seed, step, epoch, number of steps.
-const SCALARS: [i64; 4] = [7, 3, 0, 10];
+const SCALARS: [i64; 5] = [7, 3, 0, 10, 3];
 
 #[test]
 fn every_kernel_of_a_training_step_is_well_formed() {
@@ -33,6 +33,7 @@ fn inputs(graph: &Graph, sizes: &[i64]) -> Vec<Tensor> {
         Input::Step => Tensor::from_i64(&[], &[SCALARS[1]]),
         Input::Epoch => Tensor::from_i64(&[], &[SCALARS[2]]),
         Input::TotalSteps => Tensor::from_i64(&[], &[SCALARS[3]]),
+        Input::Done => Tensor::from_i64(&[], &[SCALARS[4]]),
     };
     let params = region.params.iter().zip(&graph.entries[0].inputs);
     params.map(|(param, input)| make(&concrete(region.ty(*param), sizes), input)).collect()
@@ -47,7 +48,7 @@ fn run(graph: &Graph, program: &LoweredProgram, sizes: &[i64], inputs: &[Tensor]
         match input {
             Input::Arg(_) => memory.args.push(bytes(tensor)),
             Input::Global(id) => memory.globals[id.0 as usize] = bytes(tensor),
-            Input::Seed | Input::Step | Input::Epoch | Input::TotalSteps => {}
+            Input::Seed | Input::Step | Input::Done | Input::Epoch | Input::TotalSteps => {}
         }
     }
     let types: Vec<Type> = region.results.iter().map(|value| concrete(region.ty(*value), sizes)).collect();

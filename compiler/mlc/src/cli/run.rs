@@ -73,15 +73,16 @@ fn needed(program: &Program, command: &[String]) -> Option<Vec<usize>> {
 }
 
 fn step_entries(train: &Train) -> Vec<usize> {
-    [train.step, train.finish].into_iter().chain(train.accumulate).chain(train.grads).collect()
+    [train.step, train.tally.finish].into_iter().chain(train.accumulate).chain(train.grads).collect()
 }
 
 fn training_entries(train: &Train) -> Vec<usize> {
     let actions = train.every.iter().flat_map(|every| &every.actions);
-    let evaluated =
-        actions.filter_map(|action| if let Action::Evaluate { entry, .. } = action { *entry } else { None });
-    let every = train.every.iter().filter_map(|every| every.entry).chain(evaluated);
-    [train.step, train.eval, train.finish].into_iter().chain(train.accumulate).chain(every).collect()
+    let others =
+        actions.filter_map(|action| if let Action::Evaluate { other, .. } = action { other.as_ref() } else { None });
+    let evaluated = std::iter::once(&train.eval).chain(others).flat_map(|eval| [eval.entry, eval.tally.finish]);
+    let every = train.every.iter().filter_map(|every| every.entry);
+    [train.step, train.tally.finish].into_iter().chain(train.accumulate).chain(evaluated).chain(every).collect()
 }
 
 fn arguments(args: &[OsString]) -> Result<Vec<String>, Failure> {

@@ -150,7 +150,7 @@ fn args<'a>(graph: &'a Graph, entry: &'a Entry) -> Vec<(&'a str, &'a Type)> {
     inputs
         .filter_map(|(input, &value)| match input {
             Input::Arg(name) => Some((name.as_str(), region.ty(value))),
-            Input::Global(_) | Input::Seed | Input::Step | Input::Epoch | Input::TotalSteps => None,
+            Input::Global(_) | Input::Seed | Input::Step | Input::Done | Input::Epoch | Input::TotalSteps => None,
         })
         .collect()
 }

@@ -3,7 +3,7 @@
 use super::{named, without_folder};
 use mlc_ir::graph::Graph;
 use mlc_ir::index::Combine;
-use mlc_resolve::program::{Action, Every, Load, Pipeline, Stage, Tokens, Train};
+use mlc_resolve::program::{Action, Evaluation, Every, Load, Pipeline, Stage, Tally, Tokens, Train};
 use mlc_syntax::span::Sources;
 use serde_json::{Map, Value, json};
 
@@ -18,10 +18,9 @@ pub fn train(graph: &Graph, train: &Train, sources: &Sources) -> Value {
         "step": train.step,
         "batches": train.batches,
         "accumulate": train.accumulate,
-        "eval": train.eval,
+        "tally": tally(&train.tally),
+        "eval": evaluation(&train.eval),
         "grads": train.grads,
-        "finish": train.finish,
-        "accumulands": train.accumulands.iter().map(accumuland).collect::<Vec<Value>>(),
         "metrics": train.metrics,
         "columns": train.columns.iter().map(|(name, ty)| named(graph, name, ty)).collect::<Vec<Value>>(),
         "trained": train.trained.iter().map(|id| id.index()).collect::<Vec<usize>>(),
@@ -30,6 +29,15 @@ pub fn train(graph: &Graph, train: &Train, sources: &Sources) -> Value {
     });
     value["pipelines"] = Value::Object(pipelines(train, sources));
     value
+}
+
+fn evaluation(evaluation: &Evaluation) -> Value {
+    json!({"entry": evaluation.entry, "tally": tally(&evaluation.tally)})
+}
+
+fn tally(tally: &Tally) -> Value {
+    let accumulands: Vec<Value> = tally.accumulands.iter().map(accumuland).collect();
+    json!({"finish": tally.finish, "accumulands": accumulands})
 }
 
 fn accumuland(combine: &Combine) -> Value {
@@ -106,7 +114,9 @@ fn every(every: &Every) -> Value {
 
 fn action(action: &Action) -> Value {
     match action {
-        Action::Evaluate { pipeline, entry } => json!({"do": "evaluate", "pipeline": pipeline, "entry": entry}),
+        Action::Evaluate { pipeline, other } => {
+            json!({"do": "evaluate", "pipeline": pipeline, "other": other.as_ref().map(evaluation)})
+        }
         Action::When { value, holds, count } => {
             json!({"do": "when", "value": value, "holds": holds, "count": count})
         }

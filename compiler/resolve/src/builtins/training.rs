@@ -40,7 +40,7 @@ fn counter<'a>(cx: &mut Cx<'a>, args: Args<'a>) -> R<Value<'a>> {
         Tensor { value, dtype: DType::I64, axes: Vec::new() }
     };
     let wide = match name {
-        "step_index" => cx.step_number(args.site.span)?,
+        "step_index" => cx.step_number(),
         "epoch_index" => input(Input::Epoch),
         _ => input(Input::TotalSteps),
     };

@@ -4,7 +4,7 @@ use super::{Around, Swap};
 use crate::calls::{ArgValue, CallSite, args_of};
 use crate::cx::Cx;
 use crate::entry::Mode;
-use crate::program::Action;
+use crate::program::{Action, Evaluation};
 use crate::train::Block;
 use crate::value::{Bindings, R, Tensor, Value};
 use mlc_ir::ty::DType;
@@ -45,7 +45,7 @@ impl<'a> Cx<'a> {
             let action = self.every_state.actions.len();
             self.every_state.swaps.push(Swap { action, replaced, span: site.span });
         }
-        Ok(Action::Evaluate { pipeline, entry: None })
+        Ok(Action::Evaluate { pipeline, other: None })
     }
 
     fn evaluated_pipeline(&mut self, expr: &'a ast::Expr) -> R<String> {
@@ -91,8 +91,8 @@ impl<'a> Cx<'a> {
         Ok((name.text.clone(), new))
     }
 
-    /// The entry of an evaluation in which some bindings are other instances.
-    pub(super) fn swapped_entry(&mut self, around: Around<'_, 'a>, swap: &Swap) -> R<usize> {
+    /// An evaluation in which some bindings are other instances.
+    pub(super) fn swapped(&mut self, around: Around<'_, 'a>, swap: &Swap) -> R<Evaluation> {
         let old = &around.block.bindings;
         let mut bindings = Bindings { values: old.values.clone(), fns: old.fns.clone(), states: old.states };
         for (name, instance) in &swap.replaced {
@@ -106,11 +106,7 @@ impl<'a> Cx<'a> {
             loads: Vec::new(),
         };
         let built = self.step_entry(&block, around.step, Mode::Eval, around.typical, 1)?;
-        if !around.plan.agrees_with(&built.plan) {
-            let title = "loss and metrics are put together in another way with this instance";
-            return self.fail(Code::E0203, swap.span, title);
-        }
-        Ok(built.entry)
+        self.evaluation(&around.block.decl.name.text, built, around.plan, around.tally, swap.span)
     }
 
     pub(super) fn save_action(&mut self, args: &'a [ast::Arg], site: &CallSite) -> R<Action> {

@@ -48,6 +48,7 @@ pub(crate) struct Around<'b, 'a> {
     pub block: &'b Block<'a>,
     pub step: &'a ast::Step,
     pub plan: &'b crate::metrics::Plan,
+    pub tally: &'b crate::program::Tally,
     pub pipelines: &'b [(String, Pipeline)],
     /// The usual size of a batch.
     pub typical: i64,
@@ -88,9 +89,9 @@ impl<'a> Cx<'a> {
             Some(self.add_entry(entry, outputs, 1))
         };
         for swap in swaps {
-            let built = self.swapped_entry(around, &swap)?;
-            if let Some(Action::Evaluate { entry, .. }) = actions.get_mut(swap.action) {
-                *entry = Some(built);
+            let built = self.swapped(around, &swap)?;
+            if let Some(Action::Evaluate { other, .. }) = actions.get_mut(swap.action) {
+                *other = Some(built);
             }
         }
         let in_epochs = match every.period {

@@ -13,7 +13,10 @@ pub struct Machine {
     pub program: Program,
     pub globals: Vec<Tensor>,
     pub seed: i64,
+    /// Training steps done.
     pub step: i64,
+    /// What tells draws apart, where that is another number.
+    pub batch: Option<i64>,
 }
 
 /// What a call gave: results by name, and the first bad index of each fault.
@@ -28,7 +31,7 @@ impl Machine {
     pub fn new(program: Program, seed: i64) -> Machine {
         mlc_ir::verify::verify(&program.graph).expect("the graph is well formed");
         let globals = vec![Tensor::from_i64(&[], &[0]); program.graph.globals.len()];
-        let mut machine = Machine { program, globals, seed, step: 0 };
+        let mut machine = Machine { program, globals, seed, step: 0, batch: None };
         let init = machine.program.init;
         machine.call(init, &[]);
         machine
@@ -56,9 +59,10 @@ impl Machine {
                 Input::Arg(name) => args.iter().find(|(other, _)| other == name).expect("an argument").1.clone(),
                 Input::Global(id) => self.globals[id.index()].clone(),
                 Input::Seed => Tensor::from_i64(&[], &[self.seed]),
-                Input::Step => Tensor::from_i64(&[], &[self.step]),
+                Input::Step => Tensor::from_i64(&[], &[self.batch.unwrap_or(self.step)]),
                 Input::Epoch => Tensor::from_i64(&[], &[0]),
                 Input::TotalSteps => Tensor::from_i64(&[], &[100]),
+                Input::Done => Tensor::from_i64(&[], &[self.step]),
             })
             .collect();
         let values = interp::run(graph, entry.region, &inputs, &symbols);

@@ -70,5 +70,5 @@ train t {
     machine.step = 1;
     let second = share(&mut machine, train.step);
     assert_ne!(first, second);
-    assert!(share(&mut machine, train.eval).contains(&64.0));
+    assert!(share(&mut machine, train.eval.entry).contains(&64.0));
 }

@@ -1,7 +1,7 @@
 //! Steps, metrics, optimizers (rules 23 to 27).
 
 use crate::common::outcome;
-use crate::run::{Machine, floats};
+use crate::run::{Machine, Results, floats};
 use crate::values::{f32s, near};
 use mlc_ir::graph::GlobalKind;
 use mlc_ir::tensor::Tensor;
@@ -90,6 +90,60 @@ fn lines_behind_minimize_see_the_new_weights() {
     assert!(results.named.values().any(|value| (value.floats()[0] - 1.8 * 4.0).abs() < 1e-5));
 }
 
+/// The metrics of an evaluation over batches.
+fn evaluated(machine: &mut Machine, batches: &[[(&'static str, Tensor); 2]]) -> Results {
+    let eval = machine.program.trains[0].eval.clone();
+    let mut totals: Vec<(String, f64)> = Vec::new();
+    for (number, batch) in batches.iter().enumerate() {
+        machine.batch = Some(number as i64);
+        let results = machine.call(eval.entry, batch);
+        for (at, combine) in eval.tally.accumulands.iter().enumerate() {
+            let name = format!("sum{at}");
+            let value = results.named[&name].cast(DType::F64).floats()[0];
+            match totals.iter_mut().find(|(other, _)| *other == name) {
+                Some((_, total)) if *combine == mlc_ir::index::Combine::Sum => *total += value,
+                Some((_, total)) => *total = total.max(value),
+                None => totals.push((name, value)),
+            }
+        }
+    }
+    machine.batch = None;
+    let args: Vec<(&str, Tensor)> =
+        totals.iter().map(|(name, total)| (name.as_str(), Tensor::from_f64(&[], &[*total]))).collect();
+    machine.call(eval.tally.finish, &args)
+}
+
+#[test]
+fn losses_that_only_dropout_tells_apart() {
+    let step = "a = mse(dropout(net(x), 0.5), y)
+        b = mse(dropout(net(x), 0.5), y)
+        minimize a + b over net with opt
+        metric first = a
+        metric second = b";
+    let mut machine = trained(step, "sgd(lr: 0.0)");
+    let train = machine.program.trains[0].clone();
+    let results = machine.call(train.step, &[("x", f32s(&[64], &[1.0; 64])), ("y", f32s(&[64], &[0.0; 64]))]);
+    let sums: Vec<f64> = results.named.values().map(|sum| sum.cast(DType::F64).floats()[0]).collect();
+    assert_eq!(train.tally.accumulands.len(), sums.len());
+    assert!(sums.iter().any(|a| sums.iter().any(|b| a != b && *a != 64.0 && *b != 64.0)), "two masks: {sums:?}");
+    let metrics = evaluated(&mut machine, &[xy()]);
+    near(&floats(&metrics, "first"), &[20.0]);
+    near(&floats(&metrics, "second"), &[20.0]);
+    near(&floats(&metrics, "loss"), &[40.0]);
+}
+
+#[test]
+fn evaluation_counts_the_steps_of_training() {
+    let step = "minimize mse(net(x), y) over net with opt
+        metric done = cast(step_index(), f32)
+        metric annealed = mean(x) * cast(step_index(), f32)";
+    let mut machine = trained(step, "sgd(lr: 0.0)");
+    machine.step = 70;
+    let metrics = evaluated(&mut machine, &[xy(), xy(), xy()]);
+    near(&floats(&metrics, "done"), &[70.0]);
+    near(&floats(&metrics, "annealed"), &[140.0]);
+}
+
 #[test]
 fn metrics_are_those_of_the_whole_set() {
     let step = "minimize mse(net(x), y) over net with opt
@@ -101,22 +155,7 @@ fn metrics_are_those_of_the_whole_set() {
     let train = machine.program.trains[0].clone();
     assert_eq!(train.metrics, ["loss", "ratio", "largest", "share", "perplexity"]);
     let batches = [xy(), [("x", f32s(&[1], &[5.0])), ("y", f32s(&[1], &[0.0]))]];
-    let mut totals: Vec<(String, f64)> = Vec::new();
-    for batch in &batches {
-        let results = machine.call(train.eval, batch);
-        for (at, combine) in train.accumulands.iter().enumerate() {
-            let name = format!("sum{at}");
-            let value = results.named[&name].cast(DType::F64).floats()[0];
-            match totals.iter_mut().find(|(other, _)| *other == name) {
-                Some((_, total)) if *combine == mlc_ir::index::Combine::Sum => *total += value,
-                Some((_, total)) => *total = total.max(value),
-                None => totals.push((name, value)),
-            }
-        }
-    }
-    let args: Vec<(&str, Tensor)> =
-        totals.iter().map(|(name, total)| (name.as_str(), Tensor::from_f64(&[], &[*total]))).collect();
-    let metrics = machine.call(train.finish, &args);
+    let metrics = evaluated(&mut machine, &batches);
     near(&floats(&metrics, "loss"), &[4.0 * 35.0 / 3.0]);
     near(&floats(&metrics, "ratio"), &[9.0 / 35.0]);
     near(&floats(&metrics, "largest"), &[5.0]);

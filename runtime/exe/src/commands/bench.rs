@@ -185,7 +185,7 @@ fn time(
     let mut once = |instance: &mut Instance<'_>| -> Result<Duration> {
         let start = Instant::now();
         for &e in subject.before.iter().chain([&subject.e]) {
-            let at = At { seed: subject.seed, step, epoch: 0, total_steps: 1_000 };
+            let at = At { seed: subject.seed, step, epoch: 0, total_steps: 1_000, done: step };
             step += 1;
             call::tensors(instance, e, sizes, args, &mut results, at)?;
         }

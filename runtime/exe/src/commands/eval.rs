@@ -14,12 +14,12 @@ pub fn eval(cx: &Cx<'_>, args: &Args) -> Result<()> {
     let train = cx.train(args.words.first().map(String::as_str))?;
     let name = if train.pipeline("valid").is_some() { "valid" } else { "data" };
     let overrides = feed::overrides(args, train, name)?;
-    let mut instance = cx.instance(&[train.eval, train.finish], args)?;
+    let mut instance = cx.instance(&[train.eval.entry, train.eval.tally.finish], args)?;
     cx.load(&mut instance, args)?;
     let readers = cx.readers(instance.vocabulary.as_deref().cloned());
     let mut feed = Feed::open(cx, train, name, &overrides, &readers)?;
     let at = At { seed: train.seed, ..At::default() };
-    let values = metrics::evaluate(&mut instance, train, train.eval, &mut feed, at)?;
+    let values = metrics::evaluate(&mut instance, &train.eval, &mut feed, at)?;
     if !args.has("--json") {
         return print(&report(train, &values, false));
     }

@@ -25,11 +25,12 @@ pub fn step(cx: &Cx<'_>, args: &Args) -> Result<()> {
     let out_weights = args.path("--out-weights")?.map(|p| Pending::create(&p)).transpose()?;
     let out_grads = args.path("--grads")?.map(|p| Pending::create(&p)).transpose()?;
     let seed = cx.seed(args, Some(train))?;
-    let at = At { seed, step: 0, epoch: 0, total_steps: train.steps.unwrap_or(1) };
-    let entries: Vec<usize> = [Some(train.step), train.accumulate, Some(train.finish), train.grads, cx.init_entry()]
-        .into_iter()
-        .flatten()
-        .collect();
+    let at = At { seed, step: 0, epoch: 0, total_steps: train.steps.unwrap_or(1), done: 0 };
+    let entries: Vec<usize> =
+        [Some(train.step), train.accumulate, Some(train.tally.finish), train.grads, cx.init_entry()]
+            .into_iter()
+            .flatten()
+            .collect();
     let mut instance = cx.instance(&entries, args)?;
     cx.init(&mut instance, seed)?;
     cx.load(&mut instance, args)?;
@@ -38,9 +39,9 @@ pub fn step(cx: &Cx<'_>, args: &Args) -> Result<()> {
     }
     let mut results = call::results(&instance, train.step, &solved)?;
     call::step(&mut instance, train, &solved, &given, &mut results, at)?;
-    let mut sums = Accumulator::new(train);
+    let mut sums = Accumulator::new(&train.tally);
     sums.add(|i| results.get(i).and_then(|t| t.number(0)).unwrap_or(f64::NAN));
-    let values = sums.finish(&mut instance, train, at)?;
+    let values = sums.finish(&mut instance, &train.tally, at)?;
     if let Some(to) = out_weights {
         weights::save(&instance, Part::Weights, to)?;
     }
@@ -71,7 +72,7 @@ fn write_gradients(
     let mut results = call::results(instance, e, sizes)?;
     call::tensors(instance, e, sizes, given, &mut results, at)?;
     let ports = &instance.meta.entries[e].results;
-    let gradients = ports.iter().zip(&results).skip(train.accumulands.len());
+    let gradients = ports.iter().zip(&results);
     let items: Vec<Item<'_>> = gradients
         .map(|(port, tensor)| Item {
             name: &port.name,

@@ -31,10 +31,12 @@
 //!     {"name": "digits", "seed": 42, "epochs": 10 or null, "steps": null, "batch": 32,
 //!      "step": 5,                      <args = columns; results = accumulands, scalars f32, f64 or i32>
 //!      "batches": 4, "accumulate": 10, <a step is three calls of entry 10 and one of 5, which count calls as steps; 1 and null if there is one batch>
-//!      "eval": 6,                      <the same, but writes nothing>
-//!      "grads": 7 or null,             <results = accumulands, then one for each trained parameter, named by its path>
-//!      "finish": 8,                    <args = accumulands as f64; results = "loss" and the metrics, f32 or f64>
-//!      "accumulands": [{"combine": "sum|prod|max|min"}], "metrics": ["loss", "accuracy"],
+//!      "tally": {"finish": 8,          <args = accumulands as f64; results = "loss" and the metrics, f32 or f64>
+//!                "accumulands": [{"combine": "sum|prod|max|min"}]},
+//!      "eval": {"entry": 6,            <as "step", but writes nothing>
+//!               "tally": {"finish": 8, "accumulands": []}},   <of its reports>
+//!      "grads": 7 or null,             <args = columns; results = one for each of "trained", named by its path>
+//!      "metrics": ["loss", "accuracy"],
 //!      "columns": [{"name": "image", "dtype": "f32", "shape": [dim, 28, 28, 1]}],
 //!      "trained": [0, 1],              <globals that it updates>
 //!      "loads": [{"path": "pre.safetensors", "binding": "net",
@@ -43,7 +45,7 @@
 //!      "every": [
 //!        {"count": 1, "period": "epochs|steps",
 //!         "entry": 9 or null,          <args = metrics as f64; results = the values that actions use by index>
-//!         "actions": [{"do": "evaluate", "pipeline": "valid", "entry": null},   <in place of "eval">
+//!         "actions": [{"do": "evaluate", "pipeline": "valid", "other": null},   <in place of "eval">
 //!                     {"do": "when", "value": 2, "holds": true, "count": 1},    <the next actions, if value is not 0>
 //!                     {"do": "save_images", "dir": "runs/x", "value": 3, "low": -1, "high": 1},
 //!                     {"do": "report", "values": [{"name": "ratio", "value": 4}]},
@@ -353,15 +355,13 @@ pub struct Train {
     pub batches: i64,
     /// Entry of the batches before the last.
     pub accumulate: Option<usize>,
-    /// Entry of a step that only reports.
-    pub eval: usize,
+    /// What becomes of the reports of steps.
+    pub tally: Tally,
+    /// A step that only reports.
+    pub eval: Evaluation,
     /// Entry that returns gradients.
     pub grads: Option<usize>,
-    /// Entry that makes metrics of accumulands.
-    pub finish: usize,
-    /// How accumulands are combined.
-    pub accumulands: Vec<Combine>,
-    /// Names of the results of `finish`.
+    /// Names of the results of each [`Tally::finish`].
     pub metrics: Vec<String>,
     /// Arguments of the step.
     pub columns: Vec<Port>,
@@ -373,6 +373,24 @@ pub struct Train {
     pub pipelines: Vec<(String, Pipeline)>,
     /// Blocks that run now and then.
     pub every: Vec<Every>,
+}
+
+/// How reports of batches become metrics of all.
+#[derive(Clone, Debug)]
+pub struct Tally {
+    /// How accumulands are combined.
+    pub accumulands: Vec<Combine>,
+    /// Entry that makes metrics of accumulands.
+    pub finish: usize,
+}
+
+/// A step that only reports.
+#[derive(Clone, Debug)]
+pub struct Evaluation {
+    /// Its entry.
+    pub entry: usize,
+    /// What becomes of its reports.
+    pub tally: Tally,
 }
 
 impl Train {
@@ -422,8 +440,8 @@ pub enum Action {
     Evaluate {
         /// Name of the pipeline.
         pipeline: String,
-        /// The entry in place of the block's own, if an instance is replaced.
-        entry: Option<usize>,
+        /// In place of the block's own, if an instance is replaced.
+        other: Option<Evaluation>,
     },
     /// The next `count` actions only if a value is other than 0 (`holds`), or only if it is 0.
     When {

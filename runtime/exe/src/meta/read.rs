@@ -1,8 +1,8 @@
 //! Reading the metadata. Every number in it is checked, so that the rest of the runtime may index by it.
 
 use super::{
-    Action, Checked, Combine, Entry, Every, Fault, Function, Global, Kind, Length, Load, Meta, Period, Pipeline, Port,
-    SessionState, SessionUse, Solve, Stage, Tokens, Train,
+    Action, Checked, Combine, Entry, Evaluation, Every, Fault, Function, Global, Kind, Length, Load, Meta, Period,
+    Pipeline, Port, SessionState, SessionUse, Solve, Stage, Tally, Tokens, Train,
 };
 use crate::dim::Dim;
 use crate::dtype::Dtype;
@@ -50,7 +50,7 @@ impl Meta {
             not_exported: r
                 .list_or_none("not_exported", |f| Ok((f.field("name")?.text()?, f.field("reason")?.text()?)))?,
             init: r.optional("init").map(|i| i.field("entry")?.index(known)).transpose()?,
-            trains: r.list("trains", |t| train(t, &symbols, &entries, globals.len()))?,
+            trains: r.list("trains", |t| train(t, &symbols, &entries, &globals))?,
             symbols,
             globals,
             sessions,
@@ -248,7 +248,7 @@ fn function(r: &Reader<'_>, entries: &[Entry]) -> Result<Function> {
     })
 }
 
-fn train(r: &Reader<'_>, symbols: &[String], entries: &[Entry], globals: usize) -> Result<Train> {
+fn tally(r: &Reader<'_>, entries: usize) -> Result<Tally> {
     let combine = |a: &Reader<'_>| -> Result<Combine> {
         let field = a.field("combine")?;
         match field.text()?.as_str() {
@@ -259,6 +259,14 @@ fn train(r: &Reader<'_>, symbols: &[String], entries: &[Entry], globals: usize) 
             _ => Err(field.wrong()),
         }
     };
+    Ok(Tally { accumulands: r.list("accumulands", combine)?, finish: r.field("finish")?.index(entries)? })
+}
+
+fn evaluation(r: &Reader<'_>, entries: usize) -> Result<Evaluation> {
+    Ok(Evaluation { entry: r.field("entry")?.index(entries)?, tally: tally(&r.field("tally")?, entries)? })
+}
+
+fn train(r: &Reader<'_>, symbols: &[String], entries: &[Entry], globals: &[Global]) -> Result<Train> {
     let known = entries.len();
     let train = Train {
         name: r.field("name")?.text()?,
@@ -269,18 +277,17 @@ fn train(r: &Reader<'_>, symbols: &[String], entries: &[Entry], globals: usize) 
         step: r.field("step")?.index(known)?,
         batches: r.optional_int("batches")?.unwrap_or(1).max(1),
         accumulate: r.optional_index("accumulate", known)?,
-        eval: r.field("eval")?.index(known)?,
+        tally: tally(&r.field("tally")?, known)?,
+        eval: evaluation(&r.field("eval")?, known)?,
         grads: r.optional_index("grads", known)?,
-        finish: r.field("finish")?.index(known)?,
-        accumulands: r.list("accumulands", combine)?,
         metrics: r.list("metrics", Reader::text)?,
         columns: r.list("columns", |c| port(c, symbols))?,
-        trained: r.list("trained", |g| g.index(globals))?,
-        loads: r.list_or_none("loads", |l| load(l, globals))?,
+        trained: r.list("trained", |g| g.index(globals.len()))?,
+        loads: r.list_or_none("loads", |l| load(l, globals.len()))?,
         pipelines: pipelines(r)?,
         every: r.list("every", |e| every(e, entries))?,
     };
-    check_train(&train, entries, r)?;
+    check_train(&train, entries, globals, r)?;
     Ok(train)
 }
 
@@ -294,33 +301,43 @@ fn load(r: &Reader<'_>, globals: usize) -> Result<Load> {
 }
 
 /// The entries of a train block must take and return what the driver hands them.
-fn check_train(train: &Train, entries: &[Entry], r: &Reader<'_>) -> Result<()> {
-    let scalars = |ports: &[Port], count: usize| {
-        ports.len() >= count && ports[..count].iter().all(|p| p.shape.is_empty() && p.dtype.bytes() >= 4)
+fn check_train(train: &Train, entries: &[Entry], globals: &[Global], r: &Reader<'_>) -> Result<()> {
+    let scalars = |ports: &[Port]| ports.iter().all(|p| p.shape.is_empty() && p.dtype.bytes() >= 4);
+    let wide = |ports: &[Port]| scalars(ports) && ports.iter().all(|p| p.dtype == Dtype::F64);
+    let takes_columns = |entry: &Entry| entry.args.len() == train.columns.len();
+    let reports_fit = |entry: usize, tally: &Tally| {
+        let (entry, finish, sums) = (&entries[entry], &entries[tally.finish], tally.accumulands.len());
+        takes_columns(entry)
+            && entry.results.len() == sums
+            && scalars(&entry.results)
+            && finish.args.len() == sums
+            && wide(&finish.args)
+            && finish.results.len() == train.metrics.len()
+            && scalars(&finish.results)
     };
-    let sums = train.accumulands.len();
-    let swapped = train.every.iter().flat_map(|e| &e.actions).map(|action| match action {
-        Action::Evaluate { entry, .. } => *entry,
+    let steps_fit = std::iter::once(train.step).chain(train.accumulate).all(|e| reports_fit(e, &train.tally));
+    let others = train.every.iter().flat_map(|e| &e.actions).filter_map(|action| match action {
+        Action::Evaluate { other, .. } => other.as_ref(),
         _ => None,
     });
-    let reports =
-        [Some(train.step), Some(train.eval), train.accumulate, train.grads].into_iter().chain(swapped).flatten();
-    let reports_fit =
-        reports.map(|e| &entries[e]).all(|e| scalars(&e.results, sums) && e.args.len() == train.columns.len());
-    let finish = &entries[train.finish];
-    let wide = |ports: &[Port], count: usize| {
-        ports.len() == count && scalars(ports, count) && ports.iter().all(|p| p.dtype == Dtype::F64)
+    let evaluations_fit = std::iter::once(&train.eval).chain(others).all(|eval| reports_fit(eval.entry, &eval.tally));
+    let is_gradient = |(port, global): (&Port, &usize)| {
+        let global = &globals[*global];
+        let shape = port.shape.iter().map(|size| size.eval(&[]).and_then(|size| usize::try_from(size).ok()));
+        port.name == global.path && port.dtype == global.dtype && shape.eq(global.shape.iter().map(|size| Some(*size)))
     };
-    let finish_fits = wide(&finish.args, sums)
-        && finish.results.len() == train.metrics.len()
-        && scalars(&finish.results, train.metrics.len());
+    let grads_fit = train.grads.map(|e| &entries[e]).is_none_or(|entry| {
+        takes_columns(entry)
+            && entry.results.len() == train.trained.len()
+            && entry.results.iter().zip(&train.trained).all(is_gradient)
+    });
     let every_fits = train
         .every
         .iter()
         .filter_map(|e| e.entry)
         .map(|e| &entries[e])
-        .all(|e| wide(&e.args, e.args.len()) && e.args.len() <= train.metrics.len());
-    if reports_fit && finish_fits && every_fits { Ok(()) } else { Err(r.wrong()) }
+        .all(|e| wide(&e.args) && e.args.len() <= train.metrics.len());
+    if steps_fit && evaluations_fit && grads_fit && every_fits { Ok(()) } else { Err(r.wrong()) }
 }
 
 /// Those under `pipelines`, and `data` and `valid` if they stand only beside it.
@@ -428,7 +445,8 @@ fn action(r: &Reader<'_>, results: &[Port], entries: usize) -> Result<Action> {
     };
     Ok(match what.text()?.as_str() {
         "evaluate" => {
-            Action::Evaluate { pipeline: r.field("pipeline")?.text()?, entry: r.optional_index("entry", entries)? }
+            let other = r.optional("other").map(|other| evaluation(&other, entries)).transpose()?;
+            Action::Evaluate { pipeline: r.field("pipeline")?.text()?, other }
         }
         "when" => Action::When {
             value: scalar(r)?,

@@ -4,19 +4,19 @@ use crate::call;
 use crate::error::{Failure, Result};
 use crate::files::Pending;
 use crate::image::{grid, write};
-use crate::meta::{Action, Train};
+use crate::meta::{Action, Evaluation, Train};
 use crate::show;
 use crate::tensor::Tensor;
 use crate::train::{Session, metrics};
 
-/// Names of the pipelines that a block evaluates, each with the entry that does so first.
-pub fn pipelines(train: &Train) -> Vec<(&str, usize)> {
-    let mut all: Vec<(&str, usize)> = Vec::new();
+/// Names of the pipelines that a block evaluates, each with the evaluation that does so first.
+pub fn pipelines(train: &Train) -> Vec<(&str, &Evaluation)> {
+    let mut all: Vec<(&str, &Evaluation)> = Vec::new();
     for action in train.every.iter().flat_map(|e| &e.actions) {
-        if let Action::Evaluate { pipeline, entry } = action
+        if let Action::Evaluate { pipeline, other } = action
             && !all.iter().any(|(name, _)| name == pipeline)
         {
-            all.push((pipeline, entry.unwrap_or(train.eval)));
+            all.push((pipeline, other.as_ref().unwrap_or(&train.eval)));
         }
     }
     all
@@ -24,8 +24,11 @@ pub fn pipelines(train: &Train) -> Vec<(&str, usize)> {
 
 /// Entries that a block's actions call.
 pub fn entries(train: &Train) -> Vec<usize> {
-    let evaluate = |action: &Action| if let Action::Evaluate { entry, .. } = action { *entry } else { None };
-    let evaluated = train.every.iter().flat_map(|e| &e.actions).filter_map(evaluate);
+    let other = |action: &'_ Action| match action {
+        Action::Evaluate { other: Some(other), .. } => vec![other.entry, other.tally.finish],
+        _ => Vec::new(),
+    };
+    let evaluated = train.every.iter().flat_map(|e| &e.actions).flat_map(other);
     train.every.iter().filter_map(|e| e.entry).chain(evaluated).collect()
 }
 
@@ -101,9 +104,9 @@ pub fn run(session: &mut Session<'_>, number: usize, metrics: &[f64]) -> Result<
 
 fn act(session: &mut Session<'_>, action: &Action, values: &mut Values, numbers: Numbers) -> Result<()> {
     match action {
-        Action::Evaluate { pipeline, entry } => {
-            let entry = entry.unwrap_or(session.train.eval);
-            values.metrics = evaluate(session, pipeline, entry)?;
+        Action::Evaluate { pipeline, other } => {
+            let by = other.as_ref().unwrap_or(&session.train.eval);
+            values.metrics = evaluate(session, pipeline, by)?;
             values.computed = None;
         }
         Action::Save { best, .. } => {
@@ -149,12 +152,12 @@ fn save_images(images: &Tensor, range: (f64, f64), to: Pending) -> Result<()> {
 }
 
 /// Evaluates a pipeline and remembers its metrics.
-fn evaluate(session: &mut Session<'_>, pipeline: &str, entry: usize) -> Result<Vec<f64>> {
+fn evaluate(session: &mut Session<'_>, pipeline: &str, by: &Evaluation) -> Result<Vec<f64>> {
     let at = session.at();
     let Some((_, feed)) = session.feeds.iter_mut().find(|(name, _)| name == pipeline) else {
         return Err(Failure::internal(format!("pipeline `{pipeline}` isn't open")));
     };
-    let values = metrics::evaluate(&mut session.instance, session.train, entry, feed, at)?;
+    let values = metrics::evaluate(&mut session.instance, by, feed, at)?;
     let all = &mut session.position.evaluated;
     match all.iter_mut().find(|(name, _)| name == pipeline) {
         Some((_, old)) => old.clone_from(&values),
@@ -165,7 +168,7 @@ fn evaluate(session: &mut Session<'_>, pipeline: &str, entry: usize) -> Result<V
 
 /// Evaluates every pipeline, for the last report of a training that ended within an epoch.
 pub fn evaluate_all(session: &mut Session<'_>) -> Result<()> {
-    pipelines(session.train).into_iter().try_for_each(|(name, entry)| evaluate(session, name, entry).map(drop))
+    pipelines(session.train).into_iter().try_for_each(|(name, by)| evaluate(session, name, by).map(drop))
 }
 
 /// Is `value` better than the best so far? NaN never is.

@@ -5,7 +5,7 @@ use crate::data::Epoch;
 use crate::error::Result;
 use crate::instance::{At, Instance};
 use crate::json::Value;
-use crate::meta::{Combine, Train};
+use crate::meta::{Combine, Evaluation, Tally, Train};
 use crate::train::feed::Feed;
 
 /// Accumulands of some batches, in f64.
@@ -20,9 +20,9 @@ pub struct Accumulator {
 
 impl Accumulator {
     /// Without batches.
-    pub fn new(train: &Train) -> Self {
+    pub fn new(tally: &Tally) -> Self {
         let mut new =
-            Self { combine: train.accumulands.clone(), values: vec![0.0; train.accumulands.len()], batches: 0 };
+            Self { combine: tally.accumulands.clone(), values: vec![0.0; tally.accumulands.len()], batches: 0 };
         new.clear();
         new
     }
@@ -61,15 +61,16 @@ impl Accumulator {
     }
 
     /// Loss and metrics of all batches in it.
-    pub fn finish(&self, instance: &mut Instance<'_>, train: &Train, at: At) -> Result<Vec<f64>> {
-        call::scalars(instance, train.finish, &self.values, at)
+    pub fn finish(&self, instance: &mut Instance<'_>, tally: &Tally, at: At) -> Result<Vec<f64>> {
+        call::scalars(instance, tally.finish, &self.values, at)
     }
 }
 
-/// Loss and metrics over all rows of a pipeline, by entry `e`; the last short batch counts.
-pub fn evaluate(instance: &mut Instance<'_>, train: &Train, e: usize, feed: &mut Feed, at: At) -> Result<Vec<f64>> {
+/// Loss and metrics over all rows of a pipeline; the last short batch counts.
+pub fn evaluate(instance: &mut Instance<'_>, by: &Evaluation, feed: &mut Feed, at: At) -> Result<Vec<f64>> {
+    let e = by.entry;
     let results = Scalars::new(&instance.meta.entries[e].results)?;
-    let mut sums = Accumulator::new(train);
+    let mut sums = Accumulator::new(&by.tally);
     feed.reserve(instance, e)?;
     feed.begin(Epoch { seed: at.seed, number: 0, training: false });
     for n in 0..feed.all_batches() {
@@ -77,7 +78,7 @@ pub fn evaluate(instance: &mut Instance<'_>, train: &Train, e: usize, feed: &mut
         feed.run(instance, e, n, At { step, ..at }, &results)?;
         sums.add(|i| results.get(i));
     }
-    sums.finish(instance, train, at)
+    sums.finish(instance, &by.tally, at)
 }
 
 /// Metrics by name, for JSON.

@@ -71,19 +71,19 @@ impl<'a> Session<'a> {
         let saved_seed = resume.as_ref().map(|(_, position)| position.seed);
         let plan = Plan::new(cx, args, train, data.batches(), saved_seed)?;
         let progress = Progress::open(args, &plan, data.batches(), resume.is_some())?;
-        let entries: Vec<usize> =
-            [Some(train.step), train.accumulate, Some(train.eval), Some(train.finish), cx.init_entry()]
-                .into_iter()
-                .flatten()
-                .chain(every::entries(train))
-                .collect();
+        let entries: Vec<usize> = [train.step, train.tally.finish, train.eval.entry, train.eval.tally.finish]
+            .into_iter()
+            .chain(train.accumulate)
+            .chain(cx.init_entry())
+            .chain(every::entries(train))
+            .collect();
         let mut instance = cx.instance(&entries, args)?;
         data.reserve(&mut instance, train.step)?;
         if let Some(accumulate) = train.accumulate {
             data.reserve(&mut instance, accumulate)?;
         }
         for (_, feed) in &feeds {
-            feed.reserve(&mut instance, train.eval)?;
+            feed.reserve(&mut instance, train.eval.entry)?;
         }
         cx.init(&mut instance, plan.seed)?;
         let position = match resume {
@@ -108,6 +108,7 @@ impl<'a> Session<'a> {
             step: self.position.step,
             epoch: self.position.epoch,
             total_steps: self.plan.total_steps,
+            done: self.position.step,
         }
     }
 
@@ -162,7 +163,7 @@ impl<'a> Session<'a> {
         }
         self.position.step += 1;
         if self.progress.wants_redraw() {
-            let values = self.position.epoch_sums.finish(&mut self.instance, self.train, at)?;
+            let values = self.position.epoch_sums.finish(&mut self.instance, &self.train.tally, at)?;
             self.progress.redraw(self.train, &self.position, &values);
         }
         Ok(())
@@ -172,7 +173,7 @@ impl<'a> Session<'a> {
     fn report_epoch(&mut self) -> Result<()> {
         if !self.position.epoch_sums.is_empty() {
             let at = self.at();
-            self.position.metrics = self.position.epoch_sums.finish(&mut self.instance, self.train, at)?;
+            self.position.metrics = self.position.epoch_sums.finish(&mut self.instance, &self.train.tally, at)?;
         }
         self.position.epoch_sums.clear();
         Ok(())
@@ -187,7 +188,7 @@ impl<'a> Session<'a> {
                 Period::Steps if self.position.step % every.count == 0 => {
                     let at = self.at();
                     reported = true;
-                    self.position.report_sums.finish(&mut self.instance, self.train, at)?
+                    self.position.report_sums.finish(&mut self.instance, &self.train.tally, at)?
                 }
                 Period::Epochs if epoch_ends && self.position.epoch % every.count == 0 => self.position.metrics.clone(),
                 _ => continue,
@@ -211,7 +212,7 @@ impl<'a> Session<'a> {
         self.progress.end();
         if !self.position.epoch_sums.is_empty() {
             let at = self.at();
-            self.position.metrics = self.position.epoch_sums.finish(&mut self.instance, self.train, at)?;
+            self.position.metrics = self.position.epoch_sums.finish(&mut self.instance, &self.train.tally, at)?;
             every::evaluate_all(self)?;
         }
         checkpoint::save_last(self)

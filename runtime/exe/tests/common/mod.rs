@@ -14,6 +14,9 @@ struct Call<'a> {
     cx: &'a mut EntryCx,
 }
 
+/// Sum of squares, rows, largest error.
+type Report = (f32, i32, f64);
+
 impl Call<'_> {
     unsafe fn arg<T>(&self, i: usize, len: usize) -> &[T] {
         unsafe { std::slice::from_raw_parts((*self.cx.args.add(i)).cast(), len) }
@@ -67,17 +70,15 @@ impl Call<'_> {
         }
     }
 
-    unsafe fn report(&mut self) -> Result<[f32; PIXELS + 1], i32> {
+    /// The gradient of the loss, and what is reported of it; or the status of a label that is out of range.
+    unsafe fn gradient(&mut self) -> Result<([f32; PIXELS + 1], Report), i32> {
         unsafe {
             match self.loss() {
                 Ok((sum, rows, worst, grad)) => {
-                    self.result::<f32>(0, 1)[0] = sum;
-                    self.result::<i32>(1, 1)[0] = rows;
-                    self.result::<f64>(2, 1)[0] = worst;
                     // The arena is there for us to use.
                     let arena = std::slice::from_raw_parts_mut(self.cx.arena, 64 * self.rows());
                     arena.fill(0xff);
-                    Ok(grad)
+                    Ok((grad, (sum, rows, worst)))
                 }
                 Err(bad) => {
                     self.cx.fault_index = 0;
@@ -86,6 +87,16 @@ impl Call<'_> {
                     Err(Status::Fault as i32)
                 }
             }
+        }
+    }
+
+    unsafe fn report(&mut self) -> Result<[f32; PIXELS + 1], i32> {
+        unsafe {
+            let (grad, (sum, rows, worst)) = self.gradient()?;
+            self.result::<f32>(0, 1)[0] = sum;
+            self.result::<i32>(1, 1)[0] = rows;
+            self.result::<f64>(2, 1)[0] = worst;
+            Ok(grad)
         }
     }
 }
@@ -150,10 +161,10 @@ unsafe extern "C" fn eval(cx: *mut EntryCx) -> i32 {
 unsafe extern "C" fn grads(cx: *mut EntryCx) -> i32 {
     unsafe {
         let mut call = Call { cx: &mut *cx };
-        match call.report() {
-            Ok(grad) => {
-                call.result::<f32>(3, PIXELS).copy_from_slice(&grad[..PIXELS]);
-                call.result::<f32>(4, 1)[0] = grad[PIXELS];
+        match call.gradient() {
+            Ok((grad, _)) => {
+                call.result::<f32>(0, PIXELS).copy_from_slice(&grad[..PIXELS]);
+                call.result::<f32>(1, 1)[0] = grad[PIXELS];
                 0
             }
             Err(status) => status,
@@ -229,7 +240,7 @@ pub fn meta(pipelines: &str, every: &str, limits: &str) -> String {
         entry(
             "grads",
             &both,
-            &format!(r#"{sums}, {{"name": "fc.w", "dtype": "f32", "shape": [4]}}, {}"#, scalar("fc.b", "f32")),
+            &format!(r#"{{"name": "fc.w", "dtype": "f32", "shape": [4]}}, {}"#, scalar("fc.b", "f32")),
             solve,
         ),
         entry("finish", &wide, &format!("{}, {}", scalar("loss", "f32"), scalar("worst", "f64")), "[]"),
@@ -241,8 +252,9 @@ pub fn meta(pipelines: &str, every: &str, limits: &str) -> String {
         ),
     ]
     .join(",\n");
+    let tally = r#"{"finish": 6, "accumulands": [{"combine": "sum"}, {"combine": "sum"}, {"combine": "max"}]}"#;
     format!(
-        r#"{{"abi": 2, "mlc": "0.1.0", "name": "fake", "source": "fake.dl", "source_hash": "00ff",
+        r#"{{"abi": 3, "mlc": "0.1.0", "name": "fake", "source": "fake.dl", "source_hash": "00ff",
         "symbols": ["B"],
         "globals": [
           {{"path": "fc.w", "file_path": "fc.w", "kind": "param", "dtype": "f32", "shape": [4]}},
@@ -251,9 +263,8 @@ pub fn meta(pipelines: &str, every: &str, limits: &str) -> String {
         "entries": [{entries}],
         "functions": [{{"name": "forward", "model": "Line", "entry": 0}}, {{"name": "classify", "model": "Line", "entry": 1}}],
         "init": {{"entry": 2}},
-        "trains": [{{"name": "fit", "seed": 42, {limits}, "batch": 8, "step": 3, "eval": 4, "grads": 5, "finish": 6,
-          "accumulands": [{{"combine": "sum"}}, {{"combine": "sum"}}, {{"combine": "max"}}],
-          "metrics": ["loss", "worst"], "columns": [{image}, {label}], "trained": [0, 1],
+        "trains": [{{"name": "fit", "seed": 42, {limits}, "batch": 8, "step": 3, "eval": {{"entry": 4, "tally": {tally}}}, "grads": 5,
+          "tally": {tally}, "metrics": ["loss", "worst"], "columns": [{image}, {label}], "trained": [0, 1],
           "pipelines": {pipelines}, "every": {every}}}]}}"#
     )
 }
