@@ -21,6 +21,7 @@ pub mod print;
 pub mod region_ops;
 pub mod rewrite;
 pub mod scalar;
+pub mod second_region;
 pub mod tensor;
 pub mod ty;
 

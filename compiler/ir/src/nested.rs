@@ -14,8 +14,8 @@ use crate::builder::Builder;
 use crate::graph::{Def, Graph, Node, NodeId, Region, RegionId, Value};
 use crate::ops::{Class, Op};
 use crate::region_ops::{Call, Loop, Remat, Trip};
-use crate::rewrite::Cursor;
-use std::collections::BTreeSet;
+use crate::rewrite::{Cursor, needed};
+use std::collections::{BTreeMap, BTreeSet};
 
 /// A value handed from pass to pass.
 #[derive(Clone, Debug)]
@@ -71,8 +71,11 @@ pub struct CallCut {
     pub mark: usize,
     /// Whether the backward pass computes the body again.
     pub remat: Remat,
-    /// Operands that come first, in this order.
+    /// Operands that come first, in this order, as the body knows them: holes, so that nothing in it is taken for
+    /// what was computed before, or values from outside.
     pub operands: Vec<Value>,
+    /// What they are outside.
+    pub given: Vec<Value>,
     /// What it gives.
     pub results: Vec<Value>,
 }
@@ -120,30 +123,54 @@ pub fn cut_loop(graph: &mut Graph, b: &mut Builder, cut: &LoopCut) -> LoopResult
 }
 
 /// Puts a call in place of flat nodes; gives its results. `gradient` makes the second region, from
-/// the operands that the body turned out to have.
+/// the flat region, and all operands as the body knows them.
 pub fn cut_call(
     graph: &mut Graph,
     b: &mut Builder,
     cut: &CallCut,
-    gradient: impl FnOnce(&mut Graph, &[Value]) -> Option<RegionId>,
+    gradient: impl FnOnce(&mut Graph, &Region, &CallCut, &[Value]) -> Option<RegionId>,
 ) -> Vec<Value> {
     let mut piece = Piece::new(b.region(), cut.mark, &cut.operands, true);
     piece.collect(&cut.results);
-    let args: Vec<Value> = cut.operands.iter().copied().chain(piece.free()).collect();
-    let region = piece.region(&cut.name, &args, &cut.results);
+    let params: Vec<Value> = cut.operands.iter().copied().chain(piece.free()).collect();
+    let args: Vec<Value> = cut.given.iter().copied().chain(piece.free()).collect();
+    let region = piece.region(&cut.name, &params, &cut.results);
     let body = graph.add_region(region);
-    let regions: Vec<RegionId> = std::iter::once(body).chain(gradient(graph, &args)).collect();
+    let second = gradient(graph, b.region(), cut, &params);
+    let regions: Vec<RegionId> = std::iter::once(body).chain(second).collect();
     b.add_call(graph, Call { remat: cut.remat }, &args, &regions).to_vec()
 }
 
-/// The region that computes `results` from `params` alone, or a value it would need besides.
-pub fn closed(region: &Region, name: &str, params: &[Value], results: &[Value]) -> Result<Region, Value> {
-    let mut piece = Piece::new(region, 0, params, true);
-    piece.collect(results);
-    match piece.free().first() {
-        Some(free) => Err(*free),
-        None => Ok(piece.region(name, params, results)),
+/// What the body of a call would read besides its operands.
+pub fn free_of(region: &Region, cut: &CallCut) -> Vec<Value> {
+    let mut piece = Piece::new(region, cut.mark, &cut.operands, true);
+    piece.collect(&cut.results);
+    piece.free()
+}
+
+/// Computes values again with other values in the place of some that they are made of.
+pub fn computed_with(b: &mut Builder, instead: &[(Value, Value)], values: &[Value]) -> Vec<Value> {
+    let flat = b.region().clone();
+    let given: Vec<Value> = instead.iter().map(|(old, _)| *old).collect();
+    let mut new: BTreeMap<Value, Value> = instead.iter().copied().collect();
+    for id in needed(&flat, &given, values) {
+        let node = &flat.nodes[id.index()];
+        if !node.args.iter().any(|arg| new.contains_key(arg)) {
+            continue;
+        }
+        let args: Vec<Value> = node.args.iter().map(|arg| new.get(arg).copied().unwrap_or(*arg)).collect();
+        let types = node.results.iter().map(|result| flat.ty(*result).clone()).collect();
+        let copies = b.copy(node, &args, types);
+        new.extend(node.results.iter().copied().zip(copies));
     }
+    values.iter().map(|value| new.get(value).copied().unwrap_or(*value)).collect()
+}
+
+/// Whether `results` can be computed from `given` alone.
+pub fn is_closed(region: &Region, given: &[Value], results: &[Value]) -> bool {
+    let mut piece = Piece::new(region, 0, given, true);
+    piece.collect(results);
+    piece.free.is_empty()
 }
 
 /// Whether each value behind `mark` is made of one of `holes`.

@@ -73,7 +73,7 @@ pub enum Remat {
 
 /// Runs its first region once: operands are its parameters, results its results. A second region,
 /// if any, is its gradient: `(operands…, results…, adjoints of float results…)` to one adjoint for
-/// each float operand.
+/// each float operand, or for so many of the first ones: no gradient leads to those behind them.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Call {
     /// Whether the backward pass recomputes.
@@ -224,9 +224,9 @@ impl Call {
             let takes = args.iter().copied().chain(&results).chain(floats);
             let params = gradient.params.iter().map(|value| gradient.ty(*value));
             require(params.eq(takes), || "a gradient takes operands, results and adjoints of float results".into())?;
-            let gives = args.iter().copied().filter(|ty| ty.dtype.is_float());
+            let gives = args.iter().copied().filter(|ty| ty.dtype.is_float()).take(gradient.results.len());
             let given = gradient.results.iter().map(|value| gradient.ty(*value));
-            require(given.eq(gives), || "a gradient gives one adjoint for each float operand".into())?;
+            require(given.eq(gives), || "a gradient gives adjoints for the first float operands".into())?;
         }
         Ok(results)
     }

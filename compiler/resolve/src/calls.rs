@@ -323,7 +323,7 @@ impl<'a> Cx<'a> {
         if external.is_some() {
             return self.plain_body(decl, site);
         }
-        if !is_checkpoint(decl) || !self.keeps_checkpoints() {
+        if !is_checkpoint(decl) || !self.takes_gradients() {
             return self.fn_body(decl);
         }
         let began = self.begin_call();

@@ -45,7 +45,7 @@ enum Domain<'a> {
 impl<'a> Cx<'a> {
     /// `for names in iterables while condition { body }`
     pub fn for_stmt(&mut self, parts: For<'a>) -> R<Returned<'a>> {
-        let checkpoint = self.loop_attrs(parts.attrs)? && self.keeps_checkpoints();
+        let checkpoint = self.loop_attrs(parts.attrs)? && self.takes_gradients();
         for name in parts.names {
             self.check_assignable(name)?;
             self.refuse_state_name(name)?;

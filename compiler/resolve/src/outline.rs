@@ -5,25 +5,28 @@ use crate::Recompute;
 use crate::calls::{ArgIn, ArgValue, CallSite, Given};
 use crate::cx::{Cx, FrameKind};
 use crate::entry::Mode;
+use crate::nest::KnownIndex;
 use crate::report::Reported;
 use crate::scope::Item;
 use crate::stmts::Returned;
+use crate::train::ParamKey;
 use crate::value::{Owner, R, Tensor, Value};
-use mlc_ir::graph::{Def, Value as IrValue};
-use mlc_ir::nested::{CallCut, closed, cut_call};
+use mlc_ir::graph::{Def, Graph, Region, RegionId, Value as IrValue};
+use mlc_ir::nested::{CallCut, computed_with, cut_call, free_of, is_closed, made_of};
 use mlc_ir::region_ops::Remat;
-use mlc_ir::ty::DType;
+use mlc_ir::second_region::{Cut, Given as OwnGradient, second_region};
 use mlc_syntax::ast;
 use mlc_syntax::codes::Code;
 use mlc_syntax::diag::Diagnostic;
 use mlc_syntax::span::{FileId, Span};
+use std::collections::BTreeMap;
 use std::rc::Rc;
 
 /// Where code that becomes a call began.
 pub(crate) struct Began {
     mark: usize,
     faults: usize,
-    tensors: std::collections::BTreeMap<crate::train::ParamKey, Tensor>,
+    tensors: BTreeMap<ParamKey, Tensor>,
 }
 
 /// Who gives the gradient of a function.
@@ -53,23 +56,15 @@ impl Gradient<'_> {
     }
 }
 
-/// A gradient that a program gives, evaluated: holes for what it takes, and what it gives.
-struct OwnGradient {
-    args: Vec<IrValue>,
-    results: Vec<IrValue>,
-    adjoints: Vec<IrValue>,
-    gives: Vec<IrValue>,
-}
-
 impl<'a> Cx<'a> {
-    /// Whether a checkpoint makes a difference here: where gradients are taken.
-    pub fn keeps_checkpoints(&self) -> bool {
-        matches!(self.entry.mode, Mode::Train | Mode::Grads | Mode::Test)
+    /// Whether gradients are taken here: elsewhere a checkpoint makes no difference.
+    pub fn takes_gradients(&self) -> bool {
+        matches!(self.entry.mode, Mode::Train | Mode::Accumulate | Mode::Grads | Mode::Test)
     }
 
     /// Whether the passes of a run-time loop are computed again behind, though the program does not say so.
     pub fn recomputes_loops(&self) -> bool {
-        self.recompute == Recompute::Loops && self.keeps_checkpoints()
+        self.recompute == Recompute::Loops && self.takes_gradients()
     }
 
     pub fn begin_call(&self) -> Began {
@@ -85,9 +80,10 @@ impl<'a> Cx<'a> {
             mark: began.mark,
             remat: Remat::Recompute,
             operands: Vec::new(),
+            given: Vec::new(),
             results: results.iter().map(|tensor| tensor.value).collect(),
         };
-        let given = self.cut(cut, began, span, |_, _| None);
+        let given = self.cut(cut, began, span, |_, _, _, _| None);
         with_tensors(&value, &mut given.into_iter())
     }
 
@@ -97,7 +93,7 @@ impl<'a> Cx<'a> {
         mut cut: CallCut,
         began: &Began,
         span: Span,
-        gradient: impl FnOnce(&mut mlc_ir::graph::Graph, &[IrValue]) -> Option<mlc_ir::graph::RegionId>,
+        gradient: impl FnOnce(&mut Graph, &Region, &CallCut, &[IrValue]) -> Option<RegionId>,
     ) -> Vec<IrValue> {
         let own = cut.results.len();
         let region = self.entry.builder.region();
@@ -105,7 +101,7 @@ impl<'a> Cx<'a> {
             Def::Node(id, _) => id.index() >= began.mark,
             Def::Param(_) | Def::Hole => false,
         };
-        let changed: Vec<crate::train::ParamKey> = self
+        let changed: Vec<ParamKey> = self
             .entry
             .tensors
             .iter()
@@ -118,7 +114,8 @@ impl<'a> Cx<'a> {
             (began.faults..self.entry.faults.len()).filter(|at| new(self.entry.faults[*at].0)).collect();
         cut.results.extend(changed.iter().map(|key| self.entry.tensors[key].value));
         cut.results.extend(faults.iter().map(|at| self.entry.faults[*at].0));
-        if !cut.results.iter().any(|value| new(*value)) {
+        // A body without nodes of its own is a call all the same if it has a gradient of its own.
+        if cut.operands.is_empty() && !cut.results.iter().any(|value| new(*value)) {
             cut.results.truncate(own);
             return cut.results;
         }
@@ -138,7 +135,7 @@ impl<'a> Cx<'a> {
 
     /// A block of an unrolled loop that is computed again for the gradient.
     pub fn checkpointed_block(&mut self, block: &'a ast::Block) -> R<Returned<'a>> {
-        if !self.keeps_checkpoints() {
+        if !self.takes_gradients() {
             return self.block(block);
         }
         let began = self.begin_call();
@@ -163,15 +160,18 @@ impl<'a> Cx<'a> {
 
     /// The body of a function that has a gradient of its own; its parameters are bound.
     pub fn body_with_gradient(&mut self, decl: &'a ast::Fn, grad: Gradient<'a>, site: &CallSite) -> R<Value<'a>> {
-        let mut operands = Vec::new();
+        let (mut operands, mut given) = (Vec::new(), Vec::new());
         for param in &decl.params {
             if self.is_static(&param.ty)? {
                 continue;
             }
             let Some(value) = self.top().locals.get(&param.name.text).cloned() else { continue };
             let tensor = self.tensor(value, param.span)?;
-            self.set_local(&param.name.text, Value::Tensor(tensor.clone()));
-            operands.push(tensor);
+            let hole = self.hole(tensor.dtype, tensor.axes.clone());
+            self.know_like(&hole, &tensor);
+            self.set_local(&param.name.text, Value::Tensor(hole.clone()));
+            operands.push(hole.value);
+            given.push(tensor.value);
         }
         let began = self.begin_call();
         let arguments: Vec<Value<'a>> =
@@ -180,26 +180,46 @@ impl<'a> Cx<'a> {
         let mut results = Vec::new();
         let value = self.all_tensors(value, decl.span)?;
         tensors_in(&value, &mut results);
-        let told = self.entry.faults.len();
-        let own = self.evaluate_gradient(decl, grad, arguments, &results);
-        self.entry.faults.truncate(told);
-        let own = own?;
-        let cut = CallCut {
+        let mut cut = CallCut {
             name: decl.name.text.to_string(),
             mark: began.mark,
             remat: Remat::Keep,
-            operands: operands.iter().map(|tensor| tensor.value).collect(),
+            operands,
+            given,
             results: results.iter().map(|tensor| tensor.value).collect(),
         };
+        let own = self.evaluate_gradient(decl, grad, arguments, &results, &cut, &began)?;
         self.require_closed(&cut, &own, grad)?;
-        let flat = self.entry.builder.region().clone();
+        let weights = self.weights_with_gradient(&cut, &own);
+        cut.operands.extend(&weights);
+        cut.given.extend(&weights);
         let name = format!("{}_grad", decl.name.text);
-        let faults = told - began.faults;
-        let given = self.cut(cut, &began, decl.name.span, |graph, args| {
-            let region = gradient_region(&flat, &name, &own, args, faults)?;
-            Some(graph.add_region(region))
+        let given = self.cut(cut, &began, decl.name.span, |graph, flat, cut, args| {
+            let cut = Cut { name: &name, args, results: &cut.results, weights: &weights };
+            Some(second_region(graph, flat, cut, &own).0)
         });
         Ok(with_tensors(&value, &mut given.into_iter()))
+    }
+
+    /// The weights of layers that a function was given, as far as a gradient leads from its results to them: they get
+    /// their own, beside the gradients that the program gives for the arguments.
+    fn weights_with_gradient(&mut self, cut: &CallCut, own: &OwnGradient) -> Vec<IrValue> {
+        let flat = self.entry.builder.region();
+        let weights = floats_of(flat, &free_of(flat, cut));
+        let args: Vec<IrValue> = cut.operands.iter().chain(&weights).copied().collect();
+        let others: Vec<IrValue> = free_of(flat, cut).into_iter().filter(|value| !weights.contains(value)).collect();
+        let args = [args, others].concat();
+        let trial = Cut { name: "trial", args: &args, results: &cut.results, weights: &weights };
+        let regions = self.graph.regions.len();
+        let (_, missing) = second_region(&mut self.graph, flat, trial, own);
+        self.graph.regions.truncate(regions);
+        weights.into_iter().zip(missing).filter(|(_, missing)| !missing).map(|(weight, _)| weight).collect()
+    }
+
+    /// What is known of the range of an integer is known of the hole that stands for it.
+    fn know_like(&mut self, hole: &Tensor, like: &Tensor) {
+        let known = self.entry.indices.iter().find(|index| index.value == like.value).cloned();
+        self.entry.indices.extend(known.map(|index| KnownIndex { value: hole.value, ..index }));
     }
 
     fn all_tensors(&mut self, value: Value<'a>, span: Span) -> R<Value<'a>> {
@@ -220,14 +240,17 @@ impl<'a> Cx<'a> {
         grad: Gradient<'a>,
         arguments: Vec<Value<'a>>,
         results: &[Tensor],
+        cut: &CallCut,
+        began: &Began,
     ) -> R<OwnGradient> {
-        let mut own = OwnGradient { args: Vec::new(), results: Vec::new(), adjoints: Vec::new(), gives: Vec::new() };
+        let mut own = OwnGradient::default();
         let mut given: Vec<Value<'a>> = Vec::new();
         let mut wanted = Vec::new();
         for (param, argument) in decl.params.iter().zip(arguments) {
             match argument {
                 Value::Tensor(tensor) if !self.is_static(&param.ty)? => {
                     let hole = self.hole(tensor.dtype, tensor.axes.clone());
+                    self.know_like(&hole, &tensor);
                     own.args.push(hole.value);
                     if tensor.dtype.is_float() {
                         wanted.push((param, tensor));
@@ -247,12 +270,56 @@ impl<'a> Cx<'a> {
             own.adjoints.push(hole.value);
             given.push(Value::Tensor(hole));
         }
+        let told = self.entry.faults.len();
+        let before = self.tensors_before(began);
+        let after = std::mem::replace(&mut self.entry.tensors, before);
         let value = match grad {
             Gradient::Declared(item) => self.run_grad(decl, item, given, results)?,
             Gradient::Function(name) => self.call_gradient(decl, name, given, results)?,
         };
+        // What a layer called there makes of its states is no part of the gradient.
+        self.entry.tensors.extend(after);
         own.gives = self.given_adjoints(decl, grad, value, &wanted)?;
+        self.take_gradient_faults(told, &own, cut, grad)?;
         Ok(own)
+    }
+
+    /// Weights and states as they were when a call began.
+    fn tensors_before(&self, began: &Began) -> BTreeMap<ParamKey, Tensor> {
+        let mut tensors = self.entry.tensors.clone();
+        tensors.retain(|key, _| began.tensors.contains_key(key) || !self.entry.states.contains_key(key));
+        let first = |key: &ParamKey| {
+            let like = self.entry.tensors.get(key)?;
+            self.entry.states.get(key)?.first.map(|value| Tensor { value, ..like.clone() })
+        };
+        let touched = self.entry.states.keys().filter(|key| !began.tensors.contains_key(*key));
+        tensors.extend(touched.filter_map(|key| Some((key.clone(), first(key)?))));
+        tensors.extend(began.tensors.iter().map(|(key, tensor)| (key.clone(), tensor.clone())));
+        tensors
+    }
+
+    /// Index checks of a gradient count where the function is called: they are made with its arguments and results.
+    fn take_gradient_faults(&mut self, told: usize, own: &OwnGradient, cut: &CallCut, grad: Gradient<'a>) -> R<()> {
+        if !self.takes_gradients() {
+            self.entry.faults.truncate(told);
+            return Ok(());
+        }
+        let faults: Vec<IrValue> = self.entry.faults[told..].iter().map(|(value, _)| *value).collect();
+        let by_adjoints = made_of(self.entry.builder.region(), 0, &own.adjoints);
+        if faults.iter().any(|fault| by_adjoints[fault.index()]) {
+            let title = format!("`{}` has an index that depends on adjoints", grad.shown());
+            let error = Diagnostic::error(Code::E0122, grad.name().span, title)
+                .note("indices are checked before anything is written, when the adjoints are not there yet")
+                .help("compute the index of the arguments and the results");
+            return Err(self.tell(error));
+        }
+        let holes = own.args.iter().chain(&own.results).copied();
+        let instead: Vec<(IrValue, IrValue)> = holes.zip(cut.operands.iter().chain(&cut.results).copied()).collect();
+        let faults = computed_with(&mut self.entry.builder, &instead, &faults);
+        for ((value, _), fault) in self.entry.faults[told..].iter_mut().zip(faults) {
+            *value = fault;
+        }
+        Ok(())
     }
 
     /// Evaluates `grad f`.
@@ -379,25 +446,20 @@ impl<'a> Cx<'a> {
         self.tell(error)
     }
 
-    /// Refuses a function or gradient that depends on more than its arguments.
+    /// Refuses a gradient that depends on more than the arguments, layers among them, the results and the adjoints.
     fn require_closed(&mut self, cut: &CallCut, own: &OwnGradient, grad: Gradient<'a>) -> R<()> {
         let region = self.entry.builder.region();
-        let takes: Vec<IrValue> = [&own.args, &own.results, &own.adjoints].into_iter().flatten().copied().collect();
-        if closed(region, "trial", &takes, &own.gives).is_err() {
-            let title = format!("`{}` depends on more than its arguments", grad.shown());
-            let error = Diagnostic::error(Code::E0122, grad.name().span, title)
-                .note("it may use the arguments, the results and the adjoints, and draws no random numbers");
-            return Err(self.tell(error));
+        let weights = floats_of(region, &free_of(region, cut));
+        let takes = [&own.args, &own.results, &own.adjoints, &weights].into_iter().flatten().copied();
+        let takes: Vec<IrValue> = takes.collect();
+        if is_closed(region, &takes, &own.gives) {
+            return Ok(());
         }
-        let is_float = |value: &IrValue| region.ty(*value).dtype.is_float();
-        if closed(region, "trial", &cut.operands, &cut.results).is_err_and(|value| is_float(&value)) {
-            let title = format!("`{}` has a gradient of its own and reads weights", cut.name);
-            let error = Diagnostic::error(Code::E0122, grad.name().span, title)
-                .note("`grad` gives gradients for the arguments alone; weights would get none")
-                .help("pass the weights as arguments");
-            return Err(self.tell(error));
-        }
-        Ok(())
+        let title = format!("`{}` depends on more than its arguments", grad.shown());
+        let error = Diagnostic::error(Code::E0122, grad.name().span, title).note(
+            "it may use the arguments, weights that the function reads, the results and the adjoints, and draws no random numbers",
+        );
+        Err(self.tell(error))
     }
 
     /// Checks a `grad` against the functions of its file.
@@ -423,48 +485,9 @@ impl<'a> Cx<'a> {
     }
 }
 
-/// The second region of a call: `(args…, results…, faults…, adjoints…)` to the gradients.
-fn gradient_region(
-    flat: &mlc_ir::graph::Region,
-    name: &str,
-    own: &OwnGradient,
-    args: &[IrValue],
-    faults: usize,
-) -> Option<mlc_ir::graph::Region> {
-    let mut params = own.args.clone();
-    // What the body reads beside its arguments has no part in the gradient.
-    params.extend(&args[own.args.len().min(args.len())..]);
-    params.extend(&own.results);
-    let takes = params.len();
-    params.extend(&own.adjoints);
-    let region = closed(flat, name, &params, &own.gives).ok()?;
-    Some(with_unused(region, takes, faults))
-}
-
-/// The region with so many unused i32 parameters at `at`.
-fn with_unused(region: mlc_ir::graph::Region, at: usize, count: usize) -> mlc_ir::graph::Region {
-    if count == 0 {
-        return region;
-    }
-    let mut cursor = mlc_ir::rewrite::Cursor::empty(&region);
-    for (place, param) in region.params.iter().enumerate() {
-        if place == at {
-            unused(&mut cursor, count);
-        }
-        let value = cursor.b.param(region.ty(*param).clone());
-        cursor.set(*param, value);
-    }
-    if at >= region.params.len() {
-        unused(&mut cursor, count);
-    }
-    region.nodes.iter().for_each(|node| cursor.copy(node));
-    cursor.finish(&region.results)
-}
-
-fn unused(cursor: &mut mlc_ir::rewrite::Cursor<'_>, count: usize) {
-    for _ in 0..count {
-        cursor.b.param(mlc_ir::ty::Type::scalar(DType::I32));
-    }
+/// Those of the values that are floats.
+fn floats_of(region: &Region, values: &[IrValue]) -> Vec<IrValue> {
+    values.iter().copied().filter(|value| region.ty(*value).dtype.is_float()).collect()
 }
 
 fn names_of(params: &[(&ast::Param, Tensor)]) -> String {

@@ -91,9 +91,9 @@ fn custom(graph: &Graph, b: &mut Builder, id: NodeId, adjoints: &[Option<Value>]
         }
     }
     let mut results = b.add_call(graph, Call { remat: Remat::Keep }, &args, &node.regions[1..2]).into_iter();
-    let adjoint = |arg: &Value| match b.ty(*arg).dtype.is_float().then(|| results.next()).flatten() {
-        Some(result) => Adj::Value(result),
-        None => Adj::Zero(Reason::Integer),
+    let adjoint = |arg: &Value| match b.ty(*arg).dtype.is_float() {
+        true => results.next().map_or(Adj::Zero(Reason::NoPath), Adj::Value),
+        false => Adj::Zero(Reason::Integer),
     };
     node.args.iter().map(adjoint).collect()
 }

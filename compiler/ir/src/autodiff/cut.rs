@@ -69,10 +69,18 @@ impl Walk<'_> {
         (passes, stops)
     }
 
+    /// Whether the second region of a call has an adjoint for operand `at`.
+    fn is_given(&self, node: &Node, at: usize) -> bool {
+        let is_float = |arg: &Value| self.region.ty(*arg).dtype.is_float();
+        let before = node.args[..at].iter().filter(|arg| is_float(arg)).count();
+        let given = node.regions.get(1).map_or(0, |second| self.graph.region(*second).results.len());
+        is_float(&node.args[at]) && before < given
+    }
+
     /// Why no gradient passes from the results of a node to operand `at`, and where.
     fn stop(&self, node: &Node, at: usize) -> Option<(SpanId, Reason)> {
         let param = match &node.op {
-            Op::Call(_) if node.regions.len() > 1 => return None,
+            Op::Call(_) if self.is_given(node, at) => return None,
             Op::Call(_) => at,
             Op::Loop(op) if at < op.carry_args().start => return Some((node.span, Reason::Integer)),
             Op::Loop(op) => at + 1 - op.carry_args().start,

@@ -81,7 +81,11 @@ impl<'a> Cx<'a> {
         if !made[y.value.index()] || !outer {
             return Ok(());
         }
-        self.unsupported(span, "in a loop, the gradient by a value from outside, through what the loop hands on,")
+        let title = "a gradient through what a run-time loop hands on is not supported yet";
+        let error = Diagnostic::error(Code::E0009, span, title)
+            .note("between the two lie earlier passes, of which the loop keeps nothing here")
+            .help("take the gradient behind the loop, or let the loop be unrolled: `for i in 0..8`, without `while`");
+        Err(self.tell(error))
     }
 
     /// E0212: `y` does not depend on `x`, or not in a differentiable way.

@@ -13,6 +13,7 @@ mod layers;
 mod library;
 mod numbers;
 mod order;
+mod own_gradients;
 mod random;
 mod slopes;
 mod training;
