@@ -146,3 +146,38 @@ fn a_size_that_breaks_a_requirement_is_refused() {
     let error = call(&[1, 6]).unwrap_err().to_string();
     assert!(error.contains("axis 1 is 6, and T must be a multiple of 4"), "{error}");
 }
+
+/// Two trainings of one model have weights of one name; an instance is of one of them.
+#[test]
+fn instances_of_one_of_several_trainings() {
+    let folder = folder();
+    let second = SOURCE.split_once("train digits").unwrap().1.replace("lr: 1e-2", "lr: 1e-1");
+    std::fs::write(folder.path().join("net.dl"), format!("{SOURCE}train again{second}")).unwrap();
+    let model = Model::open(folder.path().join("net.dl")).unwrap();
+    let refused = model.instance(1).unwrap_err().to_string();
+    assert!(refused.contains("`digits`, `again`") && refused.contains("instance_of"), "{refused}");
+    assert!(model.instance_of("other", 1).unwrap_err().to_string().contains("no train block `other`"));
+
+    let ((_, image), (_, label)) = (images(6), labels(6));
+    let path = folder.path().join("again.safetensors");
+    let mut again = model.instance_of("again", 1).unwrap();
+    again.init(3).unwrap();
+    mlc(folder.path(), &["run", "net.dl", "init", "again", "--seed", "3", "-o", "first.safetensors"]);
+    again.save(&path).unwrap();
+    let body = |path: &Path| {
+        let bytes = std::fs::read(path).unwrap();
+        bytes[8 + u64::from_le_bytes(bytes[..8].try_into().unwrap()) as usize..].to_vec()
+    };
+    assert!(body(&path) == body(&folder.path().join("first.safetensors")));
+    let before = again.step("again", &[("image", &image), ("label", &label)]).unwrap();
+    let after = again.step("again", &[("image", &image), ("label", &label)]).unwrap();
+    assert!(after[0].1 < before[0].1, "{before:?} {after:?}");
+    again.save(&path).unwrap();
+    assert!(body(&path) != body(&folder.path().join("first.safetensors")), "what was trained is what is saved");
+    // The exported functions are those of the first training's instance.
+    let other = again.call("forward", &[("image", &image)]).unwrap_err().to_string();
+    assert!(other.contains("another training"), "{other}");
+    let mut digits = model.instance_of("digits", 1).unwrap();
+    digits.load(&path).unwrap();
+    digits.call("forward", &[("image", &image)]).unwrap();
+}

@@ -234,3 +234,58 @@ train t {
     program.run(&["eval", "--weights", "whole/last.safetensors"]).ok();
     assert!(mean[0] > 0.0);
 }
+
+/// A state with the size of the batch is carried from step to step; a resumed training goes on with it.
+#[test]
+fn states_of_a_session_in_checkpoints() {
+    let text = "
+layer Carried {
+    fc = Linear(10)
+    state h: f32[B, 10] = 0
+    state beats: i32[B] = 0
+    fn forward(x: f32[B, In]) -> f32[B, 10] {
+        h = tanh(fc(x) + 0.9 * h)
+        beats = beats + 1
+        return h * cast(beats[0], f32)
+    }
+}
+model Net {
+    carried = Carried()
+    @export
+    fn forward(image: f32[B, 28, 28, 1]) -> f32[B, 10] { return carried(flatten(image / 255.0)) }
+}
+train t {
+    net = Net()
+    epochs = 2
+    data = idx(\"data/digits/train\") |> batch(8)
+    valid = idx(\"data/digits/test\") |> batch(4)
+    opt = adam(lr: 1e-3)
+    step(image: f32[B, 28, 28, 1], label: i32[B]) {
+        logits = net(image)
+        minimize cross_entropy(logits, label) over net with opt
+        metric scale = max(abs(logits))
+    }
+    every 1 epoch { evaluate(valid) }
+}
+";
+    let program = Program::build_text(mlc(), "carried", text);
+    digits::write_made_up(program.folder(), 32);
+    let whole = program.run(&["train", "--out", "whole"]).ok().json();
+    program.run(&["train", "--out", "parts", "--steps", "5"]).ok();
+    let resumed = program.run(&["train", "--resume", "parts", "--out", "parts"]).ok().json();
+    let bytes = |name: &str| fs::read(program.file(name)).unwrap();
+    assert!(bytes("whole/last.safetensors") == bytes("parts/last.safetensors"));
+    assert_eq!(whole["loss"], resumed["loss"]);
+    assert_eq!(whole["valid"], resumed["valid"]);
+    let newest = |folder: &str| {
+        let steps = fs::read_dir(program.file(folder)).unwrap().map(|entry| entry.unwrap().path());
+        steps.filter(|path| path.join("sessions.safetensors").is_file()).max_by_key(|path| path.to_string_lossy().len())
+    };
+    let (a, b) = (newest("whole").expect("a checkpoint"), newest("parts").expect("a checkpoint"));
+    assert!(fs::read(a.join("sessions.safetensors")).unwrap() == fs::read(b.join("sessions.safetensors")).unwrap());
+    let states = weights::read(&b.join("sessions.safetensors"));
+    assert_eq!(states["carried.h"].shape, [8, 10]);
+    // A damaged file is refused, and so is one of another program.
+    fs::write(b.join("sessions.safetensors"), b"no tensors").unwrap();
+    program.run(&["train", "--resume", "parts", "--out", "parts", "--epochs", "3"]).refused(&["E0302"]);
+}

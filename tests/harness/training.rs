@@ -427,6 +427,14 @@ train {name} {{
     program.run(&["train", "large", "--out", "l"]).ok();
     let info = program.run(&["info"]).ok().stdout;
     assert!(info.contains("small(") && info.contains("large("), "{info}");
+    // Both have a `body.weight`, so first weights are those of one of them.
+    let refused = program.run(&["init", "-o", "w.safetensors"]);
+    assert!(refused.status == 2 && refused.stderr.contains("`small` and `large`"), "{}", refused.stderr);
+    for (name, size) in [("small", 4), ("large", 6)] {
+        program.run(&["init", name, "--seed", "7", "-o", "w.safetensors"]).ok();
+        assert_eq!(weights::read(&program.file("w.safetensors"))["body.weight"].shape, [784, size]);
+        program.run(&["eval", name, "--weights", "w.safetensors"]).ok();
+    }
 }
 
 /// A copy of a stack of layers has its sizes before it is used, and is moved as a whole.

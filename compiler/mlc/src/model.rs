@@ -177,11 +177,36 @@ impl Model {
     /// # Errors
     /// This processor can't run the code, or memory runs out.
     pub fn instance(&self, threads: usize) -> Result<Instance<'_>, Error> {
-        let entries: Vec<usize> = (0..self.meta.entries.len()).collect();
+        if self.meta.shares_names() {
+            let names: Vec<String> = self.meta.trains.iter().map(|train| format!("`{}`", train.name)).collect();
+            let names = names.join(", ");
+            return Err(Error(format!(
+                "error: weights of {names} have one name: use `Model::instance_of` with one of them"
+            )));
+        }
+        self.with_entries(&(0..self.meta.entries.len()).collect::<Vec<usize>>(), threads)
+    }
+
+    /// [`Model::instance`] with the weights of one training, where several have weights of one name: these are what
+    /// is loaded and saved. Functions that read other weights are refused.
+    ///
+    /// # Errors
+    /// There is no such training, this processor can't run the code, or memory runs out.
+    pub fn instance_of(&self, train: &str, threads: usize) -> Result<Instance<'_>, Error> {
+        let own = training(&self.meta, train)?.entries();
+        self.with_entries(&own.into_iter().chain(self.meta.init).collect::<Vec<usize>>(), threads)
+    }
+
+    fn with_entries(&self, entries: &[usize], threads: usize) -> Result<Instance<'_>, Error> {
         // SAFETY: program and metadata belong together, and both outlive the instance.
-        let running = unsafe { Running::new(&self.program, &self.meta, &entries, threads.max(1)) }?;
+        let running = unsafe { Running::new(&self.program, &self.meta, entries, threads.max(1)) }?;
         Ok(Instance { running, meta: &self.meta, seed: 0, calls: 0, steps: 0 })
     }
+}
+
+fn training<'m>(meta: &'m Meta, name: &str) -> Result<&'m Train, Error> {
+    let found = meta.trains.iter().find(|train| train.name == name);
+    found.ok_or_else(|| Error(format!("error: there is no train block `{name}`")))
 }
 
 fn in_memory(session: &mut Session) -> Result<InMemory, Failure> {
@@ -264,7 +289,7 @@ impl<'m> Instance<'m> {
     /// There is no such training, a column is missing or doesn't fit, or an index is out of range;
     /// then no weight has changed.
     pub fn step(&mut self, train: &str, columns: &[(&str, &Array)]) -> Result<Vec<(String, f64)>, Error> {
-        let train = self.train(train)?;
+        let train = training(self.meta, train)?;
         let total_steps = train.steps.unwrap_or(self.steps + 1);
         let at = At { seed: self.seed, step: self.steps, epoch: 0, total_steps, done: self.steps };
         let what = format!("the step of `{}`", train.name);
@@ -278,11 +303,6 @@ impl<'m> Instance<'m> {
         Ok(train.metrics.iter().cloned().zip(values).collect())
     }
 
-    fn train(&self, name: &str) -> Result<&'m Train, Error> {
-        let found = self.meta.trains.iter().find(|train| train.name == name);
-        found.ok_or_else(|| Error(format!("error: there is no train block `{name}`")))
-    }
-
     fn run(
         &mut self,
         e: usize,
@@ -291,6 +311,11 @@ impl<'m> Instance<'m> {
         job: impl FnOnce(&mut Running<'_>, &[i64], &[Tensor], &mut [Tensor]) -> Result<(), CallError>,
     ) -> Result<Vec<Tensor>, Error> {
         let entry = &self.meta.entries[e];
+        let global = |g: &&usize| self.meta.globals[**g].kind.is_saved() && !self.running.is_filed(**g);
+        if let Some(g) = entry.globals_read.iter().find(global) {
+            let path = &self.meta.globals[*g].path;
+            return Err(Error(format!("error: {what} reads `{path}`, a weight of another training")));
+        }
         let given = placed(entry, args, what)?;
         let types: Vec<_> = given.iter().map(|tensor| (tensor.dtype, &tensor.shape[..])).collect();
         let sizes = sizes::solve(self.meta, entry, &types, what)?;

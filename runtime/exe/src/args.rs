@@ -46,28 +46,24 @@ const WEIGHTS: Opt = opt("--weights", "F.safetensors", "weights");
 const DATA: Opt = many("--data", "COL=F.npy", "replace a column of the data");
 const INPUT: Opt = many("--in", "NAME=F.npy", "an input; a number for a scalar");
 
+/// A command without positional arguments.
+const fn bare(name: &'static str, help: &'static str, options: &'static [Opt]) -> Command {
+    Command { name, words: "", count: (0, 0), help, options }
+}
+
+/// A command that may be given the name of a train block.
+const fn of_training(name: &'static str, help: &'static str, options: &'static [Opt]) -> Command {
+    Command { name, words: "[NAME]", count: (0, 1), help, options }
+}
+
 /// All commands.
 pub const COMMANDS: [Command; 8] = [
-    Command {
-        name: "info",
-        words: "",
-        count: (0, 0),
-        help: "functions with their types, parameters, memory, source",
-        options: &[JSON],
-    },
-    Command {
-        name: "init",
-        words: "",
-        count: (0, 0),
-        help: "write initial weights",
-        options: &[SEED, opt("-o", "W.safetensors", "where to"), THREADS],
-    },
-    Command {
-        name: "train",
-        words: "[NAME]",
-        count: (0, 1),
-        help: "train; ends with one line of JSON",
-        options: &[
+    bare("info", "functions with their types, parameters, memory, source", &[JSON]),
+    of_training("init", "write initial weights", &[SEED, opt("-o", "W.safetensors", "where to"), THREADS]),
+    of_training(
+        "train",
+        "train; ends with one line of JSON",
+        &[
             opt("--epochs", "N", "epochs from the beginning of the training"),
             opt("--steps", "N", "steps from the beginning of the training"),
             DATA,
@@ -78,34 +74,28 @@ pub const COMMANDS: [Command; 8] = [
             opt("--log", "F.jsonl", "write one line of JSON for each report"),
             opt("--quiet", "", "no progress"),
         ],
-    },
+    ),
+    of_training("eval", "loss and metrics of weights", &[WEIGHTS, DATA, THREADS, JSON]),
     Command {
-        name: "eval",
-        words: "[NAME]",
-        count: (0, 1),
-        help: "loss and metrics of weights",
-        options: &[WEIGHTS, DATA, THREADS, JSON],
-    },
-    Command {
-        name: "run",
         words: "[MODEL.]FN",
         count: (1, 1),
-        help: "call a function on NumPy files",
-        options: &[
-            WEIGHTS,
-            INPUT,
-            many("--text", "NAME=…", "a text as an input of tokens; results of tokens are then printed as text"),
-            many("--out", "[NAME=]F.npy", "where a result goes"),
-            SEED,
-            THREADS,
-        ],
+        ..bare(
+            "run",
+            "call a function on NumPy files",
+            &[
+                WEIGHTS,
+                INPUT,
+                many("--text", "NAME=…", "a text as an input of tokens; results of tokens are then printed as text"),
+                many("--out", "[NAME=]F.npy", "where a result goes"),
+                SEED,
+                THREADS,
+            ],
+        )
     },
-    Command {
-        name: "step",
-        words: "[NAME]",
-        count: (0, 1),
-        help: "one training step on a given batch",
-        options: &[
+    of_training(
+        "step",
+        "one training step on a given batch",
+        &[
             WEIGHTS,
             INPUT,
             opt("--out-weights", "W.safetensors", "weights after the step"),
@@ -114,21 +104,23 @@ pub const COMMANDS: [Command; 8] = [
             THREADS,
             JSON,
         ],
-    },
+    ),
     Command {
-        name: "bench",
         words: "FN | train [NAME]",
         count: (1, 2),
-        help: "time a function or a training step",
-        options: &[
-            many("--size", "B=32", "a size"),
-            many("--in", "NAME=F.npy", "an input (default: random, integers zero)"),
-            opt("--seconds", "S", "how long (default: 1)"),
-            THREADS,
-            JSON,
-        ],
+        ..bare(
+            "bench",
+            "time a function or a training step",
+            &[
+                many("--size", "B=32", "a size"),
+                many("--in", "NAME=F.npy", "an input (default: random, integers zero)"),
+                opt("--seconds", "S", "how long (default: 1)"),
+                THREADS,
+                JSON,
+            ],
+        )
     },
-    Command { name: "receipt", words: "", count: (0, 9), help: "not supported yet", options: &[] },
+    Command { count: (0, 9), ..bare("receipt", "not supported yet", &[]) },
 ];
 
 /// Options that every command will have.

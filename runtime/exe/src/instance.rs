@@ -208,20 +208,36 @@ impl<'p> Instance<'p> {
                 Some(made) if *made == own => {}
                 Some(made) => return Err(self.other_session(e, one, made, &own)),
                 None => {
-                    let shape: Option<Vec<usize>> =
-                        state.shape.iter().map(|d| d.eval(&own).and_then(|n| usize::try_from(n).ok())).collect();
-                    let dtype = self.meta.globals[state.global].dtype;
-                    let bytes = shape.and_then(|s| crate::tensor::bytes_of(dtype, &s)).ok_or_else(too_large)?;
-                    let memory = Aligned::new(bytes)?;
-                    self.pointers[state.global] = memory.pointer();
-                    self.globals[state.global] = Some(memory);
-                    self.sessions[one.session] = Some(own.clone());
+                    self.make_session(one.session, own.clone())?;
                     // SAFETY: it has neither arguments nor results.
                     unsafe { self.call(state.init, &own, &[], &[], At { seed: at.seed, ..At::default() }) }?;
                 }
             }
         }
         Ok(())
+    }
+
+    /// The values of the symbols in the shape of session state `number`, once it is made.
+    pub fn session(&self, number: usize) -> Option<&[i64]> {
+        self.sessions[number].as_deref()
+    }
+
+    /// The shape of session state `number` for these values of the symbols.
+    pub fn session_shape(&self, number: usize, sizes: &[i64]) -> Option<Vec<usize>> {
+        let axes = self.meta.sessions[number].shape.iter();
+        axes.map(|size| size.eval(sizes).and_then(|n| usize::try_from(n).ok())).collect()
+    }
+
+    /// Gets the memory of session state `number` for these values of the symbols; what is in it is still to be written.
+    pub fn make_session(&mut self, number: usize, sizes: Vec<i64>) -> Result<&mut [u8]> {
+        let global = self.meta.sessions[number].global;
+        let too_large = || Failure::plain(format!("`{}` is too large", self.meta.globals[global].path));
+        let shape = self.session_shape(number, &sizes).ok_or_else(too_large)?;
+        let bytes = crate::tensor::bytes_of(self.meta.globals[global].dtype, &shape).ok_or_else(too_large)?;
+        let memory = Aligned::new(bytes)?;
+        self.pointers[global] = memory.pointer();
+        self.sessions[number] = Some(sizes);
+        Ok(self.globals[global].insert(memory))
     }
 
     fn other_session(&self, e: usize, one: &SessionUse, made: &[i64], own: &[i64]) -> Failure {
@@ -298,8 +314,7 @@ impl Drop for Instance<'_> {
 /// entries in use touch, and one tensor of each name.
 fn filed(meta: &Meta, entries: &[usize]) -> Vec<bool> {
     let all = 0..meta.globals.len();
-    let paths: BTreeSet<&str> = meta.globals.iter().map(|global| global.file_path.as_str()).collect();
-    if paths.len() == meta.globals.len() {
+    if !meta.shares_names() {
         return vec![true; meta.globals.len()];
     }
     let in_use = |g: &usize| {

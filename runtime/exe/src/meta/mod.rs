@@ -5,7 +5,7 @@
 //! size symbols, `+ - * / max` (`/` rounds down). Text in `<>` is explained, `or null` may be absent.
 //!
 //! ```text
-//! { "abi": 2, "mlc": "0.1.0", "name": "cnn", "source": "cnn.dl", "source_hash": "<hex>",
+//! { "abi": 3, "mlc": "0.1.0", "name": "cnn", "source": "cnn.dl", "source_hash": "<hex>",
 //!   "symbols": ["B"],
 //!   "globals": [                       <index = position in EntryCx.globals>
 //!     {"path": "conv1.weight",
@@ -65,10 +65,16 @@
 //!   {"stage": "augment", "flip": true, "crop": 0.1, "rotate": 10.0}
 //! ```
 
+mod data;
 mod read;
+mod train;
+
+pub use data::{Pipeline, Stage, Tokens};
+pub use train::{Action, Combine, Evaluation, Every, Load, Period, Tally, Train};
 
 use crate::dim::Dim;
 use crate::dtype::Dtype;
+use std::collections::BTreeSet;
 
 /// All of it.
 #[derive(Clone, Debug)]
@@ -97,6 +103,14 @@ pub struct Meta {
     pub init: Option<usize>,
     /// Train blocks.
     pub trains: Vec<Train>,
+}
+
+impl Meta {
+    /// Whether two weights or states have one name in weight files, as instances of several trainings may.
+    pub fn shares_names(&self) -> bool {
+        let names: BTreeSet<&str> = self.globals.iter().map(|global| global.file_path.as_str()).collect();
+        names.len() != self.globals.len()
+    }
 }
 
 /// What a global is for.
@@ -321,280 +335,4 @@ impl Function {
         }
         shown.signature()
     }
-}
-
-/// How an accumuland of a metric is combined over batches.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Combine {
-    /// Added.
-    Sum,
-    /// Multiplied.
-    Prod,
-    /// The largest.
-    Max,
-    /// The smallest.
-    Min,
-}
-
-/// A train block.
-#[derive(Clone, Debug)]
-pub struct Train {
-    /// Its name.
-    pub name: String,
-    /// Seed of weights, draws and shuffles.
-    pub seed: i64,
-    /// Epochs, if the block says.
-    pub epochs: Option<i64>,
-    /// Steps, if the block says.
-    pub steps: Option<i64>,
-    /// Rows of a batch.
-    pub batch: Option<i64>,
-    /// Entry of a training step: of its last batch.
-    pub step: usize,
-    /// Batches of a step. Entries of the step are told the number of the batch, not of the step.
-    pub batches: i64,
-    /// Entry of the batches before the last.
-    pub accumulate: Option<usize>,
-    /// What becomes of the reports of steps.
-    pub tally: Tally,
-    /// A step that only reports.
-    pub eval: Evaluation,
-    /// Entry that returns gradients.
-    pub grads: Option<usize>,
-    /// Names of the results of each [`Tally::finish`].
-    pub metrics: Vec<String>,
-    /// Arguments of the step.
-    pub columns: Vec<Port>,
-    /// Globals that the block updates.
-    pub trained: Vec<usize>,
-    /// Files of weights that are read when training starts.
-    pub loads: Vec<Load>,
-    /// Named pipelines.
-    pub pipelines: Vec<(String, Pipeline)>,
-    /// Blocks that run now and then.
-    pub every: Vec<Every>,
-}
-
-/// How reports of batches become metrics of all.
-#[derive(Clone, Debug)]
-pub struct Tally {
-    /// How accumulands are combined.
-    pub accumulands: Vec<Combine>,
-    /// Entry that makes metrics of accumulands.
-    pub finish: usize,
-}
-
-/// A step that only reports.
-#[derive(Clone, Debug)]
-pub struct Evaluation {
-    /// Its entry.
-    pub entry: usize,
-    /// What becomes of its reports.
-    pub tally: Tally,
-}
-
-impl Train {
-    /// The pipeline called `name`.
-    pub fn pipeline(&self, name: &str) -> Option<&Pipeline> {
-        self.pipelines.iter().find(|(n, _)| n == name).map(|(_, p)| p)
-    }
-}
-
-/// A file of weights that is read when training starts.
-#[derive(Clone, Debug)]
-pub struct Load {
-    /// As the source has it.
-    pub path: String,
-    /// What may stand in front of the names in the file.
-    pub binding: String,
-    /// Globals, and their names in the file.
-    pub tensors: Vec<(usize, String)>,
-}
-
-/// Unit of an `every` block.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Period {
-    /// `every N epochs`
-    Epochs,
-    /// `every N steps`
-    Steps,
-}
-
-/// An `every` block.
-#[derive(Clone, Debug)]
-pub struct Every {
-    /// Runs when this many have passed, at least 1.
-    pub count: i64,
-    /// Of what.
-    pub period: Period,
-    /// Entry that computes the values which its actions use.
-    pub entry: Option<usize>,
-    /// In the source's order.
-    pub actions: Vec<Action>,
-}
-
-/// An action in an `every` block.
-#[derive(Clone, Debug)]
-pub enum Action {
-    /// `evaluate(valid)`
-    Evaluate {
-        /// Name of the pipeline.
-        pipeline: String,
-        /// In place of the block's own, if an instance is replaced.
-        other: Option<Evaluation>,
-    },
-    /// The next `count` actions only if a value is other than 0 (`holds`), or only if it is 0.
-    When {
-        /// Which value.
-        value: usize,
-        /// Which of the two.
-        holds: bool,
-        /// How many actions.
-        count: usize,
-    },
-    /// `save_images(dir, x, range:)`
-    SaveImages {
-        /// Folder.
-        dir: String,
-        /// Which value: f32 [N, H, W, C].
-        value: usize,
-        /// What black and white are.
-        range: (f64, f64),
-    },
-    /// `report(name: value)`
-    Report {
-        /// Names and which values.
-        values: Vec<(String, usize)>,
-    },
-    /// `print(x)`
-    Print {
-        /// A text, or what is written for the tensor.
-        text: String,
-        /// Which value.
-        value: Option<usize>,
-    },
-    /// `stop()`
-    Stop,
-    /// `save(dir, keep:, best:)`
-    Save {
-        /// Folder.
-        dir: String,
-        /// How many `step-N` to keep; all if absent.
-        keep: Option<i64>,
-        /// Which value is best when highest.
-        best: Option<usize>,
-    },
-    /// `early_stop(value, patience:)`
-    EarlyStop {
-        /// Which value has to rise.
-        value: usize,
-        /// How often it may fail to.
-        patience: i64,
-    },
-}
-
-/// A source of rows and what is done to them.
-#[derive(Clone, Debug)]
-pub struct Pipeline {
-    /// The source and the stages after it.
-    pub stages: Vec<Stage>,
-    /// Its place in the source.
-    pub place: String,
-}
-
-/// What a token of a text is.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Tokens {
-    /// A character of the text.
-    Chars,
-    /// A byte.
-    Bytes,
-    /// What stands in a line of this file.
-    List(String),
-}
-
-/// A stage of a pipeline.
-#[derive(Clone, Debug, PartialEq)]
-pub enum Stage {
-    /// Numbers in a text file, divided by commas.
-    Csv {
-        /// The file.
-        path: String,
-        /// Does its first line have the names?
-        header: bool,
-    },
-    /// Arrays whose first axis is the rows.
-    Arrays {
-        /// A .npz or .safetensors file, or a folder of .npy.
-        path: String,
-    },
-    /// PNG and JPEG files, a folder for each label.
-    Images {
-        /// The folder of folders.
-        dir: String,
-        /// Rows of pixels.
-        height: usize,
-        /// Columns of pixels.
-        width: usize,
-    },
-    /// A text in windows.
-    Text {
-        /// The file.
-        path: String,
-        /// What a token is.
-        tokens: Tokens,
-        /// Tokens of a row.
-        window: usize,
-    },
-    /// Pairs of texts, padded to one of some lengths.
-    Pairs {
-        /// The file: two texts a line, divided by a tab.
-        path: String,
-        /// A file with a token a line.
-        vocab: String,
-        /// The lengths, rising.
-        buckets: Vec<usize>,
-    },
-    /// A part of the rows.
-    Split(f64),
-    /// What a split with the same part leaves out.
-    Rest(f64),
-    /// New and old names of columns.
-    Rename(Vec<(String, String)>),
-    /// Images changed by chance, in training.
-    Augment {
-        /// May left and right be swapped?
-        flip: bool,
-        /// Part of each side that is cut off.
-        crop: f64,
-        /// Largest angle in degrees.
-        rotate: f64,
-    },
-    /// Images and labels in the format of MNIST.
-    Idx {
-        /// Of the two file names.
-        prefix: String,
-        /// Are there labels?
-        labels: bool,
-    },
-    /// Images to one size.
-    Resize {
-        /// Rows of pixels.
-        height: usize,
-        /// Columns of pixels.
-        width: usize,
-    },
-    /// A buffered shuffle.
-    Shuffle {
-        /// Rows that it holds.
-        buffer: usize,
-    },
-    /// The first rows.
-    Take(usize),
-    /// All but the first rows.
-    Skip(usize),
-    /// Rows of a batch.
-    Batch(usize),
-    /// One that this runtime doesn't know.
-    Unknown(String),
 }

@@ -1,5 +1,5 @@
 //! Folders of a training: `last.safetensors`, `best.safetensors`, and `step-N/` with weights,
-//! optimizer and position. A `step-N` is made under another name and renamed, so it is complete or absent.
+//! optimizer, states of the session and position. A `step-N` is made under another name and renamed, so it is complete or absent.
 
 use crate::data::vocabulary::Vocabulary;
 use crate::error::{Failure, OUTPUT, Result, WEIGHTS};
@@ -10,6 +10,7 @@ use crate::meta::Train;
 use crate::train::Session;
 use crate::train::plan::Folder;
 use crate::train::position::Position;
+use crate::train::sessions;
 use crate::weights::{self, Part};
 use std::fs;
 use std::io;
@@ -17,6 +18,7 @@ use std::path::{Path, PathBuf};
 
 const WEIGHTS_FILE: &str = "weights.safetensors";
 const OPTIMIZER_FILE: &str = "optimizer.safetensors";
+const SESSIONS_FILE: &str = "sessions.safetensors";
 const POSITION_FILE: &str = "position.json";
 
 /// One `save`: the last weights, the best ones if they are, and a checkpoint.
@@ -82,6 +84,7 @@ fn write_step(session: &Session<'_>, folder: &Path) -> Result<()> {
 fn fill(session: &Session<'_>, folder: &Path) -> Result<()> {
     weights::save(&session.instance, Part::Weights, Pending::create(&folder.join(WEIGHTS_FILE))?)?;
     weights::save(&session.instance, Part::Optimizer, Pending::create(&folder.join(OPTIMIZER_FILE))?)?;
+    sessions::save(&session.instance, &folder.join(SESSIONS_FILE))?;
     let text = format!("{}\n", session.position.to_json(session.train).line());
     Pending::create(&folder.join(POSITION_FILE))?.commit(&[text.as_bytes()])
 }
@@ -149,9 +152,10 @@ pub fn vocabulary(folder: &Path) -> Result<Option<Vocabulary>> {
     weights::vocabulary(&folder.join(WEIGHTS_FILE))
 }
 
-/// Fills weights and optimizer from a checkpoint.
+/// Fills weights, optimizer and states of the session from a checkpoint.
 pub fn load(instance: &mut Instance<'_>, folder: &Path) -> Result<()> {
     weights::load_file(instance, Part::Weights, &folder.join(WEIGHTS_FILE))?;
     weights::load_file(instance, Part::Optimizer, &folder.join(OPTIMIZER_FILE))?;
+    sessions::load(instance, &folder.join(SESSIONS_FILE))?;
     files::read(&folder.join(POSITION_FILE), WEIGHTS).map(drop)
 }

@@ -10,6 +10,7 @@ pub mod metrics;
 pub mod plan;
 pub mod position;
 pub mod progress;
+pub mod sessions;
 
 use crate::args::Args;
 use crate::call::Scalars;
@@ -71,12 +72,8 @@ impl<'a> Session<'a> {
         let saved_seed = resume.as_ref().map(|(_, position)| position.seed);
         let plan = Plan::new(cx, args, train, data.batches(), saved_seed)?;
         let progress = Progress::open(args, &plan, data.batches(), resume.is_some())?;
-        let entries: Vec<usize> = [train.step, train.tally.finish, train.eval.entry, train.eval.tally.finish]
-            .into_iter()
-            .chain(train.accumulate)
-            .chain(cx.init_entry())
-            .chain(every::entries(train))
-            .collect();
+        let entries: Vec<usize> =
+            train.entries().into_iter().chain(cx.init_entry()).chain(every::entries(train)).collect();
         let mut instance = cx.instance(&entries, args)?;
         data.reserve(&mut instance, train.step)?;
         if let Some(accumulate) = train.accumulate {
