@@ -80,6 +80,14 @@ impl<'a> Cx<'a> {
         expected: &Expected,
         path: &str,
     ) -> R<Tensor> {
+        // Draws of a first value do not depend on the loop in which it is asked for.
+        let loops = std::mem::take(&mut self.entry.loops);
+        let value = self.rows_value(id, tensor, expected, path);
+        self.entry.loops = loops;
+        value
+    }
+
+    fn rows_value(&mut self, id: InstanceId, tensor: &'a ast::Tensor, expected: &Expected, path: &str) -> R<Tensor> {
         let leading = self.stacks_over(id).len();
         if leading == 0 {
             return self.param_value(id, tensor, expected, path);

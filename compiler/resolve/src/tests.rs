@@ -75,7 +75,10 @@ impl<'a> Cx<'a> {
             return Ok(());
         }
         let error = Diagnostic::error(Code::E0121, span, format!("`{what}` stands in a loop or in a run-time `if`"))
-            .help("put the truth values together, `good = good and …`, and assert them behind");
+            .help(match what {
+                "print" => "give a name to what is to be seen, and print it behind",
+                _ => "put the truth values together, `good = good and …`, and assert them behind",
+            });
         Err(self.tell(error))
     }
 
@@ -350,6 +353,7 @@ fn print<'a>(cx: &mut Cx<'a>, args: Args<'a>) -> R<Value<'a>> {
             );
         return Err(cx.tell(error));
     }
+    cx.refuse_nested_check("print", args.site.span)?;
     let (value, span) = args.need(cx, "x")?;
     let check = match cx.printed(value, span)? {
         Ok(text) => Check::Print { text, value: None },

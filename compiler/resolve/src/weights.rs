@@ -1,5 +1,6 @@
 //! The tensors behind `param` declarations: their types, their values in an entry, their paths.
 
+use crate::calls::Expected;
 use crate::cx::{Cx, FrameKind};
 use crate::entry::{Mode, TestParam};
 use crate::init::Initial;
@@ -7,7 +8,7 @@ use crate::instances::{Place, Root};
 use crate::report::Reported;
 use crate::types::{Element, Form};
 use crate::value::{AxisNameKind, InstanceId, R, ScopeId, Size, Tensor, Value, shape_of};
-use mlc_ir::graph::{Global, GlobalId, GlobalKind};
+use mlc_ir::graph::{Global, GlobalId, GlobalKind, Value as IrValue};
 use mlc_ir::ty::{DType, Type};
 use mlc_syntax::ast;
 use mlc_syntax::codes::Code;
@@ -130,7 +131,8 @@ impl<'a> Cx<'a> {
         self.check_extent(decl.span, &shape_of(&axes))?;
         let ty = Type::new(dtype, shape_of(&axes));
         let value = match self.entry.mode {
-            Mode::Test => self.test_param(id, name, ty),
+            Mode::Test if self.entry.inputs.is_empty() => self.test_param(id, name, ty),
+            Mode::Test => self.fresh_param(id, decl, dtype, &axes)?,
             _ => {
                 let global = self.global_of(id, decl, &ty);
                 self.entry.global(global, ty)
@@ -141,7 +143,14 @@ impl<'a> Cx<'a> {
         Ok(tensor)
     }
 
-    fn test_param(&mut self, id: InstanceId, name: &Arc<str>, ty: Type) -> mlc_ir::graph::Value {
+    /// The first value of a parameter, in an entry of a test that has no weights but those it makes.
+    fn fresh_param(&mut self, id: InstanceId, decl: &'a ast::Tensor, dtype: DType, axes: &[Size]) -> R<IrValue> {
+        let path = self.tensor_path(id, &decl.name.text).1;
+        let expected = Expected { dtype, axes: axes.to_vec() };
+        self.stacked_value(id, decl, &expected, &path).map(|tensor| tensor.value)
+    }
+
+    fn test_param(&mut self, id: InstanceId, name: &Arc<str>, ty: Type) -> IrValue {
         let known = self.entry.test_params.iter().find(|param| param.instance == id && param.name == *name);
         if let Some(known) = known {
             return known.value;
