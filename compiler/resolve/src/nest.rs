@@ -1,21 +1,21 @@
 //! Loops whose body is evaluated once: the body is built flat, with holes for what only a pass
 //! knows, and cut out afterwards ([`mlc_ir::nested`]). `scan` and `for` share this.
 
+mod faults;
+mod settle;
+
 use crate::cx::Cx;
 use crate::exprs::Truth;
 use crate::molds::Mold;
-use crate::report::Reported;
 use crate::train::ParamKey;
 use crate::value::{InstanceId, R, Size, Tensor, Value};
 use mlc_ir::dim::Dim;
 use mlc_ir::graph::{Def, Value as IrValue};
-use mlc_ir::nested::{Carry, LoopCut, cut_loop, made_of};
+use mlc_ir::nested::{Carry, LoopCut, cut_loop};
 use mlc_ir::region_ops::Trip;
-use mlc_ir::scalar::{BinaryOp, CompareOp, Literal, UnaryOp};
+use mlc_ir::scalar::{BinaryOp, Literal, UnaryOp};
 use mlc_ir::ty::{DType, Type};
 use mlc_syntax::ast;
-use mlc_syntax::codes::Code;
-use mlc_syntax::diag::Diagnostic;
 use mlc_syntax::span::Span;
 use std::collections::{BTreeMap, BTreeSet};
 use std::rc::Rc;
@@ -106,13 +106,6 @@ struct Holes<'a, 's> {
     position: Tensor,
 }
 
-/// The kinds of the names that a loop hands on.
-struct Molds {
-    settled: Vec<Mold>,
-    /// What was open when the body did not go through with the literals themselves.
-    failed: Option<Vec<Mold>>,
-}
-
 impl<'a> Cx<'a> {
     /// Evaluates a loop as a loop. On an error the names of the frame are left as the body left them.
     pub fn loop_form(&mut self, form: &LoopForm<'a>) -> R<LoopOutcome<'a>> {
@@ -139,75 +132,6 @@ impl<'a> Cx<'a> {
             self.restore(saved);
             self.keep_solved(solved);
         }
-    }
-
-    /// The kinds of the names handed on. A literal takes the dtype of what it becomes, which one
-    /// evaluation of the body with the literals themselves shows.
-    fn molds(&mut self, form: &LoopForm<'a>) -> R<Molds> {
-        let (mut molds, mut failed) = (Vec::new(), None);
-        for handed in &form.handed {
-            match self.mold(&handed.start) {
-                Some(mold) => molds.push(mold),
-                None => return Err(self.not_handed(handed)),
-            }
-        }
-        // What a literal becomes may depend on what another one becomes.
-        while molds.iter().any(Mold::is_open) {
-            let saved = self.snapshot();
-            let after = self.dry_run(form, &molds);
-            self.restore(saved);
-            if after.is_err() {
-                failed = Some(molds.clone());
-            }
-            let after = after.unwrap_or_else(|_| vec![None; molds.len()]);
-            let decided = |(mold, after): (&Mold, &Option<Mold>)| {
-                mold.is_open() && after.as_ref().is_some_and(|after| !after.is_open())
-            };
-            let some_decided = molds.iter().zip(&after).any(decided);
-            let settle = |(mold, after): (Mold, Option<Mold>)| match after {
-                Some(after) if !some_decided || !after.is_open() => mold.settled(Some(&after)),
-                Some(_) => mold,
-                None if some_decided => mold,
-                None => mold.settled(None),
-            };
-            molds = molds.into_iter().zip(after).map(settle).collect();
-        }
-        Ok(Molds { settled: molds, failed })
-    }
-
-    fn not_handed(&mut self, handed: &Handed<'a>) -> Reported {
-        let title = format!("`{}` is {}, which a loop cannot hand on", handed.name, handed.start.describe());
-        let error = Diagnostic::error(Code::E0122, handed.next_span, title)
-            .label("assigned in the loop")
-            .also(handed.start_span, "its value before the loop")
-            .note("a run-time loop hands on tensors and numbers");
-        let error = match handed.start {
-            Value::List(_) => error.help(
-                "what each pass gives is stacked by a scan: `h, hs = scan h = h for x_t in x along T { …; yield h }`",
-            ),
-            _ => error,
-        };
-        self.tell(error)
-    }
-
-    /// What the names are after one pass that starts with their first values.
-    fn dry_run(&mut self, form: &LoopForm<'a>, molds: &[Mold]) -> R<Vec<Option<Mold>>> {
-        for (handed, mold) in form.handed.iter().zip(molds) {
-            self.set_local(&handed.name, handed.start.clone());
-            if !mold.is_open()
-                && let Some(tensors) = self.fill(mold, &handed.start, handed.start_span)?
-            {
-                self.set_names(&handed.name, mold, &tensors);
-            }
-        }
-        let position = self.hole(DType::I64, Vec::new());
-        self.entry.loops.push(Pass::Looped(position.value));
-        self.bind_items(form, &position)?;
-        self.run_body(form)?;
-        let locals = &self.top().locals;
-        let values: Vec<Option<Value<'a>>> =
-            form.handed.iter().map(|handed| locals.get(&handed.name).cloned()).collect();
-        Ok(values.iter().map(|value| value.as_ref().and_then(|value| self.mold(value))).collect())
     }
 
     /// A value that only the body knows.
@@ -395,23 +319,6 @@ impl<'a> Cx<'a> {
         Ok(Some(stop.value))
     }
 
-    /// Behind the last pass the condition is not asked, so what is wrong there is not told.
-    fn mask_faults(&mut self, form: &LoopForm<'a>, told: usize, next: &Tensor, span: Span) -> R<()> {
-        if self.entry.faults.len() == told {
-            return Ok(());
-        }
-        let bound = self.dim_tensor(&form.trip, DType::I64, span)?;
-        let inside = self.compare_tensors(CompareOp::Lt, next, &bound, span)?;
-        let none = self.literal(span, Literal::from_i64(DType::I32, i64::from(i32::MAX)))?;
-        for at in told..self.entry.faults.len() {
-            let value = self.entry.faults[at].0;
-            let fault = Tensor { value, dtype: DType::I32, axes: Vec::new() };
-            let masked = self.emit(span, mlc_ir::ops::select::Select, &[&inside, &fault, &none], Vec::new())?;
-            self.entry.faults[at].0 = masked.value;
-        }
-        Ok(())
-    }
-
     /// The number of passes as far as the first condition decides it.
     fn first_count(&mut self, form: &LoopForm<'a>, runs: Truth) -> R<IrValue> {
         let all = self.dim_tensor(&form.trip, DType::I64, form.span)?;
@@ -451,34 +358,6 @@ impl<'a> Cx<'a> {
         }
     }
 
-    /// Faults of the body become carries: the first bad element of any pass.
-    fn take_faults(&mut self, cut: &mut LoopCut, told: usize, all: bool) -> R<()> {
-        if self.entry.faults.len() == told {
-            return Ok(());
-        }
-        let mut own = vec![cut.position];
-        own.extend(cut.carries.iter().map(|carry| carry.inside));
-        let made = made_of(self.entry.builder.region(), cut.mark, &own);
-        for at in told..self.entry.faults.len() {
-            let (value, _) = self.entry.faults[at];
-            if all || made[value.index()] {
-                let carry = self.fault_carry(value)?;
-                cut.carries.push(carry);
-            }
-        }
-        Ok(())
-    }
-
-    /// A carry for the smallest of a fault's numbers.
-    pub fn fault_carry(&mut self, value: IrValue) -> R<Carry> {
-        let none = Literal::from_i64(DType::I32, i64::from(i32::MAX));
-        let builder = &mut self.entry.builder;
-        let start = builder.literal(none);
-        let inside = builder.hole(Type::scalar(DType::I32));
-        let next = builder.binary(BinaryOp::Min, inside, value);
-        Ok(Carry { inside, start, next })
-    }
-
     /// Gives names, weights, states and faults what the loop made of them.
     fn loop_outcome(
         &mut self,
@@ -513,38 +392,5 @@ impl<'a> Cx<'a> {
             Tensor { value: *value, dtype: row.dtype, axes }
         };
         LoopOutcome { handed: values, yields: stacks.iter().zip(yields).map(stack).collect() }
-    }
-
-    /// The faults that the loop took in stand for their smallest number from now on.
-    fn put_faults(&mut self, told: usize, holes: &Holes<'a, '_>, results: &[IrValue]) {
-        if results.is_empty() {
-            return;
-        }
-        let own: Vec<IrValue> = std::iter::once(&holes.position)
-            .chain(holes.names.iter().flat_map(|(_, _, _, own)| own))
-            .chain(holes.tensors.iter().map(|(_, _, hole)| hole))
-            .map(|tensor| tensor.value)
-            .collect();
-        let made = made_of(self.entry.builder.region(), 0, &own);
-        let all = holes.form.condition.is_some();
-        let taken = self.entry.faults[told..].iter_mut().filter(|(value, _)| all || made[value.index()]);
-        for ((value, _), result) in taken.zip(results) {
-            *value = *result;
-        }
-    }
-
-    /// E0105: a name does not keep its type from pass to pass.
-    fn changes_type(&mut self, handed: &Handed<'a>, mold: &Mold, after: &Value<'a>) -> Reported {
-        let (before, after) = (self.show_mold(mold), self.show_kind(after));
-        let name = &handed.name;
-        let error = Diagnostic::error(
-            Code::E0105,
-            handed.next_span,
-            format!("`{name}` is {before} before a pass of the loop and {after} behind it"),
-        )
-        .label(after.clone())
-        .also(handed.start_span, format!("starts as {before}"))
-        .note("what a loop hands from pass to pass keeps its type");
-        self.tell(error)
     }
 }
