@@ -204,13 +204,10 @@ impl<'a> Cx<'a> {
             }
             Value::Stack(placed) => self.stack_field(&placed, name, &owner),
             Value::Tensor(_) | Value::Lazy(_) | Value::Number(_) => {
-                let error = Diagnostic::error(
-                    Code::E0120,
-                    name.span,
-                    format!("`{owner}` is a tensor and has no `.{}`", name.text),
-                )
-                .help(habits::instead_of_method(&name.text));
-                Err(self.tell(error))
+                let title = format!("`{owner}` is a tensor and has no `.{}`", name.text);
+                let error = Diagnostic::error(Code::E0120, name.span, title);
+                let help = self.instead_of_method(&name.text);
+                Err(self.tell(help.into_iter().fold(error, Diagnostic::help)))
             }
             other => {
                 let title = format!("`{owner}` is {} and has no `.{}`", other.describe(), name.text);
@@ -220,7 +217,7 @@ impl<'a> Cx<'a> {
                     (Value::List(_), "append" | "add" | "push") => {
                         Some(format!("write `{owner} = append({owner}, x)`"))
                     }
-                    _ => known.then(|| habits::instead_of_method(&name.text)),
+                    _ => habits::instead_of_method(&name.text).filter(|_| known).map(str::to_string),
                 };
                 Err(self.tell(help.into_iter().fold(error, Diagnostic::help)))
             }
@@ -234,9 +231,20 @@ impl<'a> Cx<'a> {
         if let Some(near) = near {
             error = error.help(format!("did you mean `{near}`?"));
         } else if matches!(&*name.text, "fit" | "compile" | "eval" | "train" | "parameters" | "backward") {
-            error = error.help(habits::instead_of_method(&name.text));
+            error = habits::instead_of_method(&name.text).into_iter().fold(error, Diagnostic::help);
         }
         self.tell(error)
+    }
+
+    /// What to write for `x.NAME`: a habit's word here, or the function of that name or of one that is near.
+    fn instead_of_method(&self, name: &str) -> Option<String> {
+        if let Some(habit) = habits::instead_of_method(name) {
+            return Some(habit.to_string());
+        }
+        match self.function_near(name)? {
+            known if known == name => Some(format!("write `{name}(x, …)` or `x |> {name}(…)`")),
+            near => Some(format!("did you mean `{near}(x, …)`?")),
+        }
     }
 
     /// A member of all layers of a stack: its weights as one tensor with a leading axis, its parts as stacks.

@@ -44,6 +44,37 @@ pub(crate) fn instead_of(name: &str) -> Option<&'static str> {
         "enumerate" => "run over both: `for i, x in zip([i for i in 0..len(xs)], xs)`",
         "arange" => "write `iota(n)`",
         "power" | "pow" => "a power is written `a ** b`",
+        "square" => "write `x * x`",
+        "rsqrt" => "write `1 / sqrt(x)`",
+        "log2" => "write `log(x) / log(2.0)`",
+        "expm1" => "write `exp(x) - 1`",
+        "mod" | "fmod" | "remainder" => "the rest of a division is written `a % b`",
+        "flip" => "write `reverse(x, axis: 0)`",
+        "stack" => "write `concat([a[new], b[new]], axis: 0)`",
+        "repeat" | "tile" | "expand" | "broadcast_to" => "write `broadcast(x, [B, T, D])`",
+        "unsqueeze" | "expand_dims" => "write `x[:, new]`",
+        "squeeze" => "write `x[:, 0]`",
+        "gather" => "write `take_along(x, ids, axis: -1)`, or `x[ids]` for rows",
+        "masked_fill" => "write `where(mask, value, x)`",
+        "zeros_like" => "write `zeros([B, D])`",
+        "ones_like" => "write `ones([B, D])`",
+        "isnan" => "write `x != x`",
+        "logical_and" => "write `a and b`",
+        "logical_or" => "write `a or b`",
+        "logical_not" => "write `not a`",
+        "no_grad" => "write `stop_gradient(x)`; exported functions and evaluations take no gradients",
+        "manual_seed" => "a train block has a seed: `seed = 1`",
+        "Parameter" => "write `param w: f32[D] = zeros()` in the layer",
+        "register_buffer" => "write `state m: f32[D] = zeros()` in the layer",
+        "ModuleList" => "write a list: `convs = [Conv2d(c) for c in [8, 16]]`",
+        "Sequential" => "call one after the other: `x |> fc1 |> relu |> fc2`",
+        "BatchNormalization" | "BatchNorm1d" | "BatchNorm2d" => "write `BatchNorm()`",
+        "LayerNormalization" => "write `LayerNorm()`",
+        "Conv2DTranspose" => "write `ConvTranspose2d(16, kernel: 2, stride: 2)`",
+        "NLLLoss" => "write `nll(logp, label)`",
+        "BCELoss" => "write `bce_logits(x, y)`, with the values before the sigmoid",
+        "L1Loss" => "write `mae(a, b)`",
+        "HuberLoss" | "SmoothL1Loss" => "write `huber(a, b)`",
         _ if name.starts_with("val_") => {
             "a metric has one name: in `every` it is the value of the last `evaluate` there"
         }
@@ -51,31 +82,30 @@ pub(crate) fn instead_of(name: &str) -> Option<&'static str> {
     })
 }
 
-/// What to write instead of a method or field of a tensor.
-pub(crate) fn instead_of_method(name: &str) -> String {
-    match name {
-        "shape" | "size" | "ndim" | "dim" => {
-            "its sizes have names in the signature, or annotate: `x: f32[B, P] = …`".to_string()
+/// What to write instead of a method or field of a tensor, where it is not a function of that name.
+pub(crate) fn instead_of_method(name: &str) -> Option<&'static str> {
+    Some(match name {
+        "shape" | "size" | "ndim" | "dim" => "its sizes have names in the signature, or annotate: `x: f32[B, P] = …`",
+        "T" | "t" => "write `transpose(x)`: it swaps the last two axes",
+        "backward" => "write `minimize LOSS over NET with OPT` in a `step`",
+        "view" => "write `reshape(x, …)`",
+        "permute" => "write `rearrange(x, \"b c t -> b t c\")`",
+        "item" => "a scalar is used as it is",
+        "detach" => "write `stop_gradient(x)`",
+        "float" => "write `cast(x, f32)`",
+        "long" | "int" => "write `cast(x, i32)`",
+        "to" | "astype" | "type" => "write `cast(x, f32)`",
+        "matmul" | "mm" | "dot" => "write `a @ b`",
+        "minimize" => "write `minimize LOSS over NET with OPT` in a `step`",
+        "fit" | "compile" => "training is written as a `train` block",
+        "train" => "training is written as a `train` block, whose `step` has `training` true by itself",
+        "step" => "`minimize LOSS over NET with OPT` does the whole step",
+        "zero_grad" => "gradients are not kept: `minimize LOSS over NET with OPT` does a whole step",
+        "parameters" => "name the layer itself: `over net`",
+        "eval" => "evaluation is the step without updates: `evaluate(valid)` in `every`",
+        "cuda" | "cpu" | "numpy" | "contiguous" | "clone" | "requires_grad_" | "copy" => {
+            "leave it out: tensors are values, and live where the program runs"
         }
-        "T" | "t" => "write `transpose(x)`: it swaps the last two axes".to_string(),
-        "backward" => "write `minimize LOSS over NET with OPT` in a `step`".to_string(),
-        "view" => "write `reshape(x, …)`".to_string(),
-        "permute" => "write `rearrange(x, \"b c t -> b t c\")`".to_string(),
-        "item" => "a scalar is used as it is".to_string(),
-        "detach" => "write `stop_gradient(x)`".to_string(),
-        "float" => "write `cast(x, f32)`".to_string(),
-        "long" | "int" => "write `cast(x, i32)`".to_string(),
-        "to" | "astype" | "type" => "write `cast(x, f32)`".to_string(),
-        "unsqueeze" => "write `x[:, new]`".to_string(),
-        "squeeze" => "write `x[:, 0]`".to_string(),
-        "matmul" | "mm" | "dot" => "write `a @ b`".to_string(),
-        "minimize" => "write `minimize LOSS over NET with OPT` in a `step`".to_string(),
-        "fit" | "compile" => "training is written as a `train` block".to_string(),
-        "train" => "training is written as a `train` block, whose `step` has `training` true by itself".to_string(),
-        "step" => "`minimize LOSS over NET with OPT` does the whole step".to_string(),
-        "zero_grad" => "gradients are not kept: `minimize LOSS over NET with OPT` does a whole step".to_string(),
-        "parameters" => "name the layer itself: `over net`".to_string(),
-        "eval" => "evaluation is the step without updates: `evaluate(valid)` in `every`".to_string(),
-        _ => format!("write `{name}(x, …)` or `x |> {name}(…)`"),
-    }
+        _ => return instead_of(name),
+    })
 }

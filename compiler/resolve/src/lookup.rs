@@ -206,6 +206,11 @@ impl<'a> Cx<'a> {
             error = error
                 .note(format!("`{text}` is a tensor of the layer, and bindings are made before there are any"))
                 .help("compute with it in a `fn`");
+        } else if let Some(place) = self.size_of_argument(text) {
+            error = error
+                .also(place, "a size that a call brings")
+                .note("bindings are made before anything is called")
+                .help(format!("make it an argument of the layer: `{text}: dim`"));
         } else if let Some(advice) = habits::instead_of(text) {
             error = error.help(advice);
         } else if let Some(advice) = self.constant_elsewhere(text) {
@@ -214,6 +219,30 @@ impl<'a> Cx<'a> {
             error = error.help(format!("did you mean `{near}`?"));
         }
         self.tell(error)
+    }
+
+    /// Where a function of the layer whose bindings are being made has an argument of that size.
+    fn size_of_argument(&self, text: &str) -> Option<Span> {
+        let frame = self.top();
+        let layer = self.instance(frame.instance.filter(|_| matches!(frame.kind, FrameKind::Bindings))?).layer;
+        let fns = layer.members.iter().filter_map(|member| match member {
+            ast::Member::Fn(decl) => Some(decl),
+            _ => None,
+        });
+        let params = fns.flat_map(|decl| &decl.params);
+        params.filter(|param| crate::names::sizes_in(&param.ty).contains(text)).map(|param| param.ty.span).next()
+    }
+
+    /// The function that is called `name`, or nearest to it.
+    pub fn function_near(&self, name: &str) -> Option<String> {
+        let file = self.top().file;
+        let is_fn = |name: &&str| matches!(self.files.find(file, name), Some((Item::Fn(_), _)));
+        let names = self.files.names(file).into_iter().filter(is_fn).chain(builtins::names());
+        let names: Vec<&str> = names.collect();
+        match names.contains(&name) {
+            true => Some(name.to_string()),
+            false => scope::nearest(name, names).map(str::to_string),
+        }
     }
 
     /// The visible name that is nearest to `text`.

@@ -110,6 +110,13 @@ pub(crate) fn reads_before_assigning(block: &ast::Block, name: &Arc<str>) -> boo
     false
 }
 
+/// The names that a type gives to sizes.
+pub(crate) fn sizes_in(ty: &ast::Type) -> BTreeSet<Arc<str>> {
+    let mut names = Names::default();
+    names.ty(ty);
+    names.known
+}
+
 /// The names that the text of a layer reads.
 pub(crate) fn mentioned_in(layer: &ast::Layer) -> BTreeSet<Arc<str>> {
     let surroundings = of_layer(layer);

@@ -161,8 +161,8 @@ pub(crate) fn nearest<'n>(word: &str, candidates: impl IntoIterator<Item = &'n s
     let lower: Vec<char> = word.to_lowercase().chars().collect();
     let own = letters(&lower);
     let mut allowed = match lower.len() {
-        0..=2 => 1,
-        3..=5 => 2,
+        0..=5 => 1,
+        6..=8 => 2,
         _ => 3,
     };
     let (mut other, mut rows) = (Vec::new(), Rows::default());
