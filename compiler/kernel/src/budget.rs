@@ -50,63 +50,90 @@ pub struct Task<'a> {
     pub sizes: &'a [i64],
 }
 
-/// Looks for ways to compute an entry under its bound.
+/// Looks for ways to compute an entry under its bound. The machine that needs most stands for all, as
+/// long as what is found fits the others too.
 pub fn search(task: Task<'_>) -> Found {
-    let plain = task.weigh(&[]);
-    if plain.bytes <= task.limit {
-        return Found { fits: Some(plain.clone()), least: plain.clone(), plain };
+    let plain = |machine: &Machine| task.weigh(&[], std::slice::from_ref(machine)).bytes;
+    let most = task.machines.iter().max_by_key(|machine| plain(machine));
+    let found = task.explore(most.map_or(task.machines, std::slice::from_ref));
+    let fits_all = |way: &Way| task.weigh_parts(&way.parts, task.machines).bytes <= task.limit;
+    match &found.fits {
+        Some(way) if !fits_all(way) => task.explore(task.machines),
+        _ => found,
     }
-    let mut ways = vec![plain.clone()];
-    for count in counts(most_segments(task.graph, task.entry)) {
-        let mut all = segments(task.graph, task.entry, count);
-        // What saves most for its work comes first.
-        let worth = |a: &Segment, b: &Segment| a.bytes as f64 * b.work.max(1) as f64;
-        all.sort_by(|a, b| worth(b, a).total_cmp(&worth(a, b)));
-        try_some(&task, &all, &mut ways);
-    }
-    let fits = ways.iter().filter(|way| way.bytes <= task.limit);
-    let fits = fits.min_by_key(|way| (way.flops, way.kernels, way.bytes)).cloned();
-    let least = ways.into_iter().min_by_key(|way| (way.bytes, way.flops, way.kernels)).unwrap_or(plain.clone());
-    Found { plain, fits, least }
 }
 
-/// All segments computed again; if that fits, as few of the first ones as it takes. That more of them
-/// need less is the rule and not certain, so only what was weighed counts.
-fn try_some(task: &Task<'_>, segments: &[Segment], ways: &mut Vec<Way>) {
-    let (mut few, mut many) = (0, segments.len());
-    let mut next = many;
-    while many > few {
-        let way = task.weigh(&segments[..next]);
-        if way.bytes <= task.limit {
-            many = next;
-        } else {
-            few = next;
+impl Task<'_> {
+    /// [`search`] on some of the machines: all segments of many ways to cut are computed again, and then as
+    /// few as it takes of those that fit and cost least.
+    fn explore(&self, machines: &[Machine]) -> Found {
+        let plain = self.weigh(&[], machines);
+        if plain.bytes <= self.limit {
+            return Found { fits: Some(plain.clone()), least: plain.clone(), plain };
         }
-        ways.push(way);
-        if few >= segments.len() || many - few <= 1 {
-            return;
+        let mut ways = vec![plain.clone()];
+        let mut fitting: Vec<(i64, Vec<Segment>)> = Vec::new();
+        for count in counts(most_segments(self.graph, self.entry)) {
+            let mut all = segments(self.graph, self.entry, count);
+            // What saves most for its work comes first.
+            let worth = |a: &Segment, b: &Segment| a.bytes as f64 * b.work.max(1) as f64;
+            all.sort_by(|a, b| worth(b, a).total_cmp(&worth(a, b)));
+            let way = self.weigh(&all, machines);
+            if way.bytes <= self.limit {
+                fitting.push((way.flops, all));
+            }
+            ways.push(way);
         }
-        next = few.midpoint(many);
+        fitting.sort_by_key(|(flops, _)| *flops);
+        for (_, all) in fitting.iter().take(THINNED) {
+            self.thin(all, machines, &mut ways);
+        }
+        let fits = ways.iter().filter(|way| way.bytes <= self.limit);
+        let fits = fits.min_by_key(|way| (way.flops, way.kernels, way.bytes)).cloned();
+        let least = ways.into_iter().min_by_key(|way| (way.bytes, way.flops, way.kernels)).unwrap_or(plain.clone());
+        Found { plain, fits, least }
+    }
+
+    /// As few of the first segments as it takes. That more of them need less is the rule and not certain, so
+    /// only what was weighed counts.
+    fn thin(&self, segments: &[Segment], machines: &[Machine], ways: &mut Vec<Way>) {
+        let (mut few, mut many) = (0, segments.len());
+        while many - few > 1 {
+            let middle = few.midpoint(many);
+            let way = self.weigh(&segments[..middle], machines);
+            if way.bytes <= self.limit {
+                many = middle;
+            } else {
+                few = middle;
+            }
+            ways.push(way);
+        }
     }
 }
+
+/// So many ways to cut are looked at closely.
+const THINNED: usize = 2;
 
 /// More segments than this are not tried: some of so many come close to any bound that can be held.
 const MOST: usize = 64;
 
 /// Numbers of segments to try: each small one, then ever fewer.
 fn counts(most: usize) -> Vec<usize> {
-    std::iter::successors(Some(2), |count: &usize| Some(count + (count / 4).max(1)))
+    std::iter::successors(Some(2), |count: &usize| Some(count + (count / 2).max(1)))
         .take_while(|count| *count <= most.min(MOST))
         .collect()
 }
 
 impl Task<'_> {
-    fn weigh(&self, segments: &[Segment]) -> Way {
+    fn weigh(&self, segments: &[Segment], machines: &[Machine]) -> Way {
         let mut nodes: Vec<_> = segments.iter().map(|segment| segment.nodes.clone()).collect();
         nodes.sort_by_key(|nodes| nodes.start);
-        let parts = Parts { entry: self.entry, nodes };
-        let ways = self.machines.iter().map(|machine| {
-            let code = &self.lowered(&parts, machine).program.entries[self.entry];
+        self.weigh_parts(&Parts { entry: self.entry, nodes }, machines)
+    }
+
+    fn weigh_parts(&self, parts: &Parts, machines: &[Machine]) -> Way {
+        let ways = machines.iter().map(|machine| {
+            let code = &self.lowered(parts, machine).program.entries[self.entry];
             let bytes = code.plan.eval(self.sizes).map_or(i64::MAX, |(_, bytes)| bytes);
             let flops = code.flops.eval(self.sizes).unwrap_or(i64::MAX);
             Way { parts: parts.clone(), bytes, flops, kernels: kernels(&code.steps) }

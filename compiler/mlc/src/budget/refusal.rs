@@ -36,8 +36,14 @@ impl Bounded<'_> {
     /// Says that nothing is enough for an entry of a training block.
     pub(super) fn refusal(&self, train: &Train, task: Task<'_>, found: &Found) -> Refusal {
         let entry = &self.graph.entries[task.entry];
-        let bytes = found.least.bytes;
-        let lowered = task.lowered(&found.least.parts, &self.machines[self.machines.len() - 1]);
+        // That of the machine that needs most, for which the sizes below hold as well.
+        let lowered = self.machines.iter().map(|machine| task.lowered(&found.least.parts, machine));
+        let arena =
+            |lowered: &LoweredProgram| lowered.program.entries[task.entry].plan.eval(task.sizes).map_or(0, |it| it.1);
+        let Some(lowered) = lowered.max_by_key(arena) else {
+            mlc_ir::internal_error("budget", "a bound for no machine")
+        };
+        let bytes = arena(&lowered);
         let plan = &lowered.program.entries[task.entry].plan;
         let at = sizes_text(&self.graph, entry, task.sizes);
         let at = if at.is_empty() { String::new() } else { format!(" for {at}") };
