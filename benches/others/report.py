@@ -64,8 +64,11 @@ def limits(report):
 
 
 def programs(report):
-    rows = [[row["model"], f"{row['compile_ms']:.0f}", f"{row['bytes'] / 2**20:.2f}"] for row in report["programs"]]
-    return table(["model", "compiled in memory, ms", "executable, MiB"], rows) if rows else ""
+    def ms(time):
+        return f"{time:.0f}" if time else ""
+
+    rows = [[r["model"], ms(r["forward"]), ms(r["train"]), f"{r['bytes'] / 2**20:.2f}"] for r in report["programs"]]
+    return table(["model", "inference, ms", "training, ms", "executable, MiB"], rows) if rows else ""
 
 
 def first_calls(report):
