@@ -7,6 +7,8 @@ use mlc_ir::dim::{Dim, Sym};
 use mlc_ir::index::{AxisId, Cond, Ix};
 use mlc_ir::scalar::Distribution;
 use mlc_ir::ty::DType;
+use rustc_hash::FxHashMap;
+use std::sync::Arc;
 
 /// What the cost model knows of the processor.
 #[derive(Clone, Copy, Debug)]
@@ -328,7 +330,7 @@ fn choose_tiles(nest: &Nest, schedule: &mut Schedule) {
 
 /// Elements of a vector along `axis`: all register elements that vary along it must be equally wide.
 fn lanes_along(nest: &Nest, axis: AxisId, machine: &Machine) -> i64 {
-    let mut widths = Widths { nest, axis, narrow: false, wide: false, scalar: false };
+    let mut widths = Widths { nest, axis, narrow: false, wide: false, scalar: false, known: FxHashMap::default() };
     match &nest.reduce {
         Some(Reduction::Fold { dtype, .. } | Reduction::Best { dtype, .. } | Reduction::Dot { dtype, .. }) => {
             widths.note(*dtype);
@@ -346,7 +348,7 @@ fn lanes_along(nest: &Nest, axis: AxisId, machine: &Machine) -> i64 {
         // Its position.
         widths.note(DType::I32);
     }
-    each_root(nest, &mut |root| widths.visit(root));
+    each_root(nest, &mut |root| _ = widths.visit(root));
     for store in &nest.stores {
         widths.note(nest.buffers[store.buffer].dtype);
     }
@@ -360,30 +362,33 @@ fn lanes_along(nest: &Nest, axis: AxisId, machine: &Machine) -> i64 {
 /// Whether an expression's value changes along an axis.
 pub fn depends(expr: &Expr, axis: AxisId) -> bool {
     let mut found = false;
-    expr.each(&mut |e| {
-        found |= match e {
-            Expr::Load { at, .. } => match at {
-                Address::Linear(ix) => mentions(ix, axis),
-                Address::Axes { index, within, .. } => {
-                    index.iter().filter_map(Index::affine).any(|ix| mentions(ix, axis))
-                        || within.iter().any(|cond| cond_mentions(cond, axis))
-                }
-            },
-            Expr::Position(_, ix) => mentions(ix, axis),
-            Expr::Test(conds) => conds.iter().any(|cond| cond_mentions(cond, axis)),
-            Expr::Random { element, .. } => mentions(element, axis),
-            // What the reduction and the lets give differs along every axis of a vector.
-            Expr::Reduced | Expr::BestPosition(_) | Expr::Let(_) => true,
-            Expr::Literal(_)
-            | Expr::Size(..)
-            | Expr::Unary(..)
-            | Expr::Binary(..)
-            | Expr::Compare(..)
-            | Expr::Select(..)
-            | Expr::Cast(..) => false,
-        };
-    });
+    expr.each(&mut |e| found |= changes(e, axis));
     found
+}
+
+/// Whether an expression changes along an axis whatever its parts do.
+fn changes(expr: &Expr, axis: AxisId) -> bool {
+    match expr {
+        Expr::Load { at, .. } => match at {
+            Address::Linear(ix) => mentions(ix, axis),
+            Address::Axes { index, within, .. } => {
+                index.iter().filter_map(Index::affine).any(|ix| mentions(ix, axis))
+                    || within.iter().any(|cond| cond_mentions(cond, axis))
+            }
+        },
+        Expr::Position(_, ix) => mentions(ix, axis),
+        Expr::Test(conds) => conds.iter().any(|cond| cond_mentions(cond, axis)),
+        Expr::Random { element, .. } => mentions(element, axis),
+        // What the reduction and the lets give differs along every axis of a vector.
+        Expr::Reduced | Expr::BestPosition(_) | Expr::Let(_) => true,
+        Expr::Literal(_)
+        | Expr::Size(..)
+        | Expr::Unary(..)
+        | Expr::Binary(..)
+        | Expr::Compare(..)
+        | Expr::Select(..)
+        | Expr::Cast(..) => false,
+    }
 }
 
 /// Whether an index mentions an axis.
@@ -403,6 +408,8 @@ struct Widths<'a> {
     narrow: bool,
     wide: bool,
     scalar: bool,
+    /// Whether each expression that was looked at varies along the axis.
+    known: FxHashMap<*const Expr, bool>,
 }
 
 impl Widths<'_> {
@@ -413,51 +420,40 @@ impl Widths<'_> {
         }
     }
 
-    /// Notes the register widths in the parts of `expr` that vary along the axis.
-    fn visit(&mut self, expr: &ExprRef) {
-        if !depends(expr, self.axis) {
-            return;
+    /// Notes the register widths in the parts of `expr` that vary along the axis; returns whether it does.
+    fn visit(&mut self, expr: &ExprRef) -> bool {
+        if let Some(varies) = self.known.get(&Arc::as_ptr(expr)) {
+            return *varies;
         }
-        match &**expr {
-            Expr::Load { buffer, at } => {
-                self.note(self.nest.buffers[*buffer].dtype);
-                if let Address::Axes { index, .. } = at {
-                    for index in index {
-                        if let Some(value) = index.data() {
-                            self.visit(value);
-                        }
-                    }
-                }
+        let mut varies = changes(expr, self.axis);
+        for part in expr.parts() {
+            varies |= self.visit(part);
+        }
+        self.known.insert(Arc::as_ptr(expr), varies);
+        if varies {
+            self.note_own(expr);
+        }
+        varies
+    }
+
+    fn note_own(&mut self, expr: &Expr) {
+        match expr {
+            Expr::Load { buffer, .. } => self.note(self.nest.buffers[*buffer].dtype),
+            Expr::Position(dtype, _) | Expr::Cast(dtype, _) => self.note(*dtype),
+            Expr::Random { distribution, .. } => {
+                self.scalar |= *distribution == Distribution::Normal;
+                self.narrow = true;
             }
             Expr::Literal(_)
             | Expr::Size(..)
             | Expr::Test(_)
             | Expr::Reduced
             | Expr::BestPosition(_)
-            | Expr::Let(_) => {}
-            Expr::Position(dtype, _) => self.note(*dtype),
-            Expr::Unary(_, a) => self.visit(a),
-            Expr::Binary(_, a, b) => {
-                self.visit(a);
-                self.visit(b);
-            }
-            Expr::Compare(_, a, b) => {
-                self.visit(a);
-                self.visit(b);
-            }
-            Expr::Select(c, a, b) => {
-                self.visit(c);
-                self.visit(a);
-                self.visit(b);
-            }
-            Expr::Cast(dtype, a) => {
-                self.note(*dtype);
-                self.visit(a);
-            }
-            Expr::Random { distribution, .. } => {
-                self.scalar |= *distribution == Distribution::Normal;
-                self.narrow = true;
-            }
+            | Expr::Let(_)
+            | Expr::Unary(..)
+            | Expr::Binary(..)
+            | Expr::Compare(..)
+            | Expr::Select(..) => {}
         }
     }
 }

@@ -103,3 +103,16 @@ fn many_loops_are_lowered() {
     let graph = model(300, 0);
     timed("300 layers", 60, || lower(&graph, &Machine::LANES_128));
 }
+
+/// Each value has two uses in one group: walks that see it twice would see the first 2^40 times.
+#[test]
+fn values_of_two_uses_are_seen_once() {
+    let mut b = Builder::new("main");
+    let mut x = b.param(f32s(&[4, 8]));
+    for _ in 0..40 {
+        let y = b.unary(UnaryOp::Tanh, x);
+        x = b.binary(BinaryOp::Add, x, y);
+    }
+    let graph = entry(Graph::new(), b, vec![x], &[]);
+    assert_eq!(lower(&graph, &Machine::LANES_256).program.kernels.len(), 1);
+}
