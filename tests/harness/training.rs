@@ -361,7 +361,7 @@ train t {{
     assert_eq!(result["soft"].as_f64(), Some((2.0 / 8.0 + 2.0 / 16.0) / 2.0), "{result}");
     assert!(!weights::read(&program.file("out/last.safetensors")).keys().any(|name| name.contains("seen")));
     program.run(&["train", "--out", "out2", "--steps", "2"]).ok();
-    program.run(&["train", "--resume", "out2", "--out", "out2"]).ok();
+    program.run(&["train", "--resume", "out2"]).ok();
     let bytes = |name: &str| fs::read(program.file(name)).unwrap();
     assert!(bytes("out/last.safetensors") == bytes("out2/last.safetensors"));
 }

@@ -98,9 +98,9 @@ fn images(cx: &Cx<'_>, args: &Args, train: &Train) -> Result<Vec<Images>> {
     Ok(all)
 }
 
-/// The folder of each `save`.
+/// The folder of each `save`: what is resumed goes on where it was.
 fn folders(cx: &Cx<'_>, args: &Args, train: &Train) -> Result<Vec<Folder>> {
-    let out = args.path("--out")?;
+    let out = args.path("--out")?.or(args.path("--resume")?);
     let saves = train.every.iter().flat_map(|e| &e.actions).filter_map(|action| match action {
         Action::Save { dir, keep, .. } => {
             Some(Folder { path: out.clone().unwrap_or_else(|| cx.host.root.join(dir)), keep: *keep })
@@ -112,6 +112,5 @@ fn folders(cx: &Cx<'_>, args: &Args, train: &Train) -> Result<Vec<Folder>> {
         return Ok(folders);
     }
     let default = || cx.host.root.join("runs").join(&train.name);
-    let path = out.or(args.path("--resume")?).unwrap_or_else(default);
-    Ok(vec![Folder { path, keep: None }])
+    Ok(vec![Folder { path: out.unwrap_or_else(default), keep: None }])
 }
