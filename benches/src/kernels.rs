@@ -5,18 +5,14 @@
 
 use mlc::session::{Options, Session};
 use mlc_benches::fma::peak_gflops;
+use mlc_benches::running::Memory;
 use mlc_codegen::{JitProgram, Target, compile_jit};
 use mlc_ir::dim::Dim;
-use mlc_ir::graph::{Graph, Input, Output, Value};
-use mlc_ir::ty::DType;
 use mlc_kernel::lower::{KernelInfo, LoweredProgram};
 use mlc_kernel::nest::Reduction;
 use mlc_kernel::program::{Loc, Slot, Step};
-use mlc_rt_core::abi::SCRATCH_BYTES;
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
-
-const ARENA_ALIGN: usize = 64;
 
 fn main() {
     let mut file = PathBuf::from(concat!(env!("CARGO_MANIFEST_DIR"), "/models/cnn.dl"));
@@ -69,61 +65,19 @@ struct Run<'a> {
     lowered: &'a LoweredProgram,
     jit: &'a JitProgram,
     infos: Box<dyn Iterator<Item = &'a KernelInfo> + 'a>,
+    memory: Memory,
+    /// Of the symbols, and of the rows of a band.
     sizes: Vec<i64>,
-    offsets: Vec<i64>,
-    arena: Vec<u8>,
-    args: Vec<Vec<f32>>,
-    results: Vec<Vec<f32>>,
-    globals: Vec<Vec<f32>>,
-    scratch: Vec<u8>,
     scalars: [i64; 5],
     rows: Vec<Row>,
 }
 
 impl<'a> Run<'a> {
     fn new(lowered: &'a LoweredProgram, jit: &'a JitProgram, entry: usize, mut sizes: Vec<i64>) -> Run<'a> {
-        let graph = &lowered.graph;
-        let (declared, region) = (&graph.entries[entry], graph.region(graph.entries[entry].region));
-        let memory = |value: &Value, number: usize| fill(graph, declared.region, *value, &sizes, number);
-        let (mut args, mut results) = (Vec::new(), Vec::new());
-        let mut globals: Vec<Vec<f32>> = vec![Vec::new(); graph.globals.len()];
-        for (number, (input, value)) in declared.inputs.iter().zip(&region.params).enumerate() {
-            match input {
-                Input::Arg(_) => args.push(memory(value, number)),
-                Input::Global(id) => globals[id.0 as usize] = memory(value, number),
-                Input::Seed | Input::Step | Input::Done | Input::Epoch | Input::TotalSteps => {}
-            }
-        }
-        for (number, (output, value)) in declared.outputs.iter().zip(&region.results).enumerate() {
-            match output {
-                Output::Result(_) => results.push(memory(value, number)),
-                Output::Global(id) if globals[id.0 as usize].is_empty() => {
-                    globals[id.0 as usize] = memory(value, number);
-                }
-                Output::Global(_) | Output::Fault(_) => {}
-            }
-        }
-        let (offsets, total) = lowered.program.entries[entry].plan.eval(&sizes).unwrap_or_default();
-        let arena: Vec<u8> = (0..(total as usize + ARENA_ALIGN) / 4)
-            .flat_map(|at| (((at * 7919) % 1000) as f32 * 1e-3 + 1e-3).to_le_bytes())
-            .collect();
-        // All rows are one band.
-        let rows = sizes.iter().copied().max().unwrap_or(1);
-        sizes.push(rows);
-        Run {
-            lowered,
-            jit,
-            infos: Box::new(lowered.kernels.iter().filter(move |info| info.entry == entry)),
-            sizes,
-            offsets,
-            arena,
-            args,
-            results,
-            globals,
-            scratch: vec![0; SCRATCH_BYTES + ARENA_ALIGN],
-            scalars: [42, 1, 0, 100, 1],
-            rows: Vec::new(),
-        }
+        let memory = Memory::new(lowered, entry, &sizes, 1);
+        sizes.push(0);
+        let infos = Box::new(lowered.kernels.iter().filter(move |info| info.entry == entry));
+        Run { lowered, jit, infos, memory, sizes, scalars: [42, 1, 0, 100, 0], rows: Vec::new() }
     }
 
     fn size(&self, dim: &Dim) -> i64 {
@@ -139,6 +93,7 @@ impl<'a> Run<'a> {
                     let trip = self.size(looped.trip.bound());
                     self.steps(&looped.body, times * trip);
                 }
+                // All rows are one band.
                 Step::Bands(bands) => {
                     let last = self.sizes.len() - 1;
                     self.sizes[last] = self.sizes[bands.rows.0 as usize];
@@ -152,7 +107,7 @@ impl<'a> Run<'a> {
     fn kernel(&mut self, kernel: usize, frame: &[Slot], tiles: &Dim, times: i64) {
         let words: Vec<u64> = frame.iter().map(|slot| self.word(slot)).collect();
         let tiles = self.size(tiles);
-        let (run, scratch) = (self.jit.kernel(kernel), aligned(&mut self.scratch));
+        let (run, scratch) = (self.jit.kernel(kernel), self.memory.scratch());
         let mut best = f64::MAX;
         let start = Instant::now();
         while best == f64::MAX || start.elapsed() < Duration::from_millis(20) {
@@ -177,10 +132,10 @@ impl<'a> Run<'a> {
             Slot::Ptr(place) => place,
         };
         match place.loc {
-            Loc::Arg(n) => self.args[n as usize].as_mut_ptr() as u64,
-            Loc::Result(n) => self.results[n as usize].as_mut_ptr() as u64,
-            Loc::Global(n) => self.globals[n as usize].as_mut_ptr() as u64,
-            Loc::Arena(n) => aligned(&mut self.arena).wrapping_add(self.offsets[n as usize] as usize) as u64,
+            Loc::Arg(n) => self.memory.args[n as usize].as_mut_ptr() as u64,
+            Loc::Result(n) => self.memory.results[n as usize].as_mut_ptr() as u64,
+            Loc::Global(n) => self.memory.globals[n as usize].as_mut_ptr() as u64,
+            Loc::Arena(n) => self.memory.arena().wrapping_add(self.memory.offsets[n as usize] as usize) as u64,
             Loc::Seed => &raw mut self.scalars[0] as u64,
             Loc::Step => &raw mut self.scalars[1] as u64,
             Loc::Epoch => &raw mut self.scalars[2] as u64,
@@ -210,22 +165,6 @@ impl<'a> Run<'a> {
         }
         println!("{:9.1} us in all on one thread; multiply-adds at most {peak:.1} GFLOP/s", sum * 1e6);
     }
-}
-
-fn aligned(bytes: &mut [u8]) -> *mut u8 {
-    let at = bytes.as_mut_ptr();
-    at.wrapping_add(at.align_offset(ARENA_ALIGN))
-}
-
-/// Memory for a value: small positive numbers, zeros for what may be an index.
-fn fill(graph: &Graph, region: mlc_ir::graph::RegionId, value: Value, sizes: &[i64], number: usize) -> Vec<f32> {
-    let ty = graph.region(region).ty(value);
-    let bytes = ty.elements().and_then(|n| n.eval(sizes)).map_or(0, |n| n * ty.dtype.bytes()) as usize;
-    let element = |at: usize| match ty.dtype {
-        DType::F32 => (((at + number) * 7919) % 1000) as f32 * 1e-3 + 1e-3,
-        _ => 0.0,
-    };
-    (0..bytes / 4 + 16).map(element).collect()
 }
 
 /// Every form of one kernel.
