@@ -200,6 +200,9 @@ fn call(cx: &mut Cx, callee: Expr, node: Node) -> Expr {
     Expr { kind: ExprKind::Call { callee: Box::new(callee), args, piped: false }, span }
 }
 
+/// A longer value is not repeated in a help.
+const LONGEST_SHOWN: usize = 40;
+
 fn arg(cx: &mut Cx, form: Node) -> Arg {
     if form.rule() == Rule::expr {
         return Arg { name: None, value: expr(cx, form) };
@@ -207,11 +210,17 @@ fn arg(cx: &mut Cx, form: Node) -> Arg {
     let with_equals = form.rule() == Rule::equals_arg;
     let mut parts = form.children();
     let name = parts.expect(Rule::word).name();
-    let value = expr(cx, parts.expect(Rule::expr));
+    let value = parts.expect(Rule::expr);
+    let written = value.text().trim();
+    let value = expr(cx, value);
     if with_equals {
         let place = name.span.to(value.span);
-        let message = Diagnostic::error(Code::E0008, place, "arguments are named with `:`")
-            .help(format!("write `{}: …`", name.text));
+        let message = Diagnostic::error(Code::E0008, place, "arguments are named with `:`").help(
+            match written.len() <= LONGEST_SHOWN && !written.contains('\n') {
+                true => format!("write `{}: {written}`", name.text),
+                false => format!("write `{}: …`", name.text),
+            },
+        );
         cx.report(message);
     }
     Arg { name: Some(name), value }
@@ -225,11 +234,16 @@ fn index(cx: &mut Cx, base: Expr, node: Node) -> Expr {
 
 fn entry(cx: &mut Cx, node: Node) -> Index {
     let span = node.span();
+    let text = node.text().trim();
     let mut parts = node.children();
     if parts.maybe(Rule::ellipsis).is_some() {
         return Index::Ellipsis(span);
     }
     if parts.maybe(Rule::kw_new).is_some() {
+        return Index::New(span);
+    }
+    if let Some(message) = explain::absent_index(text, span) {
+        cx.report(message);
         return Index::New(span);
     }
     let start = parts.maybe(Rule::expr).map(|start| expr(cx, start));

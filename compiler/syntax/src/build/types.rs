@@ -2,9 +2,10 @@
 
 use super::node::Node;
 use super::{Cx, exprs};
-use crate::ast::{Axis, AxisKind, Name, Type, TypeKind};
+use crate::ast::{Axis, AxisKind, Expr, ExprKind, Name, Type, TypeKind};
 use crate::codes::Code;
 use crate::diag::Diagnostic;
+use crate::explain;
 use crate::grammar::Rule;
 
 /// A `type`.
@@ -60,6 +61,10 @@ fn field(cx: &mut Cx, node: Node) -> (Option<Name>, Type) {
 
 fn axis(cx: &mut Cx, node: Node) -> Axis {
     let span = node.span();
+    if let Some(message) = explain::absent_size(node.text().trim(), span) {
+        cx.report(message);
+        return Axis { kind: AxisKind::Size(Expr { kind: ExprKind::Error, span }), label: None, span };
+    }
     let mut parts = node.children();
     if let Some(pack) = parts.maybe(Rule::pack) {
         let name = pack.child().name();

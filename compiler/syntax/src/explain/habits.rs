@@ -153,13 +153,32 @@ pub fn foreign_value(word: &str, span: Span) -> Option<Diagnostic> {
     let (title, help) = match word {
         "True" => ("the truth values are `true` and `false`", "write `true`"),
         "False" => ("the truth values are `true` and `false`", "write `false`"),
-        "None" | "null" | "nil" | "nullptr" => {
+        _ if is_absent(word) => {
             ("there are no optional values", "give the argument a default value, as in `mask: bool[B, S] = true`")
         }
         "lambda" => word_help("lambda")?,
         _ => return None,
     };
     Some(foreign(span, title, help))
+}
+
+/// `f32[None, 8]`
+pub fn absent_size(word: &str, span: Span) -> Option<Diagnostic> {
+    is_absent(word).then(|| foreign(span, "there are no optional values", "a size has a name: `f32[B, 8]`"))
+}
+
+/// `x[:, None]`
+pub fn absent_index(word: &str, span: Span) -> Option<Diagnostic> {
+    is_absent(word).then(|| foreign(span, "there are no optional values", "a new axis is `new`: `x[:, new]`"))
+}
+
+fn is_absent(word: &str) -> bool {
+    matches!(word, "None" | "null" | "nil" | "nullptr")
+}
+
+/// A word of another language where none can stand.
+pub fn foreign_word(word: &str, span: Span) -> Option<Diagnostic> {
+    word_help(word).map(|(title, help)| foreign(span, title, help))
 }
 
 /// A statement of another language that is a single word.
@@ -189,7 +208,8 @@ fn reserved_name(refused: &Refused) -> Option<Diagnostic> {
 
 /// `f(fn(x) x + 1)`
 fn nameless_function(refused: &Refused) -> Option<Diagnostic> {
-    let inside = refused.found() == "fn" && !refused.before().is_empty() && wants_operand(refused);
+    let is_nameless = refused.text[refused.at..].trim_start_matches("fn").trim_start().starts_with('(');
+    let inside = refused.found() == "fn" && is_nameless && !refused.before().is_empty() && wants_operand(refused);
     inside.then(|| {
         foreign(refused.found_span(), "there are no functions without a name", "declare a `fn` and pass its name")
     })

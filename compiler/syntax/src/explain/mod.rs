@@ -8,7 +8,9 @@ mod forms;
 mod habits;
 mod spelling;
 
-pub use habits::{digits_behind_point, foreign_statement, foreign_value, unused_values};
+pub use habits::{
+    absent_index, absent_size, digits_behind_point, foreign_statement, foreign_value, foreign_word, unused_values,
+};
 pub use spelling::meant_word;
 
 use crate::codes::Code;

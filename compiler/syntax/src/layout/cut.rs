@@ -279,7 +279,11 @@ impl Cutter<'_> {
         }
         let found = self.word(token).to_owned();
         self.end_line();
-        if matches!(token.kind, Kind::Word | Kind::At) {
+        if let Some(message) = crate::explain::foreign_word(&found, self.span(token.lo, token.hi))
+            && matches!(&*found, "elif" | "elseif" | "elsif")
+        {
+            self.break_line_with(message);
+        } else if matches!(token.kind, Kind::Word | Kind::At) {
             self.report(token, Code::E0001, format!("expected a new line after `}}`, found `{found}`"));
         } else {
             self.break_line(token, Code::E0001, format!("expected a new line after `}}`, found `{found}`"));
