@@ -99,6 +99,8 @@ pub(crate) struct Frame<'a> {
     pub lengths: Rc<Vec<crate::lengths::Length<'a>>>,
     /// Where it was called.
     pub call: Option<Span>,
+    /// Where the arguments bound so far are written in that call.
+    pub given: Vec<(Arc<str>, Span)>,
     /// The way from the entry point, for random draws.
     pub path: String,
     /// How often each callee was called from here.
@@ -276,6 +278,7 @@ impl<'a> Cx<'a> {
             session: Rc::default(),
             lengths: Rc::default(),
             call: None,
+            given: Vec::new(),
             path: String::new(),
             ordinals: BTreeMap::new(),
             updating: None,

@@ -6,7 +6,7 @@
 //! `cx::Cx`, and each other module adds methods for its job:
 //!
 //! - names and types: `scope`, `imports`, `lookup`, `habits`, `argument_habits`, `names`, `types`, `matching`, `statics`, `sizes`, `axes`, `consts`
-//! - code: `calls`, `views`, `arguments`, `params`, `exprs`, `stmts`, `number`, `literals`, `arith`,
+//! - code: `calls`, `views`, `arguments`, `swapped`, `params`, `exprs`, `stmts`, `number`, `literals`, `arith`,
 //!   `broadcasting`, `matmul`, `index`, `forms`, `faults`, `updates`, `einsum`, `draws`, `builtins`, `lints`
 //! - control flow: `nest`, `passes`, `molds`, `assigned`, `speculate`, `scans`, `loops`, `branches`,
 //!   `choices`, `joins`, `stacks`, `outline`
@@ -83,6 +83,7 @@ mod stacks;
 mod states;
 mod statics;
 mod stmts;
+mod swapped;
 mod tests;
 mod train;
 mod twins;

@@ -1,7 +1,7 @@
 //! Matching values against types: arguments bind fresh names, annotations and results are compared.
 
 use crate::calls::CallSite;
-use crate::cx::Cx;
+use crate::cx::{Cx, FrameKind};
 use crate::report::Reported;
 use crate::sizes::{Agreement, SizeName, Undecided};
 use crate::types::Element;
@@ -151,17 +151,62 @@ impl<'a> Cx<'a> {
             }
         };
         if bound.len() != actual.len() {
-            let mut detail = format!("`*{}` is {}", name.text, self.show_axes(&bound));
-            let (long, short) = if bound.len() > actual.len() { (&bound[..], actual) } else { (actual, &bound[..]) };
-            if long.len() == short.len() + 1 && long.last().is_some_and(|axis| axis.dim.is(1)) {
-                detail = format!("{detail}; `y[:, 0]` takes a last axis of 1 away");
-            }
-            return Err(self.mismatch(found, Some(detail)));
+            return Err(self.pack_mismatch(name, &bound, actual, found));
         }
         for (declared, actual) in bound.iter().zip(actual) {
             self.compare(declared, actual, None, found)?;
         }
         Ok(bound.iter().zip(&named).map(|(declared, actual)| declared.meet(actual)).collect())
+    }
+
+    /// A pack stands for another number of axes than an argument before said.
+    fn pack_mismatch(
+        &mut self,
+        name: &'a ast::Name,
+        bound: &[Size],
+        actual: &[Size],
+        found: &Match<'a, '_>,
+    ) -> Reported {
+        let detail = format!("`*{}` is {}", name.text, self.show_axes(bound));
+        let earlier = self.argument_with_pack(&name.text);
+        let (long, short) = if bound.len() > actual.len() { (bound, actual) } else { (actual, bound) };
+        let last_is_one = long.len() == short.len() + 1 && long.last().is_some_and(|axis| axis.dim.is(1));
+        let place =
+            if bound.len() > actual.len() { earlier.as_ref().map(|(place, _)| *place) } else { Some(found.span) };
+        let help = place.filter(|_| last_is_one).map(|place| {
+            let index = if long.len() == 2 { "[:, 0]" } else { "[..., 0]" };
+            format!(
+                "`{}{index}` takes the last axis of 1 away: its shape is {}",
+                self.operand(place),
+                self.show_axes(short)
+            )
+        });
+        let error = self.mismatch_error(found, Some(detail), help.as_deref()).label(found.shown.clone());
+        self.tell(earlier.into_iter().fold(error, |error, (place, shown)| error.also(place, shown)))
+    }
+
+    /// The argument that said what a pack of the function under way is: where it is written, and its type.
+    fn argument_with_pack(&self, pack: &str) -> Option<(Span, String)> {
+        let frame = self.top();
+        let FrameKind::Fn(decl) = frame.kind else { return None };
+        frame.given.iter().find_map(|(name, span)| {
+            let param = decl.params.iter().find(|param| param.name.text == *name)?;
+            let ast::TypeKind::Named { axes: Some(axes), .. } = &param.ty.kind else { return None };
+            let has_pack = |axis: &ast::Axis| matches!(&axis.kind, ast::AxisKind::Pack(name) if *name.text == *pack);
+            let value = frame.locals.get(name).filter(|_| axes.iter().any(has_pack))?;
+            Some((*span, self.show_value(value)))
+        })
+    }
+
+    /// An expression as it is written, so that an index can follow it.
+    fn operand(&self, place: Span) -> String {
+        let text = self.excerpt(place);
+        let mut depth = 0_i32;
+        let is_bare = text.chars().all(|c| {
+            depth += i32::from(matches!(c, '(' | '[')) - i32::from(matches!(c, ')' | ']'));
+            depth > 0 || c.is_alphanumeric() || matches!(c, '_' | '.' | ')' | ']')
+        });
+        if is_bare { text } else { format!("({text})") }
     }
 
     fn match_size(&mut self, expr: &'a ast::Expr, actual: &Size, found: &mut Match<'a, '_>) -> R<Size> {
@@ -350,6 +395,11 @@ impl<'a> Cx<'a> {
     }
 
     fn mismatch_with(&mut self, found: &Match<'a, '_>, detail: Option<String>, help: Option<&str>) -> Reported {
+        let error = self.mismatch_error(found, detail, help);
+        self.tell(error)
+    }
+
+    fn mismatch_error(&self, found: &Match<'a, '_>, detail: Option<String>, help: Option<&str>) -> Diagnostic {
         let declared = self.sources.text(found.ty.span).to_string();
         let shown = &found.shown;
         let error = match &found.what {
@@ -376,11 +426,10 @@ impl<'a> Cx<'a> {
             Some(detail) => error.note(detail),
             None => error,
         };
-        let error = match help {
+        match help {
             Some(help) => error.help(help),
             None => error,
-        };
-        self.tell(error)
+        }
     }
 
     fn unbound_in_type(&mut self, name: &ast::Name, found: &Match<'a, '_>) -> Reported {

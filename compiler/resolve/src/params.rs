@@ -19,6 +19,7 @@ use std::sync::Arc;
 impl<'a> Cx<'a> {
     /// Binds parameters: static ones first, then tensors, then what has no dtype yet, then defaults.
     pub fn bind_params(&mut self, params: &'a [ast::Param], given: Vec<Option<Given<'a>>>, site: &CallSite) -> R<()> {
+        self.refuse_swapped(params, &given, site)?;
         let mut typed = Vec::new();
         let mut untyped = Vec::new();
         let mut absent = Vec::new();
@@ -82,6 +83,7 @@ impl<'a> Cx<'a> {
     ) -> R<()> {
         let what = Matched::Argument { name: param.name.text.clone(), site };
         let value = self.match_value_later(&param.ty, value, span, what, later)?;
+        self.frame().given.push((param.name.text.clone(), span));
         self.set_local(&param.name.text, value);
         Ok(())
     }
