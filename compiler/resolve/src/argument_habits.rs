@@ -8,62 +8,88 @@ use mlc_syntax::ast;
 use mlc_syntax::codes::Code;
 use mlc_syntax::diag::Diagnostic;
 
+/// What is written instead of an argument.
+enum Instead {
+    /// An argument under another name; its value stays.
+    Called(&'static str),
+    /// In these words.
+    Words(&'static str),
+}
+
+use Instead::{Called, Words};
+
 /// Names of arguments, and what to write instead.
-const HABITS: &[(&[&str], &str)] = &[
+const HABITS: &[(&[&str], Instead)] = &[
     (
         &["in_features", "in_channels", "input_shape", "input_dim", "input_size", "num_features", "normalized_shape"],
-        "the input size is found by itself",
+        Words("the input size is found by itself"),
     ),
     (
         &["out_features", "units", "filters", "out_channels", "hidden_size", "num_embeddings", "embedding_dim"],
-        "sizes come first, without a name: `Linear(10)`, `Conv2d(32, kernel: 3)`",
+        Words("sizes come first, without a name: `Linear(10)`, `Conv2d(32, kernel: 3)`"),
     ),
-    (&["embed_dim", "num_heads", "key_dim"], "sizes come first, without a name: `MultiHeadAttention(64, 4)`"),
-    (&["num_groups"], "sizes come first, without a name: `GroupNorm(8)`"),
-    (&["kernel_size"], "write `kernel: 3`"),
-    (&["strides"], "write `stride: 2`"),
-    (&["dilation_rate"], "write `dilation: 2`"),
-    (&["depth_multiplier"], "write `multiplier: 2`"),
-    (&["epsilon"], "write `eps: 1e-5`"),
-    (&["use_bias"], "write `bias: false`"),
-    (&["kernel_initializer", "weight_init"], "write `init: he_normal`"),
+    (&["embed_dim", "num_heads", "key_dim"], Words("sizes come first, without a name: `MultiHeadAttention(64, 4)`")),
+    (&["num_groups"], Words("sizes come first, without a name: `GroupNorm(8)`")),
+    (&["kernel_size"], Called("kernel")),
+    (&["kernel_size", "pool_size", "kernel"], Called("size")),
+    (&["strides"], Called("stride")),
+    (&["dilation_rate"], Called("dilation")),
+    (&["depth_multiplier"], Called("multiplier")),
+    (&["epsilon"], Called("eps")),
+    (&["use_bias"], Called("bias")),
+    (&["kernel_initializer", "weight_init"], Words("write `init: he_normal`")),
     (
         &["bidirectional", "go_backwards"],
-        "make two layers, give one of them `reverse(x, over: T)`, and reverse what comes out",
+        Words("make two layers, give one of them `reverse(x, over: T)`, and reverse what comes out"),
     ),
-    (&["num_layers"], "make a list, `[LSTM(64) for i in 0..2]`, and call one after the other"),
+    (&["num_layers"], Words("make a list, `[LSTM(64) for i in 0..2]`, and call one after the other")),
     (
         &["batch_first", "return_sequences", "return_state"],
-        "the batch comes first, and both come out: `hs, h = rnn(x)`",
+        Words("the batch comes first, and both come out: `hs, h = rnn(x)`"),
     ),
-    (&["attn_mask", "attention_mask", "key_padding_mask"], "write `mask: keep`, true where a key may be seen"),
-    (&["is_causal", "use_causal_mask"], "write `causal: true` where the layer is made"),
-    (&["label_smoothing"], "write `smoothing: 0.1`"),
-    (&["ignore_index"], "write `ignore: 0`"),
-    (&["reduction"], "write `reduce: \"sum\"`"),
-    (&["from_logits"], "it always takes logits"),
-    (&["learning_rate"], "the learning rate is called `lr`"),
-    (&["betas"], "write `beta1: 0.9, beta2: 0.999`"),
-    (&["clipnorm", "global_clipnorm", "max_norm"], "write `clip_norm: 1.0`"),
-    (&["clipvalue"], "write `clip_value: 1.0`"),
-    (&["negative_slope"], "write `slope: 0.01`"),
-    (&["inplace"], "leave it out: values never change in place"),
-    (&["activation"], "apply the activation to the result: `relu(conv(x))`"),
-    (&["dim", "keepdim", "keepdims"], "write `axis: -1`, and `keep: true` to keep the axis"),
+    (&["attn_mask", "attention_mask", "key_padding_mask"], Words("write `mask: keep`, true where a key may be seen")),
+    (&["is_causal", "use_causal_mask"], Words("write `causal: true` where the layer is made")),
+    (&["label_smoothing"], Called("smoothing")),
+    (&["ignore_index"], Called("ignore")),
+    (&["reduction"], Called("reduce")),
+    (&["from_logits"], Words("it always takes logits")),
+    (&["learning_rate"], Called("lr")),
+    (&["clipnorm", "global_clipnorm", "max_norm"], Called("clip_norm")),
+    (&["clipvalue"], Called("clip_value")),
+    (&["negative_slope"], Called("slope")),
+    (&["alpha", "rho"], Called("decay")),
+    (&["p"], Called("rate")),
+    (&["inplace"], Words("leave it out: values never change in place")),
+    (&["activation"], Words("apply the activation to the result: `relu(conv(x))`")),
+    (&["dim", "axes"], Called("axis")),
+    (&["keepdim", "keepdims"], Called("keep")),
 ];
 
-/// What to write instead of the argument `name` of `callee`.
-pub(crate) fn instead_of(callee: &str, name: &str) -> Option<&'static str> {
+/// What to write instead of the argument `name` of `callee`, which takes `takes`; `value` is what was written
+/// for it. An argument that it does not take is no help.
+pub(crate) fn instead_of(callee: &str, name: &str, takes: &[&str], value: &str) -> Option<String> {
     match (callee, name) {
         ("BatchNorm", "momentum") => Some(
-            "`keep` is the share of the running statistics that a step keeps: Keras's momentum, 1 - momentum of PyTorch",
+            "`keep` is the share of the running statistics that a step keeps: Keras's momentum, 1 - momentum of PyTorch"
+                .to_string(),
         ),
-        ("Dropout" | "dropout", "p") => Some("write `rate: 0.5`"),
-        ("adam", "weight_decay") => Some("write `adamw(lr: 1e-3, weight_decay: 0.01)`"),
-        ("rmsprop", "alpha" | "rho") => Some("write `decay: 0.99`"),
-        _ => HABITS.iter().find(|(names, _)| names.contains(&name)).map(|(_, help)| *help),
+        ("adam", "weight_decay") => Some(format!("write `adamw(lr: 1e-3, weight_decay: {value})`")),
+        ("transpose", _) => Some(OTHER_ORDERS.to_string()),
+        (_, "betas") if takes.contains(&"beta1") => {
+            let values = value.trim_matches(['(', ')', '[', ']']).split_once(',');
+            let (first, second) = values.unwrap_or(("0.9", "0.999"));
+            Some(format!("write `beta1: {}, beta2: {}`", first.trim(), second.trim()))
+        }
+        _ => HABITS.iter().filter(|(names, _)| names.contains(&name)).find_map(|(_, instead)| match instead {
+            Called(other) => takes.contains(other).then(|| format!("write `{other}: {value}`")),
+            Words(words) => Some(words.to_string()),
+        }),
     }
 }
+
+/// What `transpose` does not do.
+pub(crate) const OTHER_ORDERS: &str =
+    "`transpose(x)` swaps the last two axes; any other order is `rearrange(x, \"b h w c -> b w h c\")`";
 
 impl<'a> Cx<'a> {
     /// Refuses a size where a layer of the prelude takes a float by position: `LayerNorm(512)` would

@@ -48,7 +48,7 @@ impl<'a> Cx<'a> {
                 Some((name, span)) => match names.iter().position(|other| **other == **name) {
                     Some(at) => at,
                     None => {
-                        failed = Some(self.unknown_argument(names, name, *span, site));
+                        failed = Some(self.unknown_argument(names, name, (*span, arg.value.span()), site));
                         continue;
                     }
                 },
@@ -109,15 +109,19 @@ impl<'a> Cx<'a> {
             error = error.help("the input size is not given: it is found by the first use");
         } else if matches!(site.name.as_str(), "max" | "min") {
             error = error.help(format!("`{0}` reduces one tensor; the {0}imum of two is `{0}imum(a, b)`", site.name));
+        } else if site.name == "transpose" {
+            error = error.help(argument_habits::OTHER_ORDERS);
         } else if site.name == "mean" || site.name == "sum" {
             error = error.help("it reduces one tensor: `mean(x, axis: -1)`");
         }
         self.tell(error)
     }
 
-    fn unknown_argument(&mut self, names: &[&str], name: &str, span: Span, site: &CallSite) -> Reported {
+    /// `at` is where the argument's name and its value stand.
+    fn unknown_argument(&mut self, names: &[&str], name: &str, at: (Span, Span), site: &CallSite) -> Reported {
+        let (span, value) = (at.0, self.excerpt(at.1));
         let mut error = Diagnostic::error(Code::E0103, span, format!("`{}` has no argument `{name}`", site.name));
-        if let Some(habit) = argument_habits::instead_of(&site.name, name) {
+        if let Some(habit) = argument_habits::instead_of(&site.name, name, names, &value) {
             error = error.help(habit);
         } else if let Some(near) = scope::nearest(name, names.iter().copied()) {
             error = error.help(format!("did you mean `{near}`?"));

@@ -94,6 +94,10 @@ impl<'a> Cx<'a> {
                 };
                 let title = format!("`{}` is {shown} and cannot be called", site.name);
                 let mut error = Diagnostic::error(Code::E0122, site.callee, title);
+                if let (Value::DType(_), [arg, ..]) = (&other, &args[..]) {
+                    let x = self.excerpt(arg.value.span());
+                    error = error.help(format!("write `cast({x}, {})`", site.name));
+                }
                 if let Value::List(_) = other {
                     error = error.help(format!("call one after the other: `for f in {} {{ x = f(x) }}`", site.name));
                 }
@@ -386,6 +390,7 @@ impl<'a> Cx<'a> {
         expected: Option<&Expected>,
     ) -> R<Value<'a>> {
         self.refuse_second_operand(builtin, &args)?;
+        self.refuse_loose_sizes(builtin, &args, site, expected)?;
         let args = match builtin.arity {
             Arity::Named => crate::builtins::Args::placed(self, builtin, args, site, expected)?,
             Arity::Rest(first) => crate::builtins::Args::with_rest(self, builtin, first, args, site, expected)?,
@@ -412,6 +417,39 @@ impl<'a> Cx<'a> {
                 .help(format!("the {larger} of two is `{name}imum({a}, {b})`"))
                 .help(format!("an axis is named: `{name}({a}, axis: -1)`"));
         Err(self.tell(error))
+    }
+
+    /// `zeros(3, 4)`, `reshape(x, -1, 64)`, `normal(0, 1)`: a shape is one argument, and it is not left out.
+    fn refuse_loose_sizes(
+        &mut self,
+        builtin: &Builtin,
+        args: &[ArgIn<'a>],
+        site: &CallSite,
+        expected: Option<&Expected>,
+    ) -> R<()> {
+        let name = builtin.name;
+        let before = match name {
+            "reshape" | "broadcast" => 1,
+            "zeros" | "ones" | "uniform" | "normal" => 0,
+            _ => return Ok(()),
+        };
+        let loose: Vec<&ArgIn<'a>> = args.iter().skip(before).take_while(|arg| arg.name.is_none()).collect();
+        let [first, second, ..] = loose[..] else { return Ok(()) };
+        let excerpts: Vec<String> = loose.iter().map(|arg| self.excerpt(arg.value.span())).collect();
+        let help = match name {
+            "uniform" | "normal" if expected.is_none() && is_int(first, Some(0)) => {
+                format!("`{name}([2, 3], {})` makes a tensor of shape [2, 3]", excerpts.join(", "))
+            }
+            "uniform" | "normal" => return Ok(()),
+            "reshape" | "broadcast" => format!("write `{name}(x, [{}])`", excerpts.join(", ")),
+            _ if is_int(second, None) => format!("write `{name}([{}])`", excerpts.join(", ")),
+            _ => return Ok(()),
+        };
+        let title = match name {
+            "uniform" | "normal" => format!("`{name}` takes a shape first"),
+            _ => format!("`{name}` takes its shape as one argument"),
+        };
+        Err(self.tell(Diagnostic::error(Code::E0103, site.span, title).help(help)))
     }
 
     /// `over: NAME` for a `fn` that has an argument `axis` becomes the number of that axis.
@@ -441,6 +479,16 @@ impl<'a> Cx<'a> {
         };
         args[over] = ArgIn { name: Some(("axis".into(), expr.span)), value: ArgValue::Value(number, expr.span) };
         Ok(args)
+    }
+}
+
+/// Whether an argument is written as an integer, and as this one.
+fn is_int(arg: &ArgIn<'_>, wanted: Option<i64>) -> bool {
+    match &arg.value {
+        ArgValue::Expr(ast::Expr { kind: ast::ExprKind::Int(value), .. }) => {
+            wanted.is_none_or(|wanted| wanted == *value)
+        }
+        _ => false,
     }
 }
 

@@ -172,9 +172,17 @@ impl<'a> Cx<'a> {
     }
 
     fn entry_type(&mut self, param: &'a ast::Param, site: &CallSite) -> R<(DType, Vec<Size>)> {
-        let Form::Tensor { element, axes } = self.form(&param.ty)? else {
-            let title = format!("`{}` of `{}` is static, and an entry point takes tensors", param.name.text, site.name);
-            return self.fail(Code::E0122, param.ty.span, title);
+        let form = self.form(&param.ty)?;
+        let Form::Tensor { element, axes } = form else {
+            let name = &param.name.text;
+            let title = format!("`{name}` of `{}` is static, and an entry point takes tensors", site.name);
+            let error = Diagnostic::error(Code::E0122, param.ty.span, title);
+            let error = match form {
+                Form::Bool => error.help(format!("a truth value that the caller brings is `{name}: bool[]`")),
+                Form::Int => error.help(format!("a number that the caller brings is `{name}: i32`")),
+                _ => error,
+            };
+            return Err(self.tell(error.help("what is known when compiling is an argument of the model")));
         };
         let dtype = match element {
             Element::Exact(dtype) => dtype,
@@ -204,6 +212,12 @@ impl<'a> Cx<'a> {
                     return Err(self.unsolvable(&name, span));
                 }
                 let size = self.size_expr(expr)?;
+                if size.dim.as_const().is_some_and(|size| size < 0) {
+                    let title = format!("a size is {}", self.show_dim(&size.dim));
+                    let error = Diagnostic::error(Code::E0114, axis.span, title)
+                        .help("a size that the caller brings has a name: `f32[B, 8]`");
+                    return Err(self.tell(error));
+                }
                 Ok(match &expr.kind {
                     ast::ExprKind::Name(text) => {
                         let scope = self.top().scope;

@@ -180,7 +180,13 @@ impl<'a> Cx<'a> {
             }
             other => {
                 let title = format!("an index is an integer, and this is {}", self.show_value(&other));
-                self.fail(Code::E0122, expr.span, title)
+                let error = Diagnostic::error(Code::E0122, expr.span, title);
+                Err(self.tell(match other {
+                    Value::List(_) => error.help(
+                        "several places are a slice, `x[0:2]`, or a tensor of integers, as `x[ids]` or `x[iota(2) * 3]`",
+                    ),
+                    _ => error,
+                }))
             }
         }
     }

@@ -215,6 +215,8 @@ impl<'a> Cx<'a> {
             error = error.help(advice);
         } else if let Some(advice) = self.constant_elsewhere(text) {
             error = error.help(advice);
+        } else if let Some(dtype) = dtype_instead(text) {
+            error = error.help(format!("the dtype is written `{dtype}`"));
         } else if let Some(near) = self.nearest_name(text) {
             error = error.help(format!("did you mean `{near}`?"));
         }
@@ -291,4 +293,13 @@ pub(crate) fn dtype_word(text: &str) -> Option<DType> {
     [DType::F32, DType::F64, DType::I32, DType::I64, DType::U8, DType::Bool]
         .into_iter()
         .find(|dtype| dtype.name() == text)
+}
+
+/// The dtype that is meant by a word that is no value: `cast(x, int)`.
+fn dtype_instead(text: &str) -> Option<&'static str> {
+    match text {
+        "int" => Some("i32"),
+        "float" => Some("f32"),
+        _ => crate::types::meant_dtype(text),
+    }
 }

@@ -1,14 +1,20 @@
 //! Static arguments as their types want them.
 
-use crate::cx::Cx;
+use crate::cx::{Cx, FrameKind};
 use crate::report::Reported;
 use crate::types::{Element, Form};
 use crate::value::{R, Value};
+use mlc_ir::ty::DType;
 use mlc_syntax::ast;
 use mlc_syntax::codes::Code;
 use mlc_syntax::diag::Diagnostic;
 use mlc_syntax::span::Span;
 use std::rc::Rc;
+
+/// `bool[]`: without brackets it would be the static one.
+fn scalar_type(shown: &str) -> String {
+    if shown == "bool" { "bool[]".to_string() } else { shown.to_string() }
+}
 
 impl<'a> Cx<'a> {
     /// A static argument as its type wants it.
@@ -101,6 +107,13 @@ impl<'a> Cx<'a> {
         Ok(Value::Tuple(Rc::new(converted)))
     }
 
+    /// Whether the function under way, whose argument has the type `ty`, has no argument `pad`.
+    fn lacks_pad(&self, ty: &ast::Type) -> bool {
+        let FrameKind::Fn(decl) = self.top().kind else { return false };
+        let is_own = decl.params.iter().any(|param| std::ptr::eq(&raw const param.ty, ty));
+        is_own && !decl.params.iter().any(|param| &*param.name.text == "pad")
+    }
+
     /// A value of another kind than its type says.
     pub fn wrong_kind(&mut self, ty: &'a ast::Type, value: &Value<'a>, span: Span, subject: &str) -> Reported {
         let wanted = self.sources.text(ty.span).to_string();
@@ -111,6 +124,12 @@ impl<'a> Cx<'a> {
             Value::Tuple(_) if !wanted.starts_with('(') => {
                 error = error.help("take its parts: `a, b = f(x)`, or `t[0]`");
             }
+            Value::Tensor(tensor) if wanted == "bool" && tensor.dtype == DType::Bool => {
+                let title = format!("{subject} takes `bool`, and this is {}", scalar_type(&shown));
+                error = Diagnostic::error(Code::E0122, span, title)
+                    .note("`bool` is known when compiling, `bool[]` is a truth value of the running program")
+                    .help("declare the argument as `bool[]`");
+            }
             Value::Tensor(_) | Value::Lazy(_) => {
                 error = error.note("an argument of this type must be known when compiling")
             }
@@ -118,8 +137,11 @@ impl<'a> Cx<'a> {
                 error = error.help("a pipeline goes through its own stages only; rows are worked on in the `step`")
             }
             Value::Number(_) if wanted == "str" && subject == "`padding`" => {
-                error =
-                    error.help(format!("write `pad: {}` for so many places on both sides", shown.trim_matches('`')));
+                error = error.help(match self.lacks_pad(ty) {
+                    true => "`\"same\"` pads as much as keeps the sizes; for another width `pad(x, …)` comes before"
+                        .to_string(),
+                    false => format!("write `pad: {}` for so many places on both sides", shown.trim_matches('`')),
+                });
             }
             Value::Number(_) if wanted == "bool" && subject == "`bias`" => {
                 error = error.help("the input size is not given: it is found by the first use");

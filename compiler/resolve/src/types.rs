@@ -71,13 +71,9 @@ impl<'a> Cx<'a> {
             return self.unsupported(span, &format!("`{word}`"));
         }
         let advice = match word {
-            "float32" | "Tensor" | "tensor" | "Float" | "real" => Some("f32"),
-            "float64" | "double" => Some("f64"),
-            "int32" | "Int" | "integer" => Some("i32"),
-            "int64" | "long" => Some("i64"),
-            "uint8" | "byte" => Some("u8"),
-            "boolean" => Some("bool"),
+            "Tensor" | "tensor" | "real" => Some("f32"),
             "string" | "String" => Some("str"),
+            _ if meant_dtype(word).is_some() => meant_dtype(word),
             _ => crate::scope::nearest(
                 word,
                 ["f32", "f64", "i32", "i64", "u8", "bool", "dim", "int", "str", "float", "num", "any"],
@@ -156,4 +152,17 @@ impl<'a> Cx<'a> {
     pub fn in_update(&self) -> bool {
         matches!(self.top().kind, FrameKind::Update)
     }
+}
+
+/// What other languages call a dtype.
+pub(crate) fn meant_dtype(word: &str) -> Option<&'static str> {
+    Some(match word {
+        "float32" | "Float" => "f32",
+        "float64" | "double" => "f64",
+        "int32" | "Int" | "integer" => "i32",
+        "int64" | "long" => "i64",
+        "uint8" | "byte" => "u8",
+        "boolean" => "bool",
+        _ => return None,
+    })
 }
