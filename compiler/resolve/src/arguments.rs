@@ -73,9 +73,10 @@ impl<'a> Cx<'a> {
         let error = Diagnostic::error(Code::E0103, span, format!("`{name}` of `{}` is given twice", site.name))
             .also(first, place)
             .note(format!("its arguments: {}", names.join(", ")));
-        self.tell(match named {
-            true => error.help("take one of them out"),
-            false => error.help("take one of them out, or give the first one the name of the argument it is meant for"),
+        self.tell(match names.first() {
+            _ if named => error.help("take one of them out"),
+            Some(&"xs") => error.help(format!("several tensors stand in a list: `{}([x, y], …)`", site.name)),
+            _ => error.help("take one of them out, or give the first one the name of the argument it is meant for"),
         })
     }
 

@@ -280,6 +280,13 @@ fn check_grad<'a>(cx: &mut Cx<'a>, mut args: Args<'a>) -> R<Value<'a>> {
     let first = args.raw.remove(0);
     let function = value_of(cx, first.value.clone())?;
     let name = cx.sources.text(first.value.span()).to_string();
+    if let Value::Tensor(_) | Value::Number(_) = function {
+        let title = format!("`check_grad` needs a function or a layer, and `{name}` is {}", cx.show_value(&function));
+        let error = Diagnostic::error(Code::E0122, first.value.span(), title)
+            .label("called already")
+            .help("give the function, then what it is called with: `check_grad(net, x: normal([2, 3]))`");
+        return Err(cx.tell(error));
+    }
     let site = CallSite { name, callee: first.value.span(), ..site };
     let params = params_of(cx, &function);
     let mut evaluated = Vec::new();
