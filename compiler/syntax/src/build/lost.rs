@@ -83,20 +83,30 @@ impl<'t> Reader<'t> {
         }
     }
 
-    /// The names before `=` or `:`, if there is nothing else.
+    /// The names before `=` or `:`, if there is nothing else but brackets around some; without `=` the first word
+    /// if another one follows it, as in `x zeros([2])`.
     fn targets(&self) -> Vec<Name> {
-        let end = self.text.find(['=', ':']).unwrap_or(0);
+        let Some(end) = self.text.find(['=', ':']) else { return self.before_word().into_iter().collect() };
+        let around = |c: char| c.is_whitespace() || matches!(c, '(' | ')' | '[' | ']');
         let mut names = Vec::new();
         let mut at = 0;
         for part in self.text[..end].split(',') {
-            let word = part.trim();
+            let word = part.trim_matches(around);
             if !is_name(word) {
-                return Vec::new();
+                return self.before_word().into_iter().collect();
             }
-            names.push(self.name(at + part.len() - part.trim_start().len(), word));
+            names.push(self.name(at + part.len() - part.trim_start_matches(around).len(), word));
             at += part.len() + 1;
         }
         names
+    }
+
+    fn before_word(&self) -> Option<Name> {
+        let word = first_word(self.text);
+        let rest = self.text.strip_prefix(word)?;
+        let next = rest.trim_start();
+        let follows = next.len() < rest.len() && next.starts_with(|c: char| c.is_ascii_alphabetic());
+        (is_name(word) && follows && !RESERVED.contains(&first_word(next))).then(|| self.name(0, word))
     }
 }
 

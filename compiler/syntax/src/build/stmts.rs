@@ -166,8 +166,25 @@ fn assign(cx: &mut Cx, node: Node, body: Option<&Body>) -> Option<Stmt> {
             return None;
         }
     };
-    check_targets(cx, &left, compound)?;
+    if check_targets(cx, &left, compound).is_none() {
+        return op.is_none().then(|| names_without_values(left, span));
+    }
     Some(Stmt { kind: StmtKind::Assign { targets: left, op, values }, span })
+}
+
+/// What a refused assignment was to bind: its names, so that they are not told to be unknown.
+fn names_without_values(targets: Vec<Expr>, span: Span) -> Stmt {
+    let mut names = Vec::new();
+    let mut rest = targets;
+    while let Some(target) = rest.pop() {
+        match target.kind {
+            ExprKind::Name(_) => names.push(target),
+            ExprKind::Tuple(parts) | ExprKind::List(parts) => rest.extend(parts),
+            _ => {}
+        }
+    }
+    let values = vec![Expr { kind: ExprKind::Error, span }];
+    Stmt { kind: StmtKind::Assign { targets: names, op: None, values }, span }
 }
 
 fn lone_expression(cx: &mut Cx, only: Expr, span: Span) -> Option<Stmt> {
