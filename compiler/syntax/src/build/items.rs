@@ -47,9 +47,8 @@ pub fn imports(cx: &mut Cx, lines: &[Line]) -> Vec<Import> {
 }
 
 fn starts_anew(cx: &Cx, line: &Line) -> bool {
-    line.segments
-        .iter()
-        .any(|segment| segment.body.is_some() || ITEM_WORDS.contains(&first_word(cx.segment_text(segment))))
+    let has_block = |segment: &Segment| segment.body.as_ref().is_some_and(|body| !body.follows_colon);
+    line.segments.iter().any(|segment| has_block(segment) || ITEM_WORDS.contains(&first_word(cx.segment_text(segment))))
 }
 
 fn item(cx: &mut Cx, line: &Line) -> Option<Item> {
@@ -318,7 +317,7 @@ pub fn read_blocks_of(cx: &mut Cx, line: &Line, place: Place) {
 pub fn read_blocks(cx: &mut Cx, segments: &[Segment], place: Place) {
     for segment in segments {
         let word = explain::meant_word(first_word(cx.segment_text(segment)), place);
-        let body = segment.body.as_ref();
+        let body = segment.body.as_ref().filter(|body| !body.follows_colon);
         let head = Span::new(cx.file, segment.lo, segment.hi);
         match word {
             "layer" | "model" => drop(members(cx, Container::Layer, body)),

@@ -52,7 +52,11 @@ impl<'t> Cx<'t> {
             Place::Else => Rule::else_segment,
         };
         match Grammar::parse(rule, text) {
-            Ok(mut pairs) => pairs.next().map(|pair| Node::new(pair, origin)),
+            Ok(mut pairs) => {
+                let amiss = segment.body.as_ref().and_then(|body| body.amiss.clone());
+                amiss.into_iter().for_each(|message| self.sink.report(message));
+                pairs.next().map(|pair| Node::new(pair, origin))
+            }
             Err(error) => {
                 self.sink.report_with(|| explain::refusal(&error, text, origin.file, origin.offset, place));
                 None

@@ -20,7 +20,7 @@ pub fn explain(refused: &Refused) -> Option<Diagnostic> {
         colon_block,
         colon_binding,
         missing_type,
-        scan_inside,
+        found_scan,
         misplaced,
     ];
     HABITS.iter().find_map(|habit| habit(refused))
@@ -284,12 +284,14 @@ fn missing_type(refused: &Refused) -> Option<Diagnostic> {
     }))
 }
 
-fn scan_inside(refused: &Refused) -> Option<Diagnostic> {
-    (refused.found() == "scan").then(|| {
-        let title = "`scan` stands only on the right of `=`";
-        Diagnostic::error(Code::E0001, refused.found_span(), title)
-            .help("`h, hs = scan h = h0 for x_t in x along T { … }`")
-    })
+fn found_scan(refused: &Refused) -> Option<Diagnostic> {
+    (refused.found() == "scan").then(|| scan_inside(refused.found_span()))
+}
+
+/// A `scan` within an expression.
+pub fn scan_inside(span: Span) -> Diagnostic {
+    Diagnostic::error(Code::E0001, span, "`scan` stands only on the right of `=`")
+        .help("`h, hs = scan h = h0 for x_t in x along T { … }`")
 }
 
 /// Something that is right elsewhere.

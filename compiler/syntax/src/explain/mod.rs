@@ -9,7 +9,8 @@ mod habits;
 mod spelling;
 
 pub use habits::{
-    absent_index, absent_size, digits_behind_point, foreign_statement, foreign_value, foreign_word, unused_values,
+    absent_index, absent_size, digits_behind_point, foreign_statement, foreign_value, foreign_word, scan_inside,
+    unused_values,
 };
 pub use spelling::meant_word;
 

@@ -1,5 +1,7 @@
 //! Cuts a file into logical lines.
 
+mod starts;
+
 use super::chain::Chain;
 use super::headline::{self, Declaration};
 use super::token::{Kind, Lexer, Token};
@@ -25,6 +27,7 @@ pub fn cut(file: FileId, source: &str, sink: &mut Sink) -> Layout {
         after_break: true,
         first_in_line: true,
         misfit: None,
+        brace_is_late: false,
     };
     cutter.run();
     cutter.finish()
@@ -37,13 +40,18 @@ struct OpenBody {
     indent: usize,
     /// Whether it has members in it, and not statements.
     has_members: bool,
+    /// What is wrong about its `{`.
+    amiss: Option<Diagnostic>,
+    /// Whether there is no `{`, only deeper lines.
+    implied: bool,
     lines: Vec<Line>,
     line: OpenLine,
 }
 
 impl OpenBody {
     fn new(brace: usize, indent: usize, has_members: bool) -> OpenBody {
-        OpenBody { brace, indent, has_members, lines: Vec::new(), line: OpenLine::default() }
+        let (lines, line) = (Vec::new(), OpenLine::default());
+        OpenBody { brace, indent, has_members, amiss: None, implied: false, lines, line }
     }
 }
 
@@ -91,6 +99,8 @@ struct Cutter<'a> {
     first_in_line: bool,
     /// A `{` and the `}` that closed it although it stands further left than its line.
     misfit: Option<(usize, usize)>,
+    /// Whether the current token is a `{` that belongs to the line before.
+    brace_is_late: bool,
 }
 
 impl Cutter<'_> {
@@ -114,6 +124,8 @@ impl Cutter<'_> {
         }
         let end = source.len();
         self.close_brackets(Token { kind: Kind::Other, lo: end, hi: end }, "the file ends here");
+        self.indent = 0;
+        self.close_implied(Token { kind: Kind::Other, lo: end, hi: end });
         self.end_line();
         if self.bodies.len() > 1 {
             self.unclosed_brace(end, "the file ends here");
@@ -217,9 +229,15 @@ impl Cutter<'_> {
         if !self.brackets.is_empty() {
             return;
         }
+        self.close_implied(token);
+        self.trailing_comma(token);
         let declaration = headline::declaration(&self.source[token.lo..]);
         let after_attributes = self.line().attribute == Attribute::Complete;
         if !after_attributes && (declaration.is_some() || !self.continues(token)) {
+            if self.belongs_before(token) {
+                return;
+            }
+            self.open_implied(token);
             self.end_line();
         }
         if let Some(declaration) = declaration {
@@ -278,8 +296,12 @@ impl Cutter<'_> {
             return;
         }
         let found = self.word(token).to_owned();
+        let was_broken = self.line().broken;
         self.end_line();
-        if let Some(message) = crate::explain::foreign_word(&found, self.span(token.lo, token.hi))
+        if was_broken && matches!(token.kind, Kind::Close(_) | Kind::Comma | Kind::Infix) {
+            // The rest of a line that was told.
+            self.line().broken = true;
+        } else if let Some(message) = crate::explain::foreign_word(&found, self.span(token.lo, token.hi))
             && matches!(&*found, "elif" | "elseif" | "elsif")
         {
             self.break_line_with(message);
@@ -293,13 +315,15 @@ impl Cutter<'_> {
     // ---- braces
 
     fn open_brace(&mut self, token: Token) {
+        self.scan_in_brackets(token);
         self.close_brackets(token, "before this");
         self.begin_segment(token);
         let source = self.source;
         let line = self.line();
         let start = line.segments.first().map_or(line.start, |segment| Some(segment.lo)).unwrap_or(token.lo);
         let (indent, word) = (line.indent, headline::first_word(&source[start..token.lo]));
-        self.bodies.push(OpenBody::new(token.lo, indent, headline::has_members(word)));
+        let amiss = self.late_brace(token);
+        self.bodies.push(OpenBody { amiss, ..OpenBody::new(token.lo, indent, headline::has_members(word)) });
         self.chain.open_block();
     }
 
@@ -324,7 +348,8 @@ impl Cutter<'_> {
         let Some(body) = self.bodies.pop() else { return };
         let line = self.line();
         let lo = line.start.take().unwrap_or(body.brace);
-        let inner = Body { lo: body.brace, hi: end, lines: body.lines };
+        let follows_colon = body.implied && body.amiss.is_none();
+        let inner = Body { lo: body.brace, hi: end, lines: body.lines, follows_colon, amiss: body.amiss };
         line.segments.push(Segment { lo, hi: body.brace + 1, body: Some(inner) });
     }
 
@@ -407,7 +432,9 @@ impl Cutter<'_> {
         let rest = &self.source[token.lo..];
         // Behind a comma, `kernel = 3` is an argument in the manner of Python.
         let begins_part = self.previous.is_some_and(|previous| matches!(previous.kind, Kind::Comma | Kind::Open(_)));
-        headline::declaration(rest).is_some() || (!begins_part && headline::statement(rest))
+        headline::declaration(rest).is_some()
+            || headline::two_words(rest)
+            || (!begins_part && headline::statement(rest))
     }
 
     // ---- other mistakes

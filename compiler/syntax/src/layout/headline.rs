@@ -40,6 +40,41 @@ pub fn declaration(text: &str) -> Option<Declaration> {
     (title || named).then_some(kind)
 }
 
+/// Whether the line at the beginning of `text` begins with a keyword of a statement and a name, which no argument does.
+pub fn two_words(text: &str) -> bool {
+    let (word, rest) = text.split_at(word_len(text));
+    let next = rest.trim_start_matches([' ', '\t']);
+    let is_name = rest.len() > next.len() && starts_name(next) && !RESERVED.contains(&&next[..word_len(next)]);
+    is_name && matches!(word, "param" | "state" | "metric" | "return" | "yield" | "minimize")
+}
+
+/// Whether `text`, all of a line so far, is what a `{` follows.
+pub fn opens_block(text: &str) -> bool {
+    let word = first_word(text);
+    let rest = text.trim_start().strip_prefix(word).unwrap_or("").trim_start();
+    match word {
+        "step" => rest.starts_with('('),
+        "every" => rest.starts_with(|c: char| c.is_ascii_alphanumeric()),
+        "for" | "if" | "else" => true,
+        _ => declares_block(text) || text.split_whitespace().any(|word| word == "scan"),
+    }
+}
+
+/// Whether `text` is the headline of a declaration, here or in another language, with members or statements.
+pub fn declares_block(text: &str) -> bool {
+    matches!(
+        first_word(text),
+        "fn" | "layer" | "model" | "optimizer" | "train" | "test" | "grad" | "def" | "class" | "struct"
+    )
+}
+
+/// Whether the line at the beginning of `text` is a statement by its first word; none of these begins an
+/// expression.
+pub fn keyword_statement(text: &str) -> bool {
+    let (word, rest) = text.split_at(word_len(text));
+    matches!(word, "return" | "yield" | "minimize" | "for" | "param" | "state" | "fn") && !rest.starts_with([':', '('])
+}
+
 /// Whether the line at the beginning of `text`, which stands in open brackets or behind an operator,
 /// but not behind a comma, looks like a statement: `y = …`, `return …`.
 pub fn statement(text: &str) -> bool {

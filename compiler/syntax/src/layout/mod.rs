@@ -7,6 +7,8 @@
 //! Reported here: what is not closed, what is nested too deeply, comments of other languages. Not
 //! here: everything else about the text of a line.
 
+use crate::diag::Diagnostic;
+
 mod chain;
 mod cut;
 mod headline;
@@ -59,4 +61,8 @@ pub struct Body {
     pub hi: usize,
     /// The lines in it.
     pub lines: Vec<Line>,
+    /// Whether it follows a `:`, as in another language: a look at its lines tells nothing new.
+    pub follows_colon: bool,
+    /// What is wrong about its `{`, told if the text before it is right.
+    pub amiss: Option<Diagnostic>,
 }
