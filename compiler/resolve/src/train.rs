@@ -217,6 +217,8 @@ impl<'a> Cx<'a> {
     fn only_step(&mut self, decl: &'a ast::Train) -> R<&'a ast::Step> {
         match decl.steps.as_slice() {
             [step] => Ok(step),
+            // The step may be what could not be read.
+            [] if decl.lost => Err(self.report.silent()),
             [] => {
                 let written = decl.members.iter().find_map(|member| match member {
                     ast::Member::Fn(decl) if *decl.name.text == *"step" => Some(decl),

@@ -202,6 +202,8 @@ pub struct Train {
     pub steps: Vec<Step>,
     /// `every N steps|epochs { … }`
     pub every: Vec<Every>,
+    /// Whether a line of it could not be read.
+    pub lost: bool,
     /// From `train` to the name.
     pub span: Span,
 }

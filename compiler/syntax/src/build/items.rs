@@ -129,8 +129,8 @@ fn optimizer(cx: &mut Cx, signature: Node, body: Option<&Body>) -> Optimizer {
 fn train(cx: &mut Cx, signature: Node, body: Option<&Body>) -> Train {
     let span = signature.span();
     let name = signature.child().name();
-    let Members { members, steps, every } = members(cx, Container::Train, body);
-    Train { name, members, steps, every, span }
+    let Members { members, steps, every, lost } = members(cx, Container::Train, body);
+    Train { name, members, steps, every, lost, span }
 }
 
 fn test(cx: &mut Cx, signature: Node, body: Option<&Body>) -> Test {
@@ -213,6 +213,8 @@ struct Members {
     members: Vec<Member>,
     steps: Vec<Step>,
     every: Vec<Every>,
+    /// Whether a line could not be read.
+    lost: bool,
 }
 
 fn members(cx: &mut Cx, container: Container, body: Option<&Body>) -> Members {
@@ -225,8 +227,17 @@ fn members(cx: &mut Cx, container: Container, body: Option<&Body>) -> Members {
 
 fn member(cx: &mut Cx, container: Container, line: &Line, out: &mut Members) {
     let Some((first, rest)) = line.segments.split_first() else { return };
-    let node = if line.broken { None } else { cx.read(Place::Member, first) };
+    let is_loop = container == Container::Train && first_word(cx.segment_text(first)) == "for";
+    if is_loop {
+        let span = Span::new(cx.file, first.lo, first.lo + "for".len());
+        let title = "a train block is itself the loop over epochs and batches";
+        let message = Diagnostic::error(Code::E0001, span, title)
+            .help("`epochs = 10`, and what is done with a batch: `step(x: f32[B, 4], y: i32[B]) { … }`");
+        cx.report(message);
+    }
+    let node = if line.broken || is_loop { None } else { cx.read(Place::Member, first) };
     let Some(node) = node else {
+        out.lost = true;
         out.members.extend(lost::member(cx, line));
         return read_blocks_of(cx, line, Place::Member);
     };

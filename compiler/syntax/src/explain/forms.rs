@@ -20,6 +20,9 @@ pub fn whole(refused: &Refused) -> Option<&'static str> {
             false => "a choice is written `if c then a else b`",
         });
     }
+    if let Some(form) = in_type(refused).or_else(|| headline(refused)) {
+        return Some(form);
+    }
     if refused.expects(Rule::equals) && super::token_at(refused.text) == "metric" {
         return Some("a metric has a name: `metric accuracy = accuracy(logits, label)`");
     }
@@ -33,4 +36,43 @@ pub fn bound_with_colon<'t>(refused: &Refused<'t>) -> Option<&'t str> {
     let is_value =
         refused.found().starts_with(|c: char| c.is_ascii_digit() || c == '"') && refused.expects(Rule::r#type);
     (refused.place == Place::Member && behind.starts_with(':') && is_value).then_some(name)
+}
+
+/// What the headline of a declaration or loop lacks.
+fn headline(refused: &Refused) -> Option<&'static str> {
+    let (found, before) = (refused.found(), refused.before());
+    match crate::layout::first_word(refused.text) {
+        "fn" if refused.expects(Rule::left_brace) => match found {
+            "where" => Some("a condition is written `requires D > 2`"),
+            "->" => Some("the result's type comes before `requires`: `fn f(x: f32[B]) -> f32[B] requires B > 2 { … }`"),
+            ":" if refused.text.trim_end().ends_with(':') && refused.text[refused.at..].trim().len() == 1 => None,
+            _ if before.ends_with(')') => {
+                Some("the result's type stands behind `->`: `fn f(x: f32[B]) -> f32[B] { … }`")
+            }
+            _ => None,
+        },
+        "train" if found == "{" && before == "train" => Some("a train block has a name: `train digits { … }`"),
+        "test" if refused.expects(Rule::string) => Some("a test says what holds: `test \"sums are right\" { … }`"),
+        "for" if found == "(" && before.ends_with("for") => Some("no parentheses around it: `for i in 0..3 { … }`"),
+        _ if found == "..." || (found == "=" && before.ends_with("..")) => {
+            Some("a range is `0..n`, and `n` is not in it")
+        }
+        _ => None,
+    }
+}
+
+/// What a type lacks, and a member that has one.
+fn in_type(refused: &Refused) -> Option<&'static str> {
+    let found = refused.found();
+    let (previous, _) = refused.previous_word();
+    let behind_dtype = matches!(previous, "f32" | "f64" | "i32" | "i64" | "u8" | "bool" | "float" | "num" | "any");
+    if found == "(" && behind_dtype {
+        return Some("the sizes stand in `[` `]`: `f32[B, 3]`");
+    }
+    if refused.expects(Rule::axis) || refused.before().ends_with("[*") {
+        return Some("each axis has a name or a size, `f32[B, 3]`; any number of axes is `f32[*S, 3]`");
+    }
+    let declares = refused.place == Place::Member && found.is_empty() && refused.expects(Rule::equals);
+    let keyword = matches!(super::token_at(refused.text), "param" | "state");
+    (declares && !keyword && refused.text.contains(':')).then_some("a weight is `param w: f32[H] = zeros()`")
 }

@@ -93,6 +93,7 @@ fn sign(refused: &Refused) -> Option<Diagnostic> {
         '!' if found == "!" => ("there is no operator `!`", "write `not`"),
         '^' => ("there is no operator `^`", "a power is written `a ** b`"),
         '?' => ("there is no operator `?`", "write `if c then a else b`"),
+        '“' | '”' | '„' | '«' => ("strings stand in double quotes", "write `\"…\"`"),
         '\'' => ("strings stand in double quotes", "write `\"…\"`"),
         '\\' => ("lines are not joined by `\\`", "a line goes on after an operator, a comma and inside brackets"),
         '~' => ("there is no operator `~`", "write `not`"),
