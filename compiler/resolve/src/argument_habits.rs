@@ -59,6 +59,8 @@ const HABITS: &[(&[&str], Instead)] = &[
     (&["negative_slope"], Called("slope")),
     (&["alpha", "rho"], Called("decay")),
     (&["p"], Called("rate")),
+    (&["batch_size"], Words("batches are made behind the source: `|> batch(32)`")),
+    (&["shuffle"], Words("rows are shuffled behind the source: `|> shuffle(2_000) |> batch(32)`")),
     (&["inplace"], Words("leave it out: values never change in place")),
     (&["activation"], Words("apply the activation to the result: `relu(conv(x))`")),
     (&["dim", "axes"], Called("axis")),

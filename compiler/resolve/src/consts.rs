@@ -2,6 +2,7 @@
 
 use crate::cx::{ConstState, Cx, FrameKind};
 use crate::entry::Entry;
+use crate::types::Form;
 use crate::value::{R, Value};
 use mlc_syntax::ast;
 use mlc_syntax::codes::Code;
@@ -33,6 +34,15 @@ impl<'a> Cx<'a> {
         let frame = self.new_frame(FrameKind::File, file);
         let (value, _) = self.with_entry(Entry::idle(), |cx| {
             cx.within(frame, |cx| {
+                if let Some(ty) = &decl.ty
+                    && matches!(cx.form(ty)?, Form::Tensor { axes: [_, ..], .. })
+                {
+                    let title = format!("`{}` is a tensor, and a constant of a file is static", decl.name.text);
+                    let error = Diagnostic::error(Code::E0110, ty.span, title)
+                        .help("a constant is an integer, a float, a string, a truth value or a list of them: `[1, 2]`")
+                        .help("a tensor that does not change is made in a `fn`");
+                    return Err(cx.tell(error));
+                }
                 let value = cx.expr(expr)?;
                 match &decl.ty {
                     Some(ty) => cx.convert_static(ty, value, expr.span, &format!("`{}`", decl.name.text)),

@@ -491,6 +491,7 @@ impl<'a> Cx<'a> {
     pub fn show_value(&self, value: &Value<'a>) -> String {
         match value {
             Value::Tensor(tensor) => self.show(tensor),
+            Value::Lazy(lazy) if !lazy.axes.is_empty() => format!("a tensor of shape {}", self.show_axes(&lazy.axes)),
             Value::Number(_) | Value::Bool(_) | Value::Str(_) => {
                 self.show_static(value).map_or_else(|| value.describe().to_string(), |text| format!("`{text}`"))
             }

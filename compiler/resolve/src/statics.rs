@@ -107,6 +107,13 @@ impl<'a> Cx<'a> {
         Ok(Value::Tuple(Rc::new(converted)))
     }
 
+    /// The types of a tuple's parts, and a name for each.
+    fn parts_shown(&self, parts: &[Value<'a>]) -> (String, String) {
+        let types: Vec<String> = parts.iter().map(|part| self.show_value(part)).collect();
+        let names: Vec<String> = ('a'..='z').take(parts.len()).map(String::from).collect();
+        (format!("({})", types.join(", ")), names.join(", "))
+    }
+
     /// Whether the function under way, whose argument has the type `ty`, has no argument `pad`.
     fn lacks_pad(&self, ty: &ast::Type) -> bool {
         let FrameKind::Fn(decl) = self.top().kind else { return false };
@@ -121,8 +128,11 @@ impl<'a> Cx<'a> {
         let mut error =
             Diagnostic::error(Code::E0122, span, format!("{subject} takes `{wanted}`, and this is {shown}"));
         match value {
-            Value::Tuple(_) if !wanted.starts_with('(') => {
-                error = error.help("take its parts: `a, b = f(x)`, or `t[0]`");
+            Value::Tuple(parts) if !wanted.starts_with('(') => {
+                let (shown, names) = self.parts_shown(parts);
+                let title = format!("{subject} takes `{wanted}`, and this is a tuple: {shown}");
+                error = Diagnostic::error(Code::E0122, span, title)
+                    .help(format!("take its parts: `{names} = f(x)`, or `t[0]`"));
             }
             Value::Tensor(tensor) if wanted == "bool" && tensor.dtype == DType::Bool => {
                 let title = format!("{subject} takes `bool`, and this is {}", scalar_type(&shown));

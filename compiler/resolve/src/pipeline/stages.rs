@@ -55,7 +55,10 @@ pub(crate) fn divide<'a>(cx: &mut Cx<'a>, before: &Pipeline, args: &Args<'a>) ->
 fn check_order<'a>(cx: &mut Cx<'a>, args: &Args<'a>, before: &Pipeline) -> R<()> {
     let name = args.builtin.name;
     if let Some(Stage::Batch(_)) = before.stages.last() {
-        return cx.fail(Code::E0205, args.site.callee, format!("`{name}` stands behind `batch`, which comes last"));
+        let title = format!("`{name}` stands behind `batch`, which comes last");
+        let error =
+            Diagnostic::error(Code::E0205, args.site.callee, title).help(format!("write `|> {name}(…) |> batch(…)`"));
+        return Err(cx.tell(error));
     }
     if !matches!(name, "resize" | "augment") {
         return Ok(());
