@@ -4,6 +4,7 @@ use super::Isa;
 use super::assemble::{RBP, RSP};
 use super::inst::{Code, Form, GPR, Inst as CodeInst, MASK, VECTOR, gpr};
 use crate::error::bug;
+use regalloc2::checker::Checker;
 use regalloc2::{
     Block, Function, Inst, InstRange, MachineEnv, Operand, Output, PReg, PRegSet, RegClass, RegallocOptions, VReg,
 };
@@ -55,9 +56,23 @@ impl<'a> Linear<'a> {
 
     /// The registers of all operands, and moves between instructions.
     pub(super) fn allocate(&self) -> Output {
-        match regalloc2::run(self, &environment(self.isa), &RegallocOptions::default()) {
+        let environment = environment(self.isa);
+        let output = match regalloc2::run(self, &environment, &RegallocOptions::default()) {
             Ok(output) => output,
             Err(error) => bug(&format!("registers can't be allocated: {error:?}")),
+        };
+        if cfg!(debug_assertions) {
+            self.check(&environment, &output);
+        }
+        output
+    }
+
+    /// Follows every value through registers, slots and moves to its uses.
+    fn check(&self, environment: &MachineEnv, output: &Output) {
+        let mut checker = Checker::new(self, environment);
+        checker.prepare(output);
+        if let Err(errors) = checker.run() {
+            bug(&format!("registers hold other values: {errors:?}"));
         }
     }
 }
