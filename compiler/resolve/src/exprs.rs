@@ -168,7 +168,16 @@ impl<'a> Cx<'a> {
     }
 
     fn call(&mut self, callee: &'a ast::Expr, args: &'a [ast::Arg], span: Span) -> R<Value<'a>> {
-        let value = self.callee(callee)?;
+        let value = match self.callee(callee) {
+            Ok(value) => value,
+            Err(reported) => {
+                for arg in args {
+                    let Some(name) = &arg.name else { continue };
+                    self.report.uncalled(name.span.to(arg.value.span), callee.span);
+                }
+                return Err(reported);
+            }
+        };
         let site = CallSite { span, callee: callee.span, name: self.sources.text(callee.span).to_string() };
         self.call_value(value, args_of(args), &site, None)
     }

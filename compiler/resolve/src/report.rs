@@ -19,6 +19,8 @@ pub(crate) struct Reporter {
     met: Vec<Key>,
     /// How many were met when there were enough.
     left_out: usize,
+    /// Arguments of calls, each with what is called.
+    uncalled: BTreeSet<(Span, Span)>,
 }
 
 /// One mistake: what is wrong, and where.
@@ -90,6 +92,24 @@ impl Reporter {
         self.found.len() >= MOST
     }
 
+    /// What is called could not be made: how its arguments are named is no matter while that is told.
+    pub fn uncalled(&mut self, argument: Span, callee: Span) {
+        self.uncalled.insert((argument, callee));
+    }
+
+    /// Leaves out what is said about the names of arguments where what is called is told to be wrong.
+    fn leave_out_uncalled(&mut self) {
+        let places: Vec<Span> = self.found.iter().filter_map(|told| Some(told.primary.as_ref()?.span)).collect();
+        let is_told = |callee: &Span| {
+            places.iter().any(|place| place.file == callee.file && callee.lo <= place.lo && place.hi <= callee.hi)
+        };
+        let arguments: BTreeSet<Span> =
+            self.uncalled.iter().filter(|(_, callee)| is_told(callee)).map(|(argument, _)| *argument).collect();
+        self.found.retain(|told| {
+            told.code != Code::E0008 || !told.primary.as_ref().is_some_and(|label| arguments.contains(&label.span))
+        });
+    }
+
     /// Adds one that has no place.
     pub fn add_unplaced(&mut self, diagnostic: Diagnostic) {
         self.found.push(diagnostic);
@@ -116,6 +136,7 @@ impl Reporter {
 
     /// All, in source order; those without a place first. The last one tells how many are left out.
     pub fn finish(mut self) -> Vec<Diagnostic> {
+        self.leave_out_uncalled();
         self.found.sort_by_key(|diagnostic| diagnostic.primary.as_ref().map(|label| (label.span.file, label.span.lo)));
         if let (Some(last), true) = (self.found.last_mut(), self.left_out > 0) {
             last.notes.push(match self.left_out {
