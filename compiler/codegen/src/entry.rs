@@ -295,13 +295,18 @@ impl EntryEmit<'_> {
 
     /// Whether there is a pool, more than one tile, and enough work.
     fn is_worth_splitting(&mut self, tiles: Value, work: &Dim) -> Value {
-        let pool = self.field(entry_cx::POOL);
-        let has_pool = self.b.ins().icmp_imm_s(IntCC::NotEqual, pool, 0);
-        let several = self.b.ins().icmp_imm_s(IntCC::SignedGreaterThan, tiles, 1);
         let work = self.dims.emit(&mut self.b, work);
         let enough = self.b.ins().icmp_imm_s(IntCC::SignedGreaterThanOrEqual, work, PARALLEL_WORK);
-        let worth_it = self.b.ins().band(has_pool, several);
-        self.b.ins().band(worth_it, enough)
+        self.can_split(tiles, enough)
+    }
+
+    /// Whether there is a pool, more than one part, and `worth_it` holds.
+    fn can_split(&mut self, parts: Value, worth_it: Value) -> Value {
+        let pool = self.field(entry_cx::POOL);
+        let has_pool = self.b.ins().icmp_imm_s(IntCC::NotEqual, pool, 0);
+        let several = self.b.ins().icmp_imm_s(IntCC::SignedGreaterThan, parts, 1);
+        let both = self.b.ins().band(has_pool, several);
+        self.b.ins().band(both, worth_it)
     }
 
     /// A kernel takes an empty range of tiles, so 0 needs no test.

@@ -9,7 +9,6 @@ use cranelift_codegen::ir::{Function, InstBuilder, StackSlotData, StackSlotKind,
 use cranelift_codegen::isa::TargetFrontendConfig;
 use mlc_ir::dim::Dim;
 use mlc_kernel::program::{BAND_ROWS, BAND_WORK, Bands};
-use mlc_rt_core::abi::entry_cx;
 
 /// Where the positions of the loops around are in a band's frame, behind the context's address.
 fn position_offset(depth: u32) -> i32 {
@@ -68,13 +67,9 @@ impl EntryEmit<'_> {
 
     /// Whether there is a pool, more than one band, and no kernel that is better split by itself.
     fn is_worth_bands(&mut self, count: Value, work: &Dim) -> Value {
-        let pool = self.field(entry_cx::POOL);
-        let has_pool = self.b.ins().icmp_imm_s(IntCC::NotEqual, pool, 0);
-        let several = self.b.ins().icmp_imm_s(IntCC::SignedGreaterThan, count, 1);
         let work = self.dims.emit(&mut self.b, work);
         let fine = self.b.ins().icmp_imm_s(IntCC::SignedLessThan, work, BAND_WORK);
-        let worth_it = self.b.ins().band(has_pool, several);
-        self.b.ins().band(worth_it, fine)
+        self.can_split(count, fine)
     }
 
     fn run_bands(&mut self, bands: &Bands, count: Value) {

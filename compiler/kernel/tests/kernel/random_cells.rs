@@ -1,6 +1,7 @@
 //! Random recurrent cells over the examples of a batch, with gradients: loops that can be run in bands
 //! of examples, and some that can't.
 
+use crate::random_loops::{Rng, argument};
 use mlc_ir::autodiff::gradient;
 use mlc_ir::builder::Builder;
 use mlc_ir::dim::{Dim, Sym};
@@ -13,30 +14,12 @@ use mlc_ir::ops::select::Select;
 use mlc_ir::ops::slice::Slice;
 use mlc_ir::region_ops::{Loop, Trip};
 use mlc_ir::scalar::{BinaryOp, CompareOp, Literal, UnaryOp};
-use mlc_ir::tensor::{Tensor, extents};
+use mlc_ir::tensor::Tensor;
 use mlc_ir::ty::{DType, Type};
 
 /// Units of a state: no multiple of a register's.
 const UNITS: i64 = 19;
 const STEPS: i64 = 3;
-
-struct Rng(u64);
-
-impl Rng {
-    fn next(&mut self) -> f64 {
-        self.0 = self.0.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
-        ((self.0 >> 11) as f64) / (1u64 << 53) as f64
-    }
-
-    fn below(&mut self, end: usize) -> usize {
-        (self.next() * end as f64) as usize
-    }
-
-    fn recent(&mut self, from: &[Value]) -> Value {
-        let back = self.below(from.len()).min(self.below(from.len()));
-        from[from.len() - 1 - back]
-    }
-}
 
 fn floats(shape: &[Dim]) -> Type {
     Type::new(DType::F32, shape.to_vec())
@@ -96,8 +79,7 @@ pub fn graph(seed: u64) -> (Graph, Vec<(i64, Vec<Tensor>)>) {
     let mut graph = Graph::new();
     let symbol: Sym = graph.symbol("B");
     let batch = Dim::from(symbol);
-    let mut rng = Rng(seed.wrapping_mul(0x9e37_79b9_7f4a_7c15));
-    rng.next();
+    let mut rng = Rng::new(seed);
     let (body, stacks) = cell(&mut rng, &batch, seed.is_multiple_of(3));
     let body = graph.add_region(body);
     let mut b = Builder::new("main");
@@ -142,11 +124,4 @@ pub fn graph(seed: u64) -> (Graph, Vec<(i64, Vec<Tensor>)>) {
     let types: Vec<Type> = params.iter().map(|param| region.ty(*param).clone()).collect();
     let cases = [1, 5, 33].map(|size| (size, types.iter().map(|ty| argument(ty, size, &mut rng)).collect()));
     (graph, cases.to_vec())
-}
-
-fn argument(ty: &Type, size: i64, rng: &mut Rng) -> Tensor {
-    let shape: Vec<Dim> = ty.shape.iter().map(|dim| dim.eval(&[size]).unwrap().into()).collect();
-    let shape = extents(&Type::new(ty.dtype, shape));
-    let count = shape.iter().product::<usize>();
-    Tensor::floats_of(ty.dtype, &shape, (0..count).map(|_| rng.next() - 0.5))
 }

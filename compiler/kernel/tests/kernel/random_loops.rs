@@ -21,15 +21,24 @@ use mlc_ir::ty::{DType, Type};
 /// Elements of the vectors that loops hand on: no multiple of a register's.
 const WIDTH: i64 = 5;
 
-struct Rng(u64);
+/// Numbers that depend on a seed alone.
+pub struct Rng(u64);
 
 impl Rng {
+    /// Other ones for each seed.
+    pub fn new(seed: u64) -> Rng {
+        let mut rng = Rng(seed.wrapping_mul(0x9e37_79b9_7f4a_7c15));
+        rng.next();
+        rng
+    }
+
     fn next(&mut self) -> f64 {
         self.0 = self.0.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
         ((self.0 >> 11) as f64) / (1u64 << 53) as f64
     }
 
-    fn below(&mut self, end: usize) -> usize {
+    /// Below `end`.
+    pub fn below(&mut self, end: usize) -> usize {
         (self.next() * end as f64) as usize
     }
 
@@ -38,7 +47,7 @@ impl Rng {
     }
 
     /// Newer ones more often.
-    fn recent<T: Copy>(&mut self, from: &[T]) -> T {
+    pub fn recent<T: Copy>(&mut self, from: &[T]) -> T {
         let back = self.below(from.len()).min(self.below(from.len()));
         from[from.len() - 1 - back]
     }
@@ -232,8 +241,7 @@ impl Generator {
 pub fn graph(seed: u64, with_gradients: bool) -> (Graph, Vec<(i64, Vec<Tensor>)>) {
     let mut graph = Graph::new();
     let symbol: Sym = graph.symbol("T");
-    let mut rng = Rng(seed.wrapping_mul(0x9e37_79b9_7f4a_7c15));
-    rng.next();
+    let rng = Rng::new(seed);
     let mut generator = Generator { rng, graph, bounds: [Dim::from(3), Dim::from(symbol)] };
     let mut b = Builder::new("main");
     let stacks = [1, 0].map(|bound| (b.param(generator.stack(bound)), bound));
@@ -271,7 +279,8 @@ pub fn graph(seed: u64, with_gradients: bool) -> (Graph, Vec<(i64, Vec<Tensor>)>
     (graph, args.to_vec())
 }
 
-fn argument(ty: &Type, size: i64, rng: &mut Rng) -> Tensor {
+/// An argument of a type at a value of the one symbol: floats between -1 and 1, small integers.
+pub fn argument(ty: &Type, size: i64, rng: &mut Rng) -> Tensor {
     let shape: Vec<Dim> = ty.shape.iter().map(|dim| dim.eval(&[size]).unwrap().into()).collect();
     let shape = extents(&Type::new(ty.dtype, shape));
     let count = shape.iter().product::<usize>();
