@@ -26,6 +26,12 @@ int32_t t_mix(int64_t n, int64_t B, int64_t D, const float* x, int32_t k, uint8_
     return 0;
 }
 
+int32_t t_raised(int64_t N, const int8_t* x, int8_t least, int8_t* out, int8_t* was) {
+    *was = least;
+    for (int64_t i = 0; i < N; i++) out[i] = x[i] < least ? least : x[i];
+    return 0;
+}
+
 int32_t t_reversed(int64_t N, const float* x, float* out) {
     for (int64_t i = 0; i < N; i++) {
         if (x[N - 1 - i] >= 100) return 7;
@@ -103,6 +109,30 @@ fn all_kinds_of_arguments() {
             assert_eq!(read(&folder, "f.npy"), flags);
             assert_eq!(read(&folder, "t.npy"), [8.0 - 17.0]);
         }
+    }
+}
+
+const RAISED: &str = r#"
+extern fn raised(x: i8[N], least: i8) -> (out: i8[N], was: i8) = "t_raised"
+
+model Net {
+    @export
+    fn forward(x: f32[N], least: i8) -> f32[N] {
+        y, was = raised(cast(x, i8), least - 1)
+        return cast(y, f32) + cast(was, f32) / 1000
+    }
+}
+"#;
+
+/// A negative i8 goes by value and by address, and comes back with its sign.
+#[test]
+fn signed_bytes() {
+    let folder = folder(RAISED);
+    built(&folder);
+    npy::write_f32(&folder.path().join("x.npy"), &[4], &[-128.0, -5.0, 0.0, 127.0]);
+    for outcome in both(&folder, &["run", "forward", "--in", "x=x.npy", "--in", "least=-9", "--out", "y.npy"]) {
+        outcome.ok();
+        assert_eq!(read(&folder, "y.npy"), [-10.01, -5.01, -0.01, 126.99]);
     }
 }
 

@@ -42,12 +42,13 @@ fn decode(dtype: &str, bytes: &[u8]) -> Vec<f64> {
         "F32" => bytes.as_chunks().0.iter().map(|bytes| f64::from(f32::from_le_bytes(*bytes))).collect(),
         "I32" => bytes.as_chunks().0.iter().map(|bytes| f64::from(i32::from_le_bytes(*bytes))).collect(),
         "BF16" => bytes.as_chunks().0.iter().map(|&[low, high]| f32::from_le_bytes([0, 0, low, high]).into()).collect(),
+        "I8" => bytes.iter().map(|&byte| f64::from(byte as i8)).collect(),
         "BOOL" | "U8" => bytes.iter().map(|&byte| f64::from(byte)).collect(),
         other => panic!("tensors of {other}"),
     }
 }
 
-/// Writes tensors of F32 and F64, each in its dtype.
+/// Writes tensors of F32, F64 and I8, each in its dtype.
 pub fn write(path: &Path, tensors: &BTreeMap<String, Array>) {
     let (mut header, mut body) = (Map::new(), Vec::new());
     for (name, tensor) in tensors {
@@ -55,6 +56,7 @@ pub fn write(path: &Path, tensors: &BTreeMap<String, Array>) {
         match tensor.dtype.as_str() {
             "F32" => body.extend(tensor.data.iter().flat_map(|&x| (x as f32).to_le_bytes())),
             "F64" => body.extend(tensor.data.iter().flat_map(|x| x.to_le_bytes())),
+            "I8" => body.extend(tensor.data.iter().map(|&x| x as i8 as u8)),
             other => panic!("tensors of {other}"),
         }
         let about =
@@ -69,7 +71,7 @@ pub fn read_npy(path: &Path) -> Vec<f64> {
     let bytes = fs::read(path).unwrap_or_else(|error| panic!("{}: {error}", path.display()));
     let length = u16::from_le_bytes([bytes[8], bytes[9]]) as usize;
     let header = std::str::from_utf8(&bytes[10..10 + length]).unwrap();
-    let known = [("<f8", "F64"), ("<f4", "F32"), ("<i4", "I32"), ("|b1", "BOOL")];
+    let known = [("<f8", "F64"), ("<f4", "F32"), ("<i4", "I32"), ("|b1", "BOOL"), ("|u1", "U8"), ("|i1", "I8")];
     let found = known.iter().find(|(descr, _)| header.contains(&format!("'descr': '{descr}'")));
     let (_, dtype) = found.unwrap_or_else(|| panic!("{header}"));
     decode(dtype, &bytes[10 + length..])

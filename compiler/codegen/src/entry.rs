@@ -383,7 +383,7 @@ impl EntryEmit<'_> {
         match dtype {
             DType::I32 => self.b.ins().sload32(access(), place, 0),
             DType::I64 => self.b.ins().load(clif::I64, access(), place, 0),
-            DType::F32 | DType::F64 | DType::U8 | DType::Bool => bug("an index is i32 or i64"),
+            DType::F32 | DType::F64 | DType::U8 | DType::I8 | DType::Bool => bug("an index is i32 or i64"),
         }
     }
 

@@ -182,7 +182,7 @@ fn number(literal: Literal) -> String {
     match literal.dtype {
         DType::F32 => format!("{:?}", f32::from_bits(literal.bits as u32)),
         DType::F64 => format!("{:?}", literal.as_f64()),
-        DType::I32 | DType::I64 | DType::U8 => literal.as_i64().to_string(),
+        DType::I32 | DType::I64 | DType::U8 | DType::I8 => literal.as_i64().to_string(),
         DType::Bool => (literal.bits != 0).to_string(),
     }
 }

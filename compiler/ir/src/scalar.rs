@@ -84,7 +84,8 @@ pub enum CompareOp {
 pub struct Literal {
     /// What it is.
     pub dtype: DType,
-    /// IEEE bits for floats (single in the low half), two's complement for integers, 0 or 1 for bool.
+    /// IEEE bits for floats (single in the low half), two's complement for integers
+    /// (that of i8 in 32 bits, as in registers), 0 or 1 for bool.
     pub bits: u64,
 }
 
@@ -97,6 +98,7 @@ impl Literal {
             DType::I32 => (value as i32) as u32 as u64,
             DType::I64 => value as i64 as u64,
             DType::U8 => u64::from(value as u8),
+            DType::I8 => u64::from(i32::from(value as i8) as u32),
             DType::Bool => u64::from(value != 0.0),
         };
         Literal { dtype, bits }
@@ -109,6 +111,7 @@ impl Literal {
             DType::I32 => value as i32 as u32 as u64,
             DType::I64 => value as u64,
             DType::U8 => u64::from(value as u8),
+            DType::I8 => u64::from(i32::from(value as i8) as u32),
             DType::Bool => u64::from(value != 0),
         };
         Literal { dtype, bits }
@@ -124,7 +127,7 @@ impl Literal {
         match self.dtype {
             DType::F32 => f64::from(f32::from_bits(self.bits as u32)),
             DType::F64 => f64::from_bits(self.bits),
-            DType::I32 | DType::I64 | DType::U8 | DType::Bool => self.as_i64() as f64,
+            DType::I32 | DType::I64 | DType::U8 | DType::I8 | DType::Bool => self.as_i64() as f64,
         }
     }
 
@@ -132,9 +135,8 @@ impl Literal {
     pub fn as_i64(self) -> i64 {
         match self.dtype {
             DType::F32 | DType::F64 => self.as_f64() as i64,
-            DType::I32 => i64::from(self.bits as u32 as i32),
-            DType::I64 => self.bits as i64,
-            DType::U8 | DType::Bool => self.bits as i64,
+            DType::I32 | DType::I8 => i64::from(self.bits as u32 as i32),
+            DType::I64 | DType::U8 | DType::Bool => self.bits as i64,
         }
     }
 }

@@ -23,7 +23,7 @@ pub struct Tensor {
 pub enum Data {
     /// Of f32 and f64.
     Float(Vec<f64>),
-    /// Of i32, i64, u8 and bool (0 or 1).
+    /// Of i32, i64, u8, i8 and bool (0 or 1).
     Int(Vec<i64>),
 }
 
@@ -32,7 +32,7 @@ pub fn round_to(dtype: DType, value: f64) -> f64 {
     match dtype {
         DType::F32 => f64::from(value as f32),
         DType::F64 => value,
-        DType::I32 | DType::I64 | DType::U8 | DType::Bool => {
+        DType::I32 | DType::I64 | DType::U8 | DType::I8 | DType::Bool => {
             crate::internal_error("tensor", "a float stored as an integer")
         }
     }
@@ -44,6 +44,7 @@ pub fn wrap_to(dtype: DType, value: i64) -> i64 {
         DType::I32 => i64::from(value as i32),
         DType::I64 => value,
         DType::U8 => i64::from(value as u8),
+        DType::I8 => i64::from(value as i8),
         DType::Bool => i64::from(value != 0),
         DType::F32 | DType::F64 => crate::internal_error("tensor", "an integer stored as a float"),
     }
@@ -85,6 +86,11 @@ impl Tensor {
     /// From bytes.
     pub fn from_u8(shape: &[usize], values: &[u8]) -> Tensor {
         Tensor::ints_of(DType::U8, shape, values.iter().map(|value| i64::from(*value)))
+    }
+
+    /// From signed bytes.
+    pub fn from_i8(shape: &[usize], values: &[i8]) -> Tensor {
+        Tensor::ints_of(DType::I8, shape, values.iter().map(|value| i64::from(*value)))
     }
 
     /// From truth values.
@@ -254,6 +260,9 @@ impl Tensor {
             (Data::Float(values), DType::U8) => {
                 Tensor::ints_of(dtype, &self.shape, values.iter().map(|value| i64::from(*value as u8)))
             }
+            (Data::Float(values), DType::I8) => {
+                Tensor::ints_of(dtype, &self.shape, values.iter().map(|value| i64::from(*value as i8)))
+            }
             (Data::Float(values), DType::Bool) => {
                 Tensor::ints_of(dtype, &self.shape, values.iter().map(|value| i64::from(*value != 0.0)))
             }
@@ -263,7 +272,7 @@ impl Tensor {
             (Data::Int(values), DType::F64) => {
                 Tensor::floats_of(dtype, &self.shape, values.iter().map(|value| *value as f64))
             }
-            (Data::Int(values), DType::I32 | DType::I64 | DType::U8 | DType::Bool) => {
+            (Data::Int(values), DType::I32 | DType::I64 | DType::U8 | DType::I8 | DType::Bool) => {
                 Tensor::ints_of(dtype, &self.shape, values.iter().copied())
             }
         }

@@ -15,8 +15,10 @@ pub enum DType {
     I32,
     /// Signed, wraps on overflow; seeds, counters and indices.
     I64,
-    /// One byte, 0 to 255.
+    /// One byte, 0 to 255; wraps on overflow.
     U8,
+    /// One byte, -128 to 127; wraps on overflow.
+    I8,
     /// One byte, 0 or 1.
     Bool,
 }
@@ -30,6 +32,7 @@ impl DType {
             DType::I32 => "i32",
             DType::I64 => "i64",
             DType::U8 => "u8",
+            DType::I8 => "i8",
             DType::Bool => "bool",
         }
     }
@@ -39,7 +42,22 @@ impl DType {
         match self {
             DType::F32 | DType::I32 => 4,
             DType::F64 | DType::I64 => 8,
-            DType::U8 | DType::Bool => 1,
+            DType::U8 | DType::I8 | DType::Bool => 1,
+        }
+    }
+
+    /// All of them.
+    pub const ALL: [DType; 7] = [DType::F32, DType::F64, DType::I32, DType::I64, DType::U8, DType::I8, DType::Bool];
+
+    /// The least and the greatest number of an integer dtype; 0 and 1 for bool, nothing for floats.
+    pub fn integers(self) -> Option<(i64, i64)> {
+        match self {
+            DType::F32 | DType::F64 => None,
+            DType::I32 => Some((i64::from(i32::MIN), i64::from(i32::MAX))),
+            DType::I64 => Some((i64::MIN, i64::MAX)),
+            DType::U8 => Some((0, 255)),
+            DType::I8 => Some((-128, 127)),
+            DType::Bool => Some((0, 1)),
         }
     }
 

@@ -133,9 +133,11 @@ fn conversions_saturate_and_wrap() {
     let x = Tensor::from_f64(&[4], &[3e10, -3e10, f64::NAN, -2.7]);
     assert_eq!(x.cast(DType::I32).ints(), [i64::from(i32::MAX), i64::from(i32::MIN), 0, -2]);
     assert_eq!(x.cast(DType::U8).ints(), [255, 0, 0, 0]);
+    assert_eq!(x.cast(DType::I8).ints(), [127, -128, 0, -2]);
     let wide = Tensor::from_i64(&[2], &[1 << 33 | 5, -1]);
     assert_eq!(wide.cast(DType::I32).ints(), [5, -1]);
     assert_eq!(wide.cast(DType::U8).ints(), [5, 255]);
+    assert_eq!(wide.cast(DType::I8).ints(), [5, -1]);
 }
 
 #[test]

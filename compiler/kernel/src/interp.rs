@@ -192,7 +192,10 @@ impl Interp<'_> {
         for (lane, bytes) in lanes.iter_mut().take(count).zip(memory[start..].chunks_exact(width)) {
             let mut word = [0; 8];
             word[..width].copy_from_slice(bytes);
-            *lane = u64::from_le_bytes(word);
+            *lane = match mem {
+                Mem::I8 => from_i32(i32::from(bytes[0] as i8)),
+                Mem::F32 | Mem::F64 | Mem::I32 | Mem::I64 | Mem::U8 => u64::from_le_bytes(word),
+            };
         }
         lanes
     }

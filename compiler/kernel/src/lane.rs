@@ -2,7 +2,7 @@
 //! structured loops and conditions. Tree→Lane has unrolled, computed addresses, expanded exp and its
 //! kin into polynomials; an emitter is a table of these ops, and [`crate::interp`] is their meaning.
 //!
-//! Values of memory bytes (u8, bool) are i32 in registers. Vectors hold `lanes` elements; every
+//! Values of memory bytes (u8, i8, bool) are i32 in registers. Vectors hold `lanes` elements; every
 //! vector of a kernel fits the target's registers (`lanes * elem bytes <= width`).
 //! Integer arithmetic wraps. No op traps.
 
@@ -60,6 +60,8 @@ pub enum Mem {
     I64,
     /// One byte, zero-extended to an i32 register element; stores keep the low byte.
     U8,
+    /// One byte, sign-extended to an i32 register element; stores keep the low byte.
+    I8,
 }
 
 impl Mem {
@@ -68,7 +70,7 @@ impl Mem {
         match self {
             Mem::F32 | Mem::I32 => 4,
             Mem::F64 | Mem::I64 => 8,
-            Mem::U8 => 1,
+            Mem::U8 | Mem::I8 => 1,
         }
     }
 
@@ -77,7 +79,7 @@ impl Mem {
         match self {
             Mem::F32 => Elem::F32,
             Mem::F64 => Elem::F64,
-            Mem::I32 | Mem::U8 => Elem::I32,
+            Mem::I32 | Mem::U8 | Mem::I8 => Elem::I32,
             Mem::I64 => Elem::I64,
         }
     }

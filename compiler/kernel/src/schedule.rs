@@ -416,7 +416,7 @@ impl Widths<'_> {
     fn note(&mut self, dtype: DType) {
         match dtype {
             DType::F64 | DType::I64 => self.wide = true,
-            DType::F32 | DType::I32 | DType::U8 | DType::Bool => self.narrow = true,
+            DType::F32 | DType::I32 | DType::U8 | DType::I8 | DType::Bool => self.narrow = true,
         }
     }
 

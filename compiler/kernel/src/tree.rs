@@ -245,17 +245,12 @@ pub enum Stmt {
 
 /// The least or neutral value of a combination.
 pub fn identity(combine: Combine, dtype: DType) -> Literal {
-    match (combine, dtype) {
+    match (combine, dtype.integers()) {
         (Combine::Sum, _) => Literal::zero(dtype),
         (Combine::Prod, _) => Literal::from_i64(dtype, 1),
-        (Combine::Max, DType::F32 | DType::F64) => Literal::from_f64(dtype, f64::NEG_INFINITY),
-        (Combine::Min, DType::F32 | DType::F64) => Literal::from_f64(dtype, f64::INFINITY),
-        (Combine::Max, DType::I32) => Literal::from_i64(dtype, i64::from(i32::MIN)),
-        (Combine::Min, DType::I32) => Literal::from_i64(dtype, i64::from(i32::MAX)),
-        (Combine::Max, DType::I64) => Literal::from_i64(dtype, i64::MIN),
-        (Combine::Min, DType::I64) => Literal::from_i64(dtype, i64::MAX),
-        (Combine::Max, DType::U8 | DType::Bool) => Literal::zero(dtype),
-        (Combine::Min, DType::U8) => Literal::from_i64(dtype, 255),
-        (Combine::Min, DType::Bool) => Literal::from_i64(dtype, 1),
+        (Combine::Max, None) => Literal::from_f64(dtype, f64::NEG_INFINITY),
+        (Combine::Min, None) => Literal::from_f64(dtype, f64::INFINITY),
+        (Combine::Max, Some((least, _))) => Literal::from_i64(dtype, least),
+        (Combine::Min, Some((_, greatest))) => Literal::from_i64(dtype, greatest),
     }
 }

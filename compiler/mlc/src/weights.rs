@@ -44,6 +44,7 @@ fn matches(tensor: &Tensor, ty: &Type) -> bool {
         DType::I32 => "I32",
         DType::I64 => "I64",
         DType::U8 => "U8",
+        DType::I8 => "I8",
         DType::Bool => "BOOL",
     };
     let shape = tensor.shape.dims();

@@ -221,10 +221,7 @@ impl<'a> Cx<'a> {
         let error = Diagnostic::error(Code::E0104, place.span, title)
             .also(place.left, self.show(a))
             .also(place.right, self.show(b))
-            .help(format!(
-                "write `cast(x, {})` where the conversion is meant",
-                if a.dtype.is_float() { a.dtype } else { b.dtype }
-            ));
+            .help(format!("write `cast(x, {})` where the conversion is meant", meant(a.dtype, b.dtype)));
         self.tell(error)
     }
 
@@ -330,4 +327,15 @@ fn whole(value: &Value<'_>) -> bool {
 
 fn float_text(text: &str) -> String {
     if text.parse::<i64>().is_ok() { format!("{text}.0") } else { format!("cast({text}, f32)") }
+}
+
+/// The dtype in which values of two are most likely to meet: a float, or the integers that hold both.
+fn meant(a: DType, b: DType) -> DType {
+    match (a, b) {
+        (float, _) | (_, float) if float.is_float() => float,
+        (DType::Bool, other) | (other, DType::Bool) => other,
+        (DType::U8, DType::I8) | (DType::I8, DType::U8) => DType::I32,
+        _ if a.bytes() > b.bytes() => a,
+        _ => b,
+    }
 }

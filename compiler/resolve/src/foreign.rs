@@ -90,7 +90,7 @@ impl<'a> Cx<'a> {
                 let word = class.word();
                 let title = format!("a C function takes and gives one dtype, and `{word}` is several");
                 let error = Diagnostic::error(Code::E0123, ty.span, title)
-                    .help("write the dtype: f32 is `float`, f64 `double`, i32 `int32_t`, i64 `int64_t`, u8 and bool `uint8_t`");
+                    .help("write the dtype: f32 is `float`, f64 `double`, i32 `int32_t`, i64 `int64_t`, i8 `int8_t`, u8 and bool `uint8_t`");
                 Err(self.tell(error))
             }
             Form::Bool => {
@@ -307,6 +307,7 @@ fn c_word(dtype: &str) -> Option<&'static str> {
         "f64" => "double",
         "i32" => "int32_t",
         "i64" => "int64_t",
+        "i8" => "int8_t",
         "u8" | "bool" => "uint8_t",
         _ => return None,
     })

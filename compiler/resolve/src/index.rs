@@ -195,7 +195,7 @@ impl<'a> Cx<'a> {
     pub fn as_ids(&mut self, ids: Tensor, span: Span) -> R<Tensor> {
         match ids.dtype {
             DType::I32 | DType::I64 => Ok(ids),
-            DType::U8 => self.cast(&ids, DType::I32, span),
+            DType::U8 | DType::I8 => self.cast(&ids, DType::I32, span),
             DType::Bool => {
                 let error = Diagnostic::error(Code::E0122, span, "a tensor of bool does not index")
                     .help("choose element by element with `where(mask, x, 0)`");

@@ -46,7 +46,7 @@ impl<'a> Cx<'a> {
         let fits = match dtype {
             DType::Bool => false,
             DType::F32 | DType::F64 => true,
-            DType::I32 | DType::I64 | DType::U8 => number.is_integer(),
+            DType::I32 | DType::I64 | DType::U8 | DType::I8 => number.is_integer(),
         };
         if !fits {
             let shown = self.show_value(&Value::Number(number.clone()));
@@ -66,17 +66,13 @@ impl<'a> Cx<'a> {
 
     fn size_tensor(&mut self, dim: &Dim, dtype: DType, span: Span) -> R<Tensor> {
         if let Some(value) = dim.as_const() {
-            let (low, high) = match dtype {
-                DType::I32 => (i64::from(i32::MIN), i64::from(i32::MAX)),
-                DType::U8 => (0, 255),
-                DType::F32 | DType::F64 | DType::I64 | DType::Bool => (i64::MIN, i64::MAX),
-            };
+            let (low, high) = dtype.integers().unwrap_or((i64::MIN, i64::MAX));
             if !(low..=high).contains(&value) {
                 return self.fail(Code::E0104, span, format!("{value} does not fit {dtype}: that is {low} to {high}"));
             }
             return self.literal(span, Literal::from_i64(dtype, value));
         }
-        let direct = if dtype == DType::U8 { DType::I32 } else { dtype };
+        let direct = if matches!(dtype, DType::U8 | DType::I8) { DType::I32 } else { dtype };
         let size = self.emit(span, SizeOf { size: dim.clone(), dtype: direct }, &[], Vec::new())?;
         self.cast(&size, dtype, span)
     }

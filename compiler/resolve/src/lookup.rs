@@ -26,7 +26,7 @@ impl<'a> Cx<'a> {
     /// Whether a name means something here, without making its value; an error if not.
     pub fn require_name(&mut self, text: &Arc<str>, span: Span) -> R<()> {
         let frame = self.top();
-        let word = matches!(&**text, "inf" | "nan" | "pi" | "training" | "float" | "num" | "f16" | "bf16" | "i8");
+        let word = matches!(&**text, "inf" | "nan" | "pi" | "training" | "float" | "num" | "f16" | "bf16");
         let known = word
             || frame.locals.contains_key(text)
             || frame.block.values.contains_key(text)
@@ -147,7 +147,7 @@ impl<'a> Cx<'a> {
             "pi" => Value::Number(crate::number::Number::float(std::f64::consts::PI)),
             "training" => Value::Bool(self.training()),
             "float" | "num" if self.class_word(text).is_some() => return Ok(self.class_word(text).map(Value::DType)),
-            "f16" | "bf16" | "i8" => return self.unsupported(span, &format!("`{text}`")),
+            "f16" | "bf16" => return self.unsupported(span, &format!("`{text}`")),
             _ => match (dtype_word(text), builtins::find(text)) {
                 (Some(dtype), _) => Value::DType(dtype),
                 (None, Some(builtin)) => function(Callee::Builtin(builtin)),
@@ -290,9 +290,7 @@ fn named(mut number: crate::number::Number, scope: ScopeId, text: &Arc<str>) -> 
 
 /// `f32` … as types and casts write them.
 pub(crate) fn dtype_word(text: &str) -> Option<DType> {
-    [DType::F32, DType::F64, DType::I32, DType::I64, DType::U8, DType::Bool]
-        .into_iter()
-        .find(|dtype| dtype.name() == text)
+    DType::ALL.into_iter().find(|dtype| dtype.name() == text)
 }
 
 /// The dtype that is meant by a word that is no value: `cast(x, int)`.

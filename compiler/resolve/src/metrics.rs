@@ -326,11 +326,11 @@ impl Planner<'_> {
                 let zero = self.constant(Literal::zero(DType::F64));
                 self.finish.compare(CompareOp::Ne, x, zero)
             }
-            DType::I32 | DType::I64 | DType::U8 if from.is_float() => {
+            DType::I32 | DType::I64 | DType::U8 | DType::I8 if from.is_float() => {
                 let whole = self.finish.add1(Cast { dtype: DType::I64 }, &[x]);
                 self.finish.add1(Cast { dtype: DType::F64 }, &[whole])
             }
-            DType::F32 | DType::F64 | DType::I32 | DType::I64 | DType::U8 => self.as_f64(x),
+            DType::F32 | DType::F64 | DType::I32 | DType::I64 | DType::U8 | DType::I8 => self.as_f64(x),
         }
     }
 
@@ -348,7 +348,7 @@ impl Planner<'_> {
             return self.params[at];
         }
         let stored = match self.step.ty(source).dtype {
-            DType::I64 | DType::U8 => self.step.add1(Cast { dtype: DType::F64 }, &[source]),
+            DType::I64 | DType::U8 | DType::I8 => self.step.add1(Cast { dtype: DType::F64 }, &[source]),
             DType::F32 | DType::F64 | DType::I32 | DType::Bool => source,
         };
         self.depends.resize(self.step.region().values.len(), true);

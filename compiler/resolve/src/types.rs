@@ -67,7 +67,7 @@ impl<'a> Cx<'a> {
             Some(dtype) => return Ok(Element::Exact(dtype)),
             None => {}
         }
-        if matches!(word, "f16" | "bf16" | "i8") {
+        if matches!(word, "f16" | "bf16") {
             return self.unsupported(span, &format!("`{word}`"));
         }
         let advice = match word {
@@ -76,13 +76,13 @@ impl<'a> Cx<'a> {
             _ if meant_dtype(word).is_some() => meant_dtype(word),
             _ => crate::scope::nearest(
                 word,
-                ["f32", "f64", "i32", "i64", "u8", "bool", "dim", "int", "str", "float", "num", "any"],
+                ["f32", "f64", "i32", "i64", "u8", "i8", "bool", "dim", "int", "str", "float", "num", "any"],
             ),
         };
         let mut error = Diagnostic::error(Code::E0101, span, format!("unknown type `{word}`"));
         error = match advice {
             Some(near) => error.help(format!("did you mean `{near}`?")),
-            None => error.help("tensors are written `f32[B, 10]`; the dtypes are f32 f64 i32 i64 u8 bool"),
+            None => error.help("tensors are written `f32[B, 10]`; the dtypes are f32 f64 i32 i64 u8 i8 bool"),
         };
         Err(self.tell(error))
     }
@@ -162,6 +162,7 @@ pub(crate) fn meant_dtype(word: &str) -> Option<&'static str> {
         "int32" | "Int" | "integer" => "i32",
         "int64" | "long" => "i64",
         "uint8" | "byte" => "u8",
+        "int8" => "i8",
         "boolean" => "bool",
         _ => return None,
     })

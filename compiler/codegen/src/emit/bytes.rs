@@ -4,10 +4,15 @@ use super::memory::Place;
 use super::{EmitCx, types};
 use cranelift_codegen::ir::immediates::V128Imm;
 use cranelift_codegen::ir::{InstBuilder, Value, types as clif};
+use mlc_kernel::lane::Mem;
 
 impl EmitCx<'_> {
     pub(super) fn load_byte(&mut self, at: Place) -> Value {
         self.b.ins().uload8(clif::I32, types::access(), at.ptr, at.disp)
+    }
+
+    pub(super) fn load_signed_byte(&mut self, at: Place) -> Value {
+        self.b.ins().sload8(clif::I32, types::access(), at.ptr, at.disp)
     }
 
     pub(super) fn store_byte(&mut self, at: Place, value: Value) {
@@ -15,10 +20,14 @@ impl EmitCx<'_> {
     }
 
     /// The first `count` bytes as i32 lanes, the other lanes 0.
-    pub(super) fn load_bytes(&mut self, at: Place, count: u8) -> Value {
+    pub(super) fn load_bytes(&mut self, at: Place, count: u8, mem: Mem) -> Value {
         let word = self.load_word(at, count);
         let word = self.b.ins().scalar_to_vector(clif::I32X4, word);
         let bytes = self.recast(word, clif::I8X16);
+        if mem == Mem::I8 {
+            let halves = self.b.ins().swiden_low(bytes);
+            return self.b.ins().swiden_low(halves);
+        }
         let halves = self.b.ins().uwiden_low(bytes);
         self.b.ins().uwiden_low(halves)
     }

@@ -56,18 +56,22 @@ impl EmitCx<'_> {
     }
 
     fn load_scalar(&mut self, at: Place, mem: Mem) -> Value {
-        if mem == Mem::U8 { self.load_byte(at) } else { self.load_as(types::memory(mem).0, at) }
+        match mem {
+            Mem::U8 => self.load_byte(at),
+            Mem::I8 => self.load_signed_byte(at),
+            Mem::F32 | Mem::F64 | Mem::I32 | Mem::I64 => self.load_as(types::memory(mem).0, at),
+        }
     }
 
     fn store_scalar(&mut self, at: Place, mem: Mem, value: Value) {
-        if mem == Mem::U8 { self.store_byte(at, value) } else { self.store_as(value, at) }
+        if mem.bytes() == 1 { self.store_byte(at, value) } else { self.store_as(value, at) }
     }
 
     /// The first `count` elements, the other lanes 0.
     fn load_lanes(&mut self, at: Place, mem: Mem, count: u8) -> Value {
         let (element, vector) = types::memory(mem);
         match (mem.bytes(), count) {
-            (1, _) => self.load_bytes(at, count),
+            (1, _) => self.load_bytes(at, count, mem),
             (4, 4) | (8, 2) => self.load_as(vector, at),
             (_, 1) => {
                 let first = self.load_as(element, at);

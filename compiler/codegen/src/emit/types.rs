@@ -45,7 +45,7 @@ pub(super) fn memory(mem: Mem) -> (Type, Type) {
         Mem::F64 => (types::F64, types::F64X2),
         Mem::I32 => (types::I32, types::I32X4),
         Mem::I64 => (types::I64, types::I64X2),
-        Mem::U8 => (types::I8, types::I8X16),
+        Mem::U8 | Mem::I8 => (types::I8, types::I8X16),
     }
 }
 

@@ -13,6 +13,7 @@ fn param(arg: &CallArg) -> AbiParam {
     match arg {
         CallArg::Size(_) | CallArg::Address(_) => AbiParam::new(clif::I64),
         CallArg::Scalar(_, dtype @ (DType::U8 | DType::Bool)) => AbiParam::new(scalar(*dtype)).uext(),
+        CallArg::Scalar(_, DType::I8) => AbiParam::new(clif::I8).sext(),
         CallArg::Scalar(_, dtype) => AbiParam::new(scalar(*dtype)),
     }
 }
@@ -23,7 +24,7 @@ fn scalar(dtype: DType) -> Type {
         DType::F64 => clif::F64,
         DType::I32 => clif::I32,
         DType::I64 => clif::I64,
-        DType::U8 | DType::Bool => clif::I8,
+        DType::U8 | DType::I8 | DType::Bool => clif::I8,
     }
 }
 

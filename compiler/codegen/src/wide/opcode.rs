@@ -251,6 +251,7 @@ pub(super) const fn pextr(wide: bool) -> Row {
 pub(super) const EXTRACT_128: Row = either(M0F3A, P66, 0x19, false);
 pub(super) const INSERT_128: Row = either(M0F3A, P66, 0x18, false);
 
+pub(super) const PMOVSXBD: Row = either(M0F38, P66, 0x21, false);
 pub(super) const PMOVZXBD: Row = either(M0F38, P66, 0x31, false);
 /// The low bytes of 32-bit elements.
 pub(super) const PMOVDB: Row = evex(M0F38, PF3, 0x31, false);

@@ -50,6 +50,7 @@ impl Rng {
             DType::I32 => (integer(rng, domain.bound) as i32).to_le_bytes().to_vec(),
             DType::I64 => integer(rng, domain.bound).to_le_bytes().to_vec(),
             DType::U8 => vec![integer(rng, domain.bound) as u8],
+            DType::I8 => vec![integer(rng, 256) as u8],
             DType::Bool => vec![integer(rng, 2) as u8],
         };
         (0..count).flat_map(|_| element(self)).collect()
@@ -98,7 +99,9 @@ fn agree_by(way: Way, graph: &Graph, sizes: &[i64], domain: Domain, seed: u64, w
             DType::F64 => same_floats::<8>(&expected.results[number], &compiled.results[number], &|word| {
                 f64::from_le_bytes(word).is_nan()
             }),
-            DType::I32 | DType::I64 | DType::U8 | DType::Bool => expected.results[number] == compiled.results[number],
+            DType::I32 | DType::I64 | DType::U8 | DType::I8 | DType::Bool => {
+                expected.results[number] == compiled.results[number]
+            }
         };
         assert!(same, "result {number} of {what} at {sizes:?} by {way:?}");
     }
@@ -138,7 +141,7 @@ fn at_all_sizes(what: &str, build: impl Fn(&mut Builder, &Dim) -> Vec<Value>) {
 #[test]
 fn rows_in_order() {
     for order in [SortOrder::Ascending, SortOrder::Descending] {
-        for dtype in [DType::F32, DType::F64, DType::I32, DType::I64, DType::U8] {
+        for dtype in [DType::F32, DType::F64, DType::I32, DType::I64, DType::U8, DType::I8] {
             at_all_sizes("a sort", move |b, size| {
                 let x = b.param(Type::new(dtype, vec![Dim::from(3), size.clone()]));
                 b.add(ArgSort { order }, &[x]).to_vec()
@@ -150,7 +153,7 @@ fn rows_in_order() {
 #[test]
 fn running_values() {
     for from in [Start::Front, Start::Back] {
-        for dtype in [DType::F32, DType::F64, DType::I32, DType::I64, DType::U8] {
+        for dtype in [DType::F32, DType::F64, DType::I32, DType::I64, DType::U8, DType::I8] {
             at_all_sizes("a running value", move |b, size| {
                 let ty = Type::new(dtype, vec![Dim::from(2), size.clone(), Dim::from(3)]);
                 let (x, y) = (b.param(ty.clone()), b.param(ty));
@@ -168,7 +171,7 @@ fn running_values() {
 
 #[test]
 fn scattered_sums() {
-    for dtype in [DType::F32, DType::F64, DType::I32, DType::U8] {
+    for dtype in [DType::F32, DType::F64, DType::I32, DType::U8, DType::I8] {
         for ids in [DType::I32, DType::I64] {
             at_all_sizes("a scatter", move |b, size| {
                 let wide = b.param(Type::new(dtype, vec![Dim::from(5), size.clone()]));
@@ -189,7 +192,7 @@ fn scattered_sums() {
 
 #[test]
 fn windows_at_run_time_places() {
-    for dtype in [DType::F32, DType::I64, DType::U8] {
+    for dtype in [DType::F32, DType::I64, DType::U8, DType::I8] {
         for start in [DType::I32, DType::I64] {
             at_all_sizes("a window", move |b, size| {
                 let x = b.param(Type::new(dtype, vec![size.clone(), size.add(&Dim::from(3)).unwrap()]));

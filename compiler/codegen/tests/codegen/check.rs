@@ -162,7 +162,7 @@ fn same(mem: Mem, a: &[u8], b: &[u8]) -> bool {
     let is_nan = |bytes: &[u8]| match mem {
         Mem::F32 => f32::from_le_bytes(bytes.try_into().unwrap()).is_nan(),
         Mem::F64 => f64::from_le_bytes(bytes.try_into().unwrap()).is_nan(),
-        Mem::I32 | Mem::I64 | Mem::U8 => false,
+        Mem::I32 | Mem::I64 | Mem::U8 | Mem::I8 => false,
     };
     a == b || (is_nan(a) && is_nan(b))
 }

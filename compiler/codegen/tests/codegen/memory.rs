@@ -5,7 +5,7 @@ use crate::check::{Buffer, Case, check, frame};
 use mlc_kernel::interp::Word;
 use mlc_kernel::lane::{Elem, FBinary, IBinary, Mem, Op, Tail, Ty, V};
 
-const MEMS: [Mem; 5] = [Mem::F32, Mem::F64, Mem::I32, Mem::I64, Mem::U8];
+const MEMS: [Mem; 6] = [Mem::F32, Mem::F64, Mem::I32, Mem::I64, Mem::U8, Mem::I8];
 
 fn most_lanes(mem: Mem) -> u8 {
     if mem.bytes() == 8 { 8 } else { 16 }

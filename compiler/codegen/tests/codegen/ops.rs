@@ -83,7 +83,7 @@ pub fn operand_buffers(mem: Mem) -> Vec<Buffer> {
         Mem::F64 => operands(&F64).map(|values| Buffer::f64(&values)).to_vec(),
         Mem::I32 => operands(&I32).map(|values| Buffer::i32(&values)).to_vec(),
         Mem::I64 => operands(&I64).map(|values| Buffer::i64(&values)).to_vec(),
-        Mem::U8 => operands(&[0u8, 1, 2, 127, 128, 255]).map(|bytes| Buffer { mem: Mem::U8, bytes }).to_vec(),
+        Mem::U8 | Mem::I8 => operands(&[0u8, 1, 2, 127, 128, 255]).map(|bytes| Buffer { mem, bytes }).to_vec(),
     }
 }
 
@@ -165,6 +165,22 @@ fn int_binary() {
         let case =
             |op| elementwise(&format!("{op:?}"), mem, mem, lanes, |b, [x, y, _]| b.def(ty, Op::IBinary(op, x, y)));
         [Add, Sub, Mul, And, Or, Xor, Min, Max].map(case).to_vec()
+    });
+}
+
+/// Bytes with a sign and without one, as they are and as what i8 keeps of a sum of two.
+#[test]
+fn bytes() {
+    each_width(&[Mem::U8, Mem::I8], |mem, lanes| {
+        let ty = Ty::new(Elem::I32, lanes);
+        let plain = elementwise("as_word", mem, Mem::I32, lanes, |_, [x, ..]| x);
+        let sum = elementwise("low_byte", mem, mem, lanes, |b, [x, y, _]| b.def(ty, Op::IBinary(IBinary::Add, x, y)));
+        let wrapped = elementwise("wrapped", mem, Mem::I32, lanes, |b, [x, y, _]| {
+            let sum = b.def(ty, Op::IBinary(IBinary::Add, x, y));
+            let high = b.def(ty, Op::Shift(Shift::Left, sum, 24));
+            b.def(ty, Op::Shift(Shift::RightS, high, 24))
+        });
+        vec![plain, sum, wrapped]
     });
 }
 

@@ -36,7 +36,7 @@ const OUTPUTS: usize = 96;
 /// Bytes for each of them.
 const OUTPUT_BYTES: usize = 128;
 
-const MEMS: [Mem; 5] = [Mem::F32, Mem::F64, Mem::I32, Mem::I64, Mem::U8];
+const MEMS: [Mem; 6] = [Mem::F32, Mem::F64, Mem::I32, Mem::I64, Mem::U8, Mem::I8];
 
 struct Generator {
     /// Of vectors.
@@ -230,7 +230,7 @@ impl Generator {
         let mem = match ty.elem {
             Elem::F32 => Mem::F32,
             Elem::F64 => Mem::F64,
-            Elem::I32 => self.random.pick(&[Mem::I32, Mem::U8]),
+            Elem::I32 => self.random.pick(&[Mem::I32, Mem::U8, Mem::I8]),
             Elem::I64 | Elem::Ptr | Elem::Mask => Mem::I64,
         };
         self.b.store(mem, self.out, disp, tail, value);
@@ -298,10 +298,10 @@ impl Generator {
 }
 
 fn kernel(seed: u64, bytes: u32) -> Case {
-    let mut b = Build::new(&format!("random_{bytes}_{seed}"), 7);
-    let inputs = (0..5).map(|n| b.ptr(n)).collect();
-    let out = b.ptr(5);
-    let size = b.def(INDEX, Op::FrameSize(6));
+    let mut b = Build::new(&format!("random_{bytes}_{seed}"), 8);
+    let inputs = (0..6).map(|n| b.ptr(n)).collect();
+    let out = b.ptr(6);
+    let size = b.def(INDEX, Op::FrameSize(7));
     let low = b.def(INDEX, Op::TileLow);
     let high = b.def(INDEX, Op::TileHigh);
     let scratch = b.scratch(16);
@@ -318,7 +318,7 @@ fn kernel(seed: u64, bytes: u32) -> Case {
     }
     let mut random = generator.random;
     let buffers = inputs_of(&mut random);
-    Case { lane: generator.b.finish(), frame: frame(6, &[5]), buffers, tiles: (1, 4) }
+    Case { lane: generator.b.finish(), frame: frame(7, &[5]), buffers, tiles: (1, 4) }
 }
 
 fn inputs_of(random: &mut Random) -> Vec<Buffer> {
@@ -329,7 +329,8 @@ fn inputs_of(random: &mut Random) -> Vec<Buffer> {
         Buffer::f64(&std::array::from_fn::<_, INPUT, _>(|_| random.pick(&F64))),
         Buffer::i32(&std::array::from_fn::<_, INPUT, _>(|_| random.pick(&I32))),
         Buffer::i64(&std::array::from_fn::<_, INPUT, _>(|_| random.pick(&I64))),
-        Buffer { mem: Mem::U8, bytes },
+        Buffer { mem: Mem::U8, bytes: bytes.clone() },
+        Buffer { mem: Mem::I8, bytes },
         Buffer::filled(Mem::U8, OUTPUTS * OUTPUT_BYTES),
     ]
 }

@@ -20,7 +20,7 @@ pub fn to_f64(graph: &Graph) -> Graph {
 fn wide_dtype(dtype: DType) -> DType {
     match dtype {
         DType::F32 => DType::F64,
-        DType::F64 | DType::I32 | DType::I64 | DType::U8 | DType::Bool => dtype,
+        DType::F64 | DType::I32 | DType::I64 | DType::U8 | DType::I8 | DType::Bool => dtype,
     }
 }
 

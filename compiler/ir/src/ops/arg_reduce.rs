@@ -82,7 +82,8 @@ impl Primitive for ArgReduce {
     fn cases() -> Vec<Case> {
         let both = |axis, args: &[Type]| [Extreme::Max, Extreme::Min].map(|extreme| case(ArgReduce { extreme, axis }, 3, args));
         let float = [both(0, &[f32s(&[4, 3])]), both(1, &[f32s(&[4, 3])])].concat();
-        float.into_iter().chain(both(0, &[typed(DType::I32, &[9])])).collect()
+        let int = [DType::I32, DType::I8].into_iter().flat_map(|dtype| both(0, &[typed(dtype, &[9])]));
+        float.into_iter().chain(int).collect()
     }
 }
 

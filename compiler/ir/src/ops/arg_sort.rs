@@ -80,6 +80,7 @@ impl Primitive for ArgSort {
             both(1, f32s(&[2, 1])),
             both(4, typed(DType::I32, &[2, 2, 9])),
             both(3, typed(DType::U8, &[33])),
+            both(3, typed(DType::I8, &[19])),
             both(50, typed(DType::I64, &[20])),
             both(1, typed(DType::F64, &[2, 5])),
         ]

@@ -108,12 +108,14 @@ fn samples(op: BinaryOp) -> Vec<Case> {
     let positive = Domain { low: 0.3, high: 2.0, bound: 4 };
     match op {
         BinaryOp::Add | BinaryOp::Sub | BinaryOp::Mul | BinaryOp::Min | BinaryOp::Max => {
-            vec![case(Binary { op }, 1, &two(DType::F32)), case(Binary { op }, 9, &two(DType::I32))]
+            let [word, byte, signed] = [DType::I32, DType::U8, DType::I8].map(|dtype| case(Binary { op }, 9, &two(dtype)));
+            vec![case(Binary { op }, 1, &two(DType::F32)), word, byte, signed]
         }
         BinaryOp::Div | BinaryOp::Pow => vec![case_in(Binary { op }, positive, &two(DType::F32))],
-        BinaryOp::FloorDiv => vec![case(Binary { op }, 5, &two(DType::I64))],
+        BinaryOp::FloorDiv => [DType::I64, DType::U8, DType::I8].map(|dtype| case(Binary { op }, 5, &two(dtype))).to_vec(),
         BinaryOp::Rem => {
-            vec![case_in(Binary { op }, positive, &two(DType::F32)), case(Binary { op }, 5, &two(DType::I32))]
+            let [word, byte, signed] = [DType::I32, DType::U8, DType::I8].map(|dtype| case(Binary { op }, 5, &two(dtype)));
+            vec![case_in(Binary { op }, positive, &two(DType::F32)), word, byte, signed]
         }
         BinaryOp::And | BinaryOp::Or => vec![case(Binary { op }, 2, &two(DType::Bool))],
     }

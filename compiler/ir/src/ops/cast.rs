@@ -61,8 +61,7 @@ impl Primitive for Cast {
     }
 
     fn cases() -> Vec<Case> {
-        let all = [DType::F32, DType::F64, DType::I32, DType::I64, DType::U8, DType::Bool];
-        let pairs = all.into_iter().flat_map(|from| all.map(|to| (from, to)));
+        let pairs = DType::ALL.into_iter().flat_map(|from| DType::ALL.map(|to| (from, to)));
         pairs.map(|(from, to)| case(Cast { dtype: to }, if from == DType::Bool { 2 } else { 200 }, &[typed(from, &[5])])).collect()
     }
 }

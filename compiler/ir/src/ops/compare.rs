@@ -67,8 +67,8 @@ impl Primitive for Compare {
 
     fn cases() -> Vec<Case> {
         let float = ALL.map(|op| case(Compare { op }, 1, &[f32s(&[4]), f32s(&[4])]));
-        let int = ALL.map(|op| case(Compare { op }, 3, &[typed(DType::I32, &[9]), typed(DType::I32, &[9])]));
-        float.into_iter().chain(int).collect()
+        let int = |dtype| ALL.map(|op| case(Compare { op }, 3, &[typed(dtype, &[9]), typed(dtype, &[9])]));
+        float.into_iter().chain([DType::I32, DType::I8].into_iter().flat_map(int)).collect()
     }
 }
 

@@ -141,14 +141,19 @@ impl Primitive for Contract {
             let op = Contract { left: left.to_vec(), right: right.to_vec(), out: out.to_vec() };
             case(op, 3, &[f32s(a), f32s(b)])
         };
-        let integers = Contract { left: vec![0, 1], right: vec![1], out: vec![0] };
+        let integers = |dtype| {
+            let op = Contract { left: vec![0, 1], right: vec![1], out: vec![0] };
+            case(op, 5, &[typed(dtype, &[2, 3]), typed(dtype, &[3])])
+        };
         vec![
             sample(&[0, 1], &[1, 2], &[0, 2], &[2, 3], &[3, 4]),
             sample(&[0, 1], &[2, 1], &[2, 0], &[2, 3], &[4, 3]),
             sample(&[3, 0, 1], &[3, 1, 2], &[3, 0, 2], &[2, 2, 3], &[2, 3, 2]),
             sample(&[0], &[1], &[0, 1], &[3], &[2]),
             sample(&[0, 1], &[1, 0], &[], &[2, 3], &[3, 2]),
-            case(integers, 5, &[typed(DType::I32, &[2, 3]), typed(DType::I32, &[3])]),
+            integers(DType::I32),
+            integers(DType::U8),
+            integers(DType::I8),
         ]
     }
 }

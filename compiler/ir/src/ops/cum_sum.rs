@@ -90,6 +90,6 @@ impl Primitive for CumSum {
 
     fn cases() -> Vec<Case> {
         let both = |axis, x: Type| [Start::Front, Start::Back].map(|from| case(CumSum { axis, from }, 9, std::slice::from_ref(&x)));
-        [both(0, f32s(&[5])), both(1, f32s(&[2, 4, 3])), both(0, typed(DType::I32, &[1, 2]))].concat()
+        [both(0, f32s(&[5])), both(1, f32s(&[2, 4, 3])), both(0, typed(DType::I32, &[1, 2])), both(0, typed(DType::I8, &[6]))].concat()
     }
 }

@@ -86,7 +86,7 @@ pub struct Case {
     pub op: Op,
     /// Operand types.
     pub args: Vec<Type>,
-    /// Values for integer and bool operands: `0..bound`; floats are drawn from `low..high`.
+    /// Values for integer and bool operands: `0..bound`, but all there are for i8; floats are drawn from `low..high`.
     pub domain: Domain,
 }
 

@@ -110,8 +110,14 @@ impl Primitive for Recur {
         let both = |axis, x: Type| {
             [Start::Front, Start::Back].map(|from| case(Recur { axis, from }, 3, &[x.clone(), x.clone()]))
         };
-        [both(0, f32s(&[5])), both(1, f32s(&[2, 4, 3])), both(1, f32s(&[2, 1])), both(0, typed(DType::I32, &[4]))]
-            .concat()
+        [
+            both(0, f32s(&[5])),
+            both(1, f32s(&[2, 4, 3])),
+            both(1, f32s(&[2, 1])),
+            both(0, typed(DType::I32, &[4])),
+            both(0, typed(DType::I8, &[6])),
+        ]
+        .concat()
     }
 }
 

@@ -149,7 +149,8 @@ fn samples(kind: ReduceKind) -> Vec<Case> {
         .map(|axes| case(Reduce { kind, axes }, bound, &[typed(dtype, &[2, 3, 2])]))
         .collect();
     if !bools {
-        cases.push(case(Reduce { kind, axes: vec![1] }, 4, &[typed(DType::I32, &[2, 3])]));
+        let integers = [DType::I32, DType::U8, DType::I8];
+        cases.extend(integers.map(|dtype| case(Reduce { kind, axes: vec![1] }, 4, &[typed(dtype, &[2, 3])])));
     }
     cases
 }
@@ -169,12 +170,7 @@ impl Reduce {
     }
 
     fn start_integer(&self, dtype: DType) -> i64 {
-        let (least, greatest) = match dtype {
-            DType::I32 => (i64::from(i32::MIN), i64::from(i32::MAX)),
-            DType::U8 => (0, 255),
-            DType::Bool => (0, 1),
-            DType::I64 | DType::F32 | DType::F64 => (i64::MIN, i64::MAX),
-        };
+        let (least, greatest) = dtype.integers().unwrap_or((i64::MIN, i64::MAX));
         match self.kind {
             ReduceKind::Sum | ReduceKind::Any => 0,
             ReduceKind::Prod | ReduceKind::All => 1,

@@ -124,6 +124,7 @@ impl Primitive for ScatterAdd {
             sample(1, 1, 4, &[3], &[3]),
             sample(1, 1, 4, &[3, 1, 2], &[3, 1]),
             case(ScatterAdd { axis: 0, batch: 0, size: 3.into() }, 3, &[typed(DType::I32, &[7]), typed(DType::I64, &[7])]),
+            case(ScatterAdd { axis: 0, batch: 0, size: 3.into() }, 3, &[typed(DType::I8, &[9]), typed(DType::I32, &[9])]),
         ]
     }
 }

@@ -71,7 +71,8 @@ impl Primitive for Select {
         let c = typed(DType::Bool, &[2, 3]);
         vec![
             case(Select, 2, &[c.clone(), f32s(&[2, 3]), f32s(&[2, 3])]),
-            case(Select, 2, &[c, typed(DType::I64, &[2, 3]), typed(DType::I64, &[2, 3])]),
+            case(Select, 2, &[c.clone(), typed(DType::I64, &[2, 3]), typed(DType::I64, &[2, 3])]),
+            case(Select, 2, &[c, typed(DType::I8, &[2, 3]), typed(DType::I8, &[2, 3])]),
         ]
     }
 }

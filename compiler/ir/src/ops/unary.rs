@@ -107,7 +107,7 @@ impl Primitive for Unary {
     fn cases() -> Vec<Case> {
         let mut cases: Vec<Case> = ALL.into_iter().map(sample).collect();
         for op in [UnaryOp::Neg, UnaryOp::Abs, UnaryOp::Sign] {
-            cases.push(case(Unary { op }, 5, &[typed(DType::I32, &[7])]));
+            cases.extend([DType::I32, DType::U8, DType::I8].map(|dtype| case(Unary { op }, 5, &[typed(dtype, &[7])])));
         }
         cases
     }

@@ -29,8 +29,12 @@ impl Numbers {
                 (0..count).map(|_| domain.low + (domain.high - domain.low) * self.next()),
             )
         } else {
-            let bound = if ty.dtype == DType::Bool { 2 } else { domain.bound };
-            Tensor::ints_of(ty.dtype, &shape, (0..count).map(|_| (self.next() * bound as f64) as i64))
+            let (least, bound) = match ty.dtype {
+                DType::Bool => (0, 2),
+                DType::I8 => (-128, 256),
+                _ => (0, domain.bound),
+            };
+            Tensor::ints_of(ty.dtype, &shape, (0..count).map(|_| least + (self.next() * bound as f64) as i64))
         }
     }
 }

@@ -88,6 +88,7 @@ pub fn mem(dtype: DType) -> Mem {
         DType::I32 => Mem::I32,
         DType::I64 => Mem::I64,
         DType::U8 | DType::Bool => Mem::U8,
+        DType::I8 => Mem::I8,
     }
 }
 

@@ -2,7 +2,7 @@
 
 use super::Emit;
 use super::values::Val;
-use crate::lane::{Cmp, Convert, Elem, FBinary, FUnary, IBinary, Op, Ty, V};
+use crate::lane::{Cmp, Convert, Elem, FBinary, FUnary, IBinary, Op, Shift, Ty, V};
 use mlc_ir::scalar::{BinaryOp, CompareOp, UnaryOp};
 use mlc_ir::ty::DType;
 
@@ -33,7 +33,7 @@ impl Emit<'_> {
             (UnaryOp::Abs, false) => {
                 let zero = self.b.int(ty, 0);
                 let negated = self.b.def(Op::IBinary(IBinary::Sub, zero, v), ty);
-                self.b.def(Op::IBinary(IBinary::Max, v, negated), ty)
+                self.wrapped(Op::IBinary(IBinary::Max, v, negated), ty, dtype)
             }
             (UnaryOp::Sign, false) => {
                 let (one, minus_one) = (self.b.int(ty, 1), self.b.int(ty, -1));
@@ -55,14 +55,26 @@ impl Emit<'_> {
         Val { v, dtype }
     }
 
-    /// An integer op whose result is a byte for u8.
+    /// An integer op whose result is a byte for u8 and i8.
     fn wrapped(&mut self, op: Op, ty: Ty, dtype: DType) -> V {
         let v = self.b.def(op, ty);
-        if dtype != DType::U8 {
-            return v;
+        self.low_byte(v, dtype)
+    }
+
+    /// What memory would give back of a register, for dtypes that are narrower than their registers.
+    pub(super) fn low_byte(&mut self, v: V, dtype: DType) -> V {
+        let ty = self.b.ty(v);
+        match dtype {
+            DType::U8 => {
+                let mask = self.b.int(ty, 255);
+                self.b.def(Op::IBinary(IBinary::And, v, mask), ty)
+            }
+            DType::I8 => {
+                let high = self.b.def(Op::Shift(Shift::Left, v, 24), ty);
+                self.b.def(Op::Shift(Shift::RightS, high, 24), ty)
+            }
+            DType::F32 | DType::F64 | DType::I32 | DType::I64 | DType::Bool => v,
         }
-        let mask = self.b.int(ty, 255);
-        self.b.def(Op::IBinary(IBinary::And, v, mask), ty)
     }
 
     fn float_sign(&mut self, v: V) -> V {
@@ -101,7 +113,11 @@ impl Emit<'_> {
             (BinaryOp::Mul, false) => self.wrapped(Op::IBinary(IBinary::Mul, a, b), ty, dtype),
             (BinaryOp::Min, false) => self.b.def(Op::IBinary(IBinary::Min, a, b), ty),
             (BinaryOp::Max, false) => self.b.def(Op::IBinary(IBinary::Max, a, b), ty),
-            (BinaryOp::FloorDiv | BinaryOp::Div, false) => self.per_lane(IBinary::DivFloor, a, b),
+            (BinaryOp::FloorDiv | BinaryOp::Div, false) => {
+                let quotient = self.per_lane(IBinary::DivFloor, a, b);
+                // -128 / -1 is beyond i8.
+                self.low_byte(quotient, dtype)
+            }
             (BinaryOp::Rem, false) => self.per_lane(IBinary::ModFloor, a, b),
             (BinaryOp::Pow, false) => mlc_ir::internal_error("lane", "an integer power"),
         };
@@ -182,8 +198,8 @@ impl Emit<'_> {
         let v = match (source, to) {
             (Elem::F32, DType::F64) => self.b.convert(Convert::F32F64, v),
             (Elem::F64, DType::F32) => self.b.convert(Convert::F64F32, v),
-            (Elem::F32, DType::I32 | DType::U8) => self.b.convert(Convert::F32I32, v),
-            (Elem::F64, DType::I32 | DType::U8) => self.b.convert(Convert::F64I32, v),
+            (Elem::F32, DType::I32 | DType::U8 | DType::I8) => self.b.convert(Convert::F32I32, v),
+            (Elem::F64, DType::I32 | DType::U8 | DType::I8) => self.b.convert(Convert::F64I32, v),
             (Elem::F32, DType::I64) => self.b.convert(Convert::F32I64, v),
             (Elem::F64, DType::I64) => self.b.convert(Convert::F64I64, v),
             (Elem::I32, DType::F32) => self.b.convert(Convert::I32F32, v),
@@ -191,27 +207,25 @@ impl Emit<'_> {
             (Elem::I64, DType::F32) => self.b.convert(Convert::I64F32, v),
             (Elem::I64, DType::F64) => self.b.convert(Convert::I64F64, v),
             (Elem::I32, DType::I64) => self.b.convert(Convert::I32I64, v),
-            (Elem::I64, DType::I32 | DType::U8) => self.b.convert(Convert::I64I32, v),
+            (Elem::I64, DType::I32 | DType::U8 | DType::I8) => self.b.convert(Convert::I64I32, v),
             (Elem::F32, DType::F32)
             | (Elem::F64, DType::F64)
-            | (Elem::I32, DType::I32 | DType::U8)
+            | (Elem::I32, DType::I32 | DType::U8 | DType::I8)
             | (Elem::I64, DType::I64) => v,
             (_, DType::Bool) | (Elem::Ptr | Elem::Mask, _) => {
                 mlc_ir::internal_error("lane", "a conversion of an address or a mask")
             }
         };
-        let v = if to == DType::U8 { self.byte(v, from) } else { v };
+        let v = if matches!(to, DType::U8 | DType::I8) { self.byte(v, from, to) } else { v };
         Val { v, dtype: to }
     }
 
     /// An i32 as a byte: saturated from floats, wrapped from integers.
-    fn byte(&mut self, v: V, from: DType) -> V {
+    fn byte(&mut self, v: V, from: DType, to: DType) -> V {
+        let Some((least, most)) = to.integers().filter(|_| from.is_float()) else { return self.low_byte(v, to) };
         let ty = self.b.ty(v);
-        let (zero, most) = (self.b.int(ty, 0), self.b.int(ty, 255));
-        if !from.is_float() {
-            return self.b.def(Op::IBinary(IBinary::And, v, most), ty);
-        }
-        let v = self.b.def(Op::IBinary(IBinary::Max, v, zero), ty);
+        let (least, most) = (self.b.int(ty, least), self.b.int(ty, most));
+        let v = self.b.def(Op::IBinary(IBinary::Max, v, least), ty);
         self.b.def(Op::IBinary(IBinary::Min, v, most), ty)
     }
 

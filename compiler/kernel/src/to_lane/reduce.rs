@@ -9,6 +9,17 @@ use mlc_ir::index::{Combine, Extreme, Ix};
 use mlc_ir::scalar::Literal;
 use mlc_ir::ty::DType;
 
+/// The memory element that keeps all bits of a register's.
+fn whole(ty: Ty) -> Mem {
+    match ty.elem {
+        Elem::F32 => Mem::F32,
+        Elem::F64 => Mem::F64,
+        Elem::I32 => Mem::I32,
+        Elem::I64 => Mem::I64,
+        Elem::Ptr | Elem::Mask => mlc_ir::internal_error("lane", "an accumulator of addresses or masks"),
+    }
+}
+
 impl Emit<'_> {
     fn key(&self, acc: usize) -> super::AccKey {
         let number = |var| match self.vars.get(var) {
@@ -194,7 +205,7 @@ impl Emit<'_> {
             self.scratch[scratch].push(key);
             self.scratch[scratch].len() - 1
         });
-        let mem = super::mem(self.tree.accs[tile.acc].dtype);
+        let mem = whole(self.acc_ty(tile.acc));
         let bytes = self.register_bytes(scratch);
         let elements = bytes / mem.bytes();
         let Some(slot) = self.lin(slot) else { mlc_ir::internal_error("lane", "a scratch slot along lanes") };
@@ -238,8 +249,10 @@ impl Emit<'_> {
         let Some(crate::tree::Result::Acc(acc) | crate::tree::Result::Best(acc, _)) = self.tree.reduced else {
             mlc_ir::internal_error("lane", "the value of a reduction without one")
         };
-        let v = self.acc(acc);
-        self.register_value(v, self.tree.accs[acc].dtype)
+        let (v, dtype) = (self.acc(acc), self.tree.accs[acc].dtype);
+        // Sums of bytes are taken in the whole register.
+        let v = self.low_byte(v, dtype);
+        self.register_value(v, dtype)
     }
 
     /// The position that a search found.

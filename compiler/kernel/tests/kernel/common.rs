@@ -32,6 +32,7 @@ pub fn tensor(bytes: &[u8], dtype: DType, shape: &[usize]) -> Tensor {
         DType::I32 => Tensor::ints_of(dtype, shape, words(bytes).map(|b| i64::from(i32::from_le_bytes(b)))),
         DType::I64 => Tensor::ints_of(dtype, shape, words(bytes).map(i64::from_le_bytes)),
         DType::U8 => Tensor::from_u8(shape, bytes),
+        DType::I8 => Tensor::ints_of(dtype, shape, bytes.iter().map(|byte| i64::from(*byte as i8))),
         DType::Bool => {
             assert!(bytes.iter().all(|b| *b < 2), "a bool is 0 or 1");
             Tensor::from_u8(shape, bytes).cast(DType::Bool)
@@ -127,14 +128,15 @@ impl Rng {
         from[self.below(from.len())]
     }
 
-    /// A tensor of floats in `low..high` or of integers in `0..bound`.
+    /// A tensor of floats in `low..high`, of integers in `0..bound`, or of any i8.
     pub fn tensor(&mut self, ty: &Type, low: f64, high: f64, bound: i64) -> Tensor {
         let shape = mlc_ir::tensor::extents(ty);
         let count: usize = shape.iter().product();
         if ty.dtype.is_float() {
             Tensor::floats_of(ty.dtype, &shape, (0..count).map(|_| low + (high - low) * self.next()))
         } else {
-            Tensor::ints_of(ty.dtype, &shape, (0..count).map(|_| (self.next() * bound as f64) as i64))
+            let (least, bound) = if ty.dtype == DType::I8 { (-128, 256) } else { (0, bound) };
+            Tensor::ints_of(ty.dtype, &shape, (0..count).map(|_| least + (self.next() * bound as f64) as i64))
         }
     }
 }

@@ -78,6 +78,7 @@ impl Generator {
             DType::I32,
             DType::I64,
             DType::U8,
+            DType::I8,
             DType::Bool,
         ]);
         let value = self.b.param(Type::new(dtype, shape));
@@ -135,8 +136,9 @@ impl Generator {
         let ty = self.ty(x);
         let (op, bound, exact) = match ty.dtype {
             DType::Bool => (UnaryOp::Not, 1.0, true),
-            DType::U8 => return,
-            DType::I32 | DType::I64 => (self.rng.pick(&[UnaryOp::Neg, UnaryOp::Abs]), x.bound, true),
+            DType::I32 | DType::I64 | DType::U8 | DType::I8 => {
+                (self.rng.pick(&[UnaryOp::Neg, UnaryOp::Abs, UnaryOp::Sign]), x.bound, true)
+            }
             DType::F32 | DType::F64 => match self.rng.below(7) {
                 0 => (UnaryOp::Neg, x.bound, x.exact),
                 1 => (UnaryOp::Abs, x.bound, x.exact),
@@ -198,9 +200,9 @@ impl Generator {
 
     fn cast(&mut self) {
         let x = self.some();
-        let dtype = self.rng.pick(&[DType::F32, DType::F64, DType::I32, DType::I64, DType::U8, DType::Bool]);
+        let dtype = self.rng.pick(&DType::ALL);
         if x.exact || dtype.is_float() {
-            let narrow = matches!(dtype, DType::U8 | DType::Bool);
+            let narrow = matches!(dtype, DType::U8 | DType::I8 | DType::Bool);
             self.add(Cast { dtype }, &[x.value], if narrow { 255.0 } else { x.bound }, x.exact);
         }
     }
@@ -283,7 +285,6 @@ impl Generator {
         let count = SIZES.iter().map(|sizes| count.eval(sizes).unwrap()).max().unwrap() as f64;
         let (kind, bound, exact) = match (ty.dtype, self.rng.below(4)) {
             (DType::Bool, n) => (if n < 2 { ReduceKind::Any } else { ReduceKind::All }, 1.0, true),
-            (DType::U8, n) => (if n < 2 { ReduceKind::Max } else { ReduceKind::Min }, x.bound, true),
             (_, 0) => (ReduceKind::Max, x.bound, x.exact),
             (_, 1) => (ReduceKind::Min, x.bound, x.exact),
             (dtype, _) => (ReduceKind::Sum, x.bound * count, x.exact && !dtype.is_float()),
@@ -294,7 +295,7 @@ impl Generator {
     fn contract(&mut self) {
         let x = self.some();
         let ty = self.ty(x);
-        if ty.rank() == 0 || matches!(ty.dtype, DType::Bool | DType::U8) {
+        if ty.rank() == 0 || ty.dtype == DType::Bool {
             return;
         }
         let axis = self.rng.below(ty.rank());
@@ -331,11 +332,11 @@ impl Generator {
         }
         let axis = self.rng.below(ty.rank());
         match self.rng.below(4) {
-            0 if x.exact && ty.dtype != DType::Bool && ty.dtype != DType::U8 => {
+            0 if x.exact && ty.dtype != DType::Bool => {
                 let extreme = self.rng.pick(&[Extreme::Max, Extreme::Min]);
                 self.add(ArgReduce { extreme, axis }, &[x.value], 30.0, true);
             }
-            1 if ty.dtype != DType::Bool && ty.dtype != DType::U8 => {
+            1 if ty.dtype != DType::Bool => {
                 let from = if self.rng.below(2) == 0 { Start::Front } else { Start::Back };
                 self.add(CumSum { axis, from }, &[x.value], x.bound * 100.0, x.exact && !ty.dtype.is_float());
             }

@@ -190,7 +190,7 @@ fn one_axis() {
 
 #[test]
 fn every_dtype() {
-    for dtype in [DType::F64, DType::I32, DType::I64, DType::U8] {
+    for dtype in [DType::F64, DType::I32, DType::I64, DType::U8, DType::I8] {
         check(move |cx| {
             let (x, y) = (cx.param(dtype, cx.bt()), cx.param(dtype, cx.bt()));
             let sum = cx.b.binary(BinaryOp::Add, x, y);

@@ -66,7 +66,7 @@ impl Memory {
                 let words = memory.chunks_exact_mut(8).enumerate();
                 words.for_each(|(at, word)| word.copy_from_slice(&number(at).to_le_bytes()));
             }
-            DType::I32 | DType::I64 | DType::U8 | DType::Bool => {}
+            DType::I32 | DType::I64 | DType::U8 | DType::I8 | DType::Bool => {}
         }
     }
 }

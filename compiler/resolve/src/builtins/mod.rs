@@ -277,7 +277,8 @@ impl<'a> Args<'a> {
         match self.get("dtype") {
             Some((Value::DType(dtype), _)) => Ok(Some(cx.read_dtype(dtype))),
             Some((other, span)) => {
-                let title = format!("`dtype` is one of f32 f64 i32 i64 u8 bool, and this is {}", cx.show_value(&other));
+                let title =
+                    format!("`dtype` is one of f32 f64 i32 i64 u8 i8 bool, and this is {}", cx.show_value(&other));
                 cx.fail(Code::E0122, span, title)
             }
             None => Ok(None),

@@ -52,6 +52,15 @@ fn definite_results() {
         &[0.0, 2147483647.0, -2147483648.0, 2147483647.0, -1.0, 255.0],
     );
     near(&value("(x: f32[N]) -> u8[N] { return cast(x, u8) }", &wide), &[0.0, 255.0, 0.0, 255.0, 0.0, 255.0]);
+    near(&value("(x: f32[N]) -> i8[N] { return cast(x, i8) }", &wide), &[0.0, 127.0, -128.0, 127.0, -1.0, 127.0]);
+    let bytes = [("a", Tensor::from_i8(&[3], &[-128, 100, -7]))];
+    near(&value("(a: i8[N]) -> i8[N] { return 2 * a - 1 }", &bytes), &[-1.0, -57.0, -15.0]);
+    near(&value("(a: i8[N]) -> i8[N] { return -a }", &bytes), &[-128.0, -100.0, 7.0]);
+    near(&value("(a: i8[N]) -> f32[N] { return cast(a, f32) / 2 }", &bytes), &[-64.0, 50.0, -3.5]);
+    near(
+        &value("(a: i8[N]) -> i32[N] { return iota(200)[a + 7] }", &[("a", Tensor::from_i8(&[2], &[-7, 90]))]),
+        &[0.0, 97.0],
+    );
     let i = [("i", Tensor::from_i32(&[4], &[7, -7, 0, 3])), ("j", Tensor::from_i32(&[4], &[-2, 2, 0, 0]))];
     near(&value("(i: i32[N], j: i32[N]) -> i32[N] { return floor(i / j) }", &i), &[-4.0, -4.0, 0.0, 0.0]);
     near(&value("(i: i32[N], j: i32[N]) -> i32[N] { return ceil(i / j) }", &i), &[-3.0, -3.0, 0.0, 0.0]);

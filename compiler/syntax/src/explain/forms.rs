@@ -65,7 +65,8 @@ fn headline(refused: &Refused) -> Option<&'static str> {
 fn in_type(refused: &Refused) -> Option<&'static str> {
     let found = refused.found();
     let (previous, _) = refused.previous_word();
-    let behind_dtype = matches!(previous, "f32" | "f64" | "i32" | "i64" | "u8" | "bool" | "float" | "num" | "any");
+    let behind_dtype =
+        matches!(previous, "f32" | "f64" | "i32" | "i64" | "u8" | "i8" | "bool" | "float" | "num" | "any");
     if found == "(" && behind_dtype {
         return Some("the sizes stand in `[` `]`: `f32[B, 3]`");
     }

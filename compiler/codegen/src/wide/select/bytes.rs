@@ -5,7 +5,7 @@ use super::{Address, Select, len_of};
 use crate::wide::assemble::{Imm, Len};
 use crate::wide::inst::{Cond, GPR, VECTOR};
 use crate::wide::opcode;
-use mlc_kernel::lane::{Tail, Ty, V};
+use mlc_kernel::lane::{Mem, Tail, Ty, V};
 use regalloc2::VReg;
 
 impl Address {
@@ -16,10 +16,10 @@ impl Address {
 
 impl Select<'_> {
     /// Bytes as i32 lanes, the lanes that don't count 0.
-    pub(super) fn load_bytes(&mut self, address: Address, tail: Tail, ty: Ty) -> VReg {
+    pub(super) fn load_bytes(&mut self, address: Address, mem: Mem, tail: Tail, ty: Ty) -> VReg {
         if self.isa.has_masks() {
             let len = len_of(ty);
-            let simd = Simd::new(opcode::PMOVZXBD, len, Reg::Def(VECTOR), Reg::No, Src::Memory(address));
+            let simd = Simd::new(extended(mem), len, Reg::Def(VECTOR), Reg::No, Src::Memory(address));
             let simd = simd.unit(len.bytes() / 4);
             return match self.byte_mask(tail, ty) {
                 None => self.simd(simd),
@@ -27,11 +27,11 @@ impl Select<'_> {
             };
         }
         match tail {
-            Tail::Full => self.load_some_bytes(address, ty.lanes, ty),
-            Tail::Const(count) => self.load_some_bytes(address, count, ty),
+            Tail::Full => self.load_some_bytes(address, mem, ty.lanes, ty),
+            Tail::Const(count) => self.load_some_bytes(address, mem, count, ty),
             Tail::Value(count) => {
                 let count = self.reg(count);
-                self.load_counted_bytes(count, address, ty.lanes, ty)
+                self.load_counted_bytes(count, address, mem, ty.lanes, ty)
             }
         }
     }
@@ -47,7 +47,7 @@ impl Select<'_> {
     }
 
     /// The first `count` bytes, in the largest pieces.
-    fn load_some_bytes(&mut self, address: Address, count: u8, ty: Ty) -> VReg {
+    fn load_some_bytes(&mut self, address: Address, mem: Mem, count: u8, ty: Ty) -> VReg {
         let mut bytes: Option<VReg> = None;
         for (at, size) in pieces(count) {
             let from = Src::Memory(address.plus(i32::from(at)));
@@ -72,12 +72,12 @@ impl Select<'_> {
             });
         }
         match bytes {
-            Some(bytes) => self.simd2(opcode::PMOVZXBD, len_of(ty), Src::Use(bytes)),
+            Some(bytes) => self.simd2(extended(mem), len_of(ty), Src::Use(bytes)),
             None => self.zero(len_of(ty)),
         }
     }
 
-    fn load_counted_bytes(&mut self, count: VReg, address: Address, candidate: u8, ty: Ty) -> VReg {
+    fn load_counted_bytes(&mut self, count: VReg, address: Address, mem: Mem, candidate: u8, ty: Ty) -> VReg {
         if candidate == 0 {
             return self.zero(len_of(ty));
         }
@@ -85,8 +85,8 @@ impl Select<'_> {
         self.choice(
             Cond::Equal,
             VECTOR,
-            |this| this.load_some_bytes(address, candidate, ty),
-            |this| this.load_counted_bytes(count, address, candidate - 1, ty),
+            |this| this.load_some_bytes(address, mem, candidate, ty),
+            |this| this.load_counted_bytes(count, address, mem, candidate - 1, ty),
         )
     }
 
@@ -168,6 +168,11 @@ impl Select<'_> {
         }
         self.general(true, 0xc1, Reg::Number(5), Src::Reuse(v), Imm::Byte(bits as i8))
     }
+}
+
+/// How bytes become i32 lanes.
+fn extended(mem: Mem) -> opcode::Row {
+    if mem == Mem::I8 { opcode::PMOVSXBD } else { opcode::PMOVZXBD }
 }
 
 /// Positions and sizes of the pieces of 8, 4, 2 and 1 that make up `count` bytes.

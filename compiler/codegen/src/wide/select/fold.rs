@@ -99,7 +99,7 @@ impl Facts {
 
     fn may_wait(&self, lane: &Lane, isa: Isa, op: &Op, ty: Ty) -> bool {
         match op {
-            Op::Load { mem, tail: Tail::Full, .. } => *mem != Mem::U8 && fills_register(ty),
+            Op::Load { mem, tail: Tail::Full, .. } => mem.bytes() != 1 && fills_register(ty),
             Op::Splat(a) => {
                 isa == Isa::Avx512 && ty.elem != Elem::Mask && self.deferred[a.index()] && {
                     let from = lane.types[a.index()];
@@ -121,7 +121,7 @@ pub(super) fn mask_kind(isa: Isa, ty: Ty, mem: Mem) -> Option<MaskKind> {
     match isa {
         _ if ty.lanes == 1 => None,
         Isa::Avx512 => Some(MaskKind::Bits),
-        Isa::Avx2 if mem == Mem::U8 => None,
+        Isa::Avx2 if mem.bytes() == 1 => None,
         Isa::Avx2 => Some(MaskKind::Lanes(ty.bits / 8, len_of(ty))),
     }
 }

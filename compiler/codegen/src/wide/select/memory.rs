@@ -26,8 +26,8 @@ impl Select<'_> {
                 Tail::Full | Tail::Const(_) => self.load_scalar(address, mem, ty),
             };
         }
-        if mem == Mem::U8 {
-            return self.load_bytes(address, tail, ty);
+        if mem.bytes() == 1 {
+            return self.load_bytes(address, mem, tail, ty);
         }
         let len = len_of(ty);
         let wide = is_wide(ty);
@@ -55,7 +55,7 @@ impl Select<'_> {
             };
         }
         let value = self.reg(value);
-        if mem == Mem::U8 {
+        if mem.bytes() == 1 {
             return self.store_bytes(address, tail, value, ty);
         }
         let (wide, len) = (is_wide(ty), len_of(ty));
@@ -107,6 +107,7 @@ impl Select<'_> {
             Mem::I32 => self.general(false, 0x8b, Reg::Def(GPR), from, Imm::No),
             Mem::I64 => self.general(true, 0x8b, Reg::Def(GPR), from, Imm::No),
             Mem::U8 => self.general_0f(false, 0xb6, Reg::Def(GPR), from),
+            Mem::I8 => self.general_0f(false, 0xbe, Reg::Def(GPR), from),
         }
     }
 
@@ -120,7 +121,7 @@ impl Select<'_> {
             }
             Mem::I32 => self.effect(false, 0x89, Reg::Use(value), to, Imm::No),
             Mem::I64 => self.effect(true, 0x89, Reg::Use(value), to, Imm::No),
-            Mem::U8 => self.store_low_byte(value, address),
+            Mem::U8 | Mem::I8 => self.store_low_byte(value, address),
         }
     }
 

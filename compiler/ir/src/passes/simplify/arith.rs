@@ -127,10 +127,10 @@ fn keeps_all(from: DType, to: DType) -> bool {
     match (from, to) {
         (a, b) if a == b => true,
         (DType::Bool, _) => true,
-        (DType::U8, DType::F32 | DType::F64 | DType::I32 | DType::I64) => true,
+        (DType::U8 | DType::I8, DType::F32 | DType::F64 | DType::I32 | DType::I64) => true,
         (DType::I32, DType::F64 | DType::I64) => true,
         (DType::F32, DType::F64) => true,
-        (DType::U8 | DType::I32 | DType::I64 | DType::F32 | DType::F64, _) => false,
+        (DType::U8 | DType::I8 | DType::I32 | DType::I64 | DType::F32 | DType::F64, _) => false,
     }
 }
 
