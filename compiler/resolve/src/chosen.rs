@@ -151,7 +151,7 @@ pub(crate) fn matches(pattern: &str, path: &str) -> bool {
 /// `params(net, only: …, skip: …, rank: a..b)`
 pub(crate) fn params<'a>(cx: &mut Cx<'a>, args: Args<'a>) -> R<Value<'a>> {
     let site = args.site;
-    let mut placed = cx.place_args(&["m", "only", "skip", "rank"], args.raw, &site)?.into_iter();
+    let mut placed = cx.place_args(args.builtin.params, args.raw, &site)?.into_iter();
     let mut next = || placed.next().flatten();
     let (parts, only, skip, rank) = (next(), next(), next(), next());
     let Some(parts) = parts else {

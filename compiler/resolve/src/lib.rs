@@ -133,9 +133,9 @@ pub enum Recompute {
     Loops,
 }
 
-/// The functions known to the compiler: name, names of the arguments, one line about it.
-pub fn builtins() -> Vec<(&'static str, &'static [&'static str], &'static str)> {
-    builtins::all().map(|builtin| (builtin.name, builtin.params, builtin.doc)).collect()
+/// The functions known to the compiler: `name(arguments)`, one line about it.
+pub fn builtins() -> Vec<(String, &'static str)> {
+    builtins::all().map(|builtin| (builtin.signature(), builtin.doc)).collect()
 }
 
 /// Parses and checks a program. Without errors among the diagnostics there is a program.

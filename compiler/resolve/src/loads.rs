@@ -76,7 +76,7 @@ pub(crate) fn load<'a>(cx: &mut Cx<'a>, args: Args<'a>) -> R<Value<'a>> {
             .help("write `net = load(Net(), \"pretrained.safetensors\")` there");
         return Err(cx.tell(error));
     }
-    let mut placed = cx.place_args(&["m", "path", "skip"], args.raw, &site)?.into_iter();
+    let mut placed = cx.place_args(args.builtin.params, args.raw, &site)?.into_iter();
     let mut next = || placed.next().flatten();
     let (net, path, skip) = (next(), next(), next());
     let (Some(net), Some(path)) = (net, path) else {

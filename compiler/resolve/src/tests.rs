@@ -23,7 +23,8 @@ const TOLERANCE: f64 = 1e-4;
 pub(crate) const ALL: &[Builtin] = &[
     Builtin {
         name: "check_grad",
-        params: &[],
+        params: &["f"],
+        more: "args…, tol",
         arity: Arity::Raw,
         initialiser: false,
         doc: "compares gradients with central differences, in f64",

@@ -78,8 +78,8 @@ fn checks(entry: &Entry) -> Vec<&'static str> {
 /// The reference page.
 fn page() -> String {
     let mut page = format!("{OPS}{}{BUILTINS}", mlc_ir::ops::reference::table());
-    for (name, params, doc) in mlc_resolve::builtins() {
-        let _ = writeln!(page, "| `{name}({})` | {} |", params.join(", "), cell(doc));
+    for (signature, doc) in mlc_resolve::builtins() {
+        let _ = writeln!(page, "| `{signature}` | {} |", cell(doc));
     }
     page.push_str(PRELUDE);
     let entries = entries::all();

@@ -35,7 +35,7 @@ pub(super) const ALL: &[Builtin] = &[
 ];
 
 const fn rounding(name: &'static str, doc: &'static str) -> Builtin {
-    Builtin { name, params: &["x"], arity: Arity::Raw, initialiser: false, doc, run: round_down_or_up }
+    Builtin { name, params: &["x"], more: "", arity: Arity::Raw, initialiser: false, doc, run: round_down_or_up }
 }
 
 fn op_of(name: &str) -> UnaryOp {

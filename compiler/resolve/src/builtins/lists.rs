@@ -14,6 +14,7 @@ pub(super) const ALL: &[Builtin] = &[
     Builtin {
         name: "zip",
         params: &[],
+        more: "xs, ys, …",
         arity: Arity::Rest(0),
         initialiser: false,
         doc: "lists side by side",

@@ -20,7 +20,7 @@ const fn initialiser(
     doc: &'static str,
     run: for<'a> fn(&mut Cx<'a>, Args<'a>) -> R<Value<'a>>,
 ) -> Builtin {
-    Builtin { name, params, arity: Arity::Named, initialiser: true, doc, run }
+    Builtin { name, params, more: "", arity: Arity::Named, initialiser: true, doc, run }
 }
 
 pub(super) const ALL: &[Builtin] = &[

@@ -10,7 +10,7 @@ mod order;
 mod random;
 mod reduce;
 mod shape;
-mod training;
+pub(crate) mod training;
 mod window;
 
 use crate::calls::{ArgIn, ArgValue, CallSite, Expected, Given};
@@ -39,6 +39,8 @@ pub(crate) struct Builtin {
     pub name: &'static str,
     /// Names of its arguments. `over` is not evaluated: it names axes.
     pub params: &'static [&'static str],
+    /// What else it takes, as the reference shows it: `a, b, …`.
+    pub more: &'static str,
     pub arity: Arity,
     /// Whether it takes its shape from the declaration that uses it, where none is given.
     pub initialiser: bool,
@@ -50,6 +52,15 @@ pub(crate) struct Builtin {
 impl std::fmt::Debug for Builtin {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         write!(f, "{}{:?} # {}", self.name, self.params, self.doc)
+    }
+}
+
+impl Builtin {
+    /// `name(a, b, …)`, for the reference.
+    pub fn signature(&self) -> String {
+        let more = Some(self.more).filter(|more| !more.is_empty());
+        let args: Vec<&str> = self.params.iter().copied().chain(more).collect();
+        format!("{}({})", self.name, args.join(", "))
     }
 }
 
@@ -92,7 +103,7 @@ pub(crate) const fn named(
     doc: &'static str,
     run: for<'a> fn(&mut Cx<'a>, Args<'a>) -> R<Value<'a>>,
 ) -> Builtin {
-    Builtin { name, params, arity: Arity::Named, initialiser: false, doc, run }
+    Builtin { name, params, more: "", arity: Arity::Named, initialiser: false, doc, run }
 }
 
 /// The arguments of one call of a builtin.

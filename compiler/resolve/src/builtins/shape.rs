@@ -34,6 +34,7 @@ pub(super) const ALL: &[Builtin] = &[
     Builtin {
         name: "rearrange",
         params: &["x", "pattern"],
+        more: "h: 4, …",
         arity: Arity::Rest(2),
         initialiser: false,
         doc: "`\"b t (h d) -> b h t d\"`: splits, reorders and joins axes",
@@ -42,6 +43,7 @@ pub(super) const ALL: &[Builtin] = &[
     Builtin {
         name: "einsum",
         params: &["pattern"],
+        more: "a, b, …",
         arity: Arity::Rest(1),
         initialiser: false,
         doc: "`\"b i d, b j d -> b i j\"`: sums products over letters",

@@ -13,16 +13,21 @@ pub(super) const ALL: &[Builtin] = &[
     named("step_index", &[], "number of training steps done before this one, i32", counter),
     named("epoch_index", &[], "number of epochs done before this one, i32", counter),
     named("total_steps", &[], "number of training steps in all, i32", counter),
-    action("evaluate", "run the step on a pipeline without updates"),
-    action("save", "write a checkpoint"),
-    action("early_stop", "end training when a value has not risen for a while"),
-    action("save_images", "write images in a grid, as a PNG"),
-    action("report", "report values beside the metrics"),
-    action("stop", "end training"),
+    action("evaluate", &["data"], "net: average, …", "run the step on a pipeline without updates"),
+    action("save", SAVE, "", "write a checkpoint"),
+    action("early_stop", EARLY_STOP, "", "end training when a value has not risen for a while"),
+    action("save_images", SAVE_IMAGES, "", "write images in a grid, as a PNG"),
+    action("report", &[], "name: value, …", "report values beside the metrics"),
+    action("stop", &[], "", "end training"),
 ];
 
-const fn action(name: &'static str, doc: &'static str) -> Builtin {
-    Builtin { name, params: &[], arity: Arity::Raw, initialiser: false, doc, run: misplaced }
+/// Arguments of the actions, which `every` evaluates.
+pub(crate) const SAVE: &[&str] = &["dir", "keep", "best"];
+pub(crate) const EARLY_STOP: &[&str] = &["x", "patience"];
+pub(crate) const SAVE_IMAGES: &[&str] = &["dir", "x", "range"];
+
+const fn action(name: &'static str, params: &'static [&'static str], more: &'static str, doc: &'static str) -> Builtin {
+    Builtin { name, params, more, arity: Arity::Raw, initialiser: false, doc, run: misplaced }
 }
 
 fn counter<'a>(cx: &mut Cx<'a>, args: Args<'a>) -> R<Value<'a>> {

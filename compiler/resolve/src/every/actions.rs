@@ -1,6 +1,7 @@
 //! The actions, one by one.
 
 use super::{Around, Swap};
+use crate::builtins::training::{EARLY_STOP, SAVE, SAVE_IMAGES};
 use crate::calls::{ArgValue, CallSite, args_of};
 use crate::cx::Cx;
 use crate::entry::Mode;
@@ -110,7 +111,7 @@ impl<'a> Cx<'a> {
     }
 
     pub(super) fn save_action(&mut self, args: &'a [ast::Arg], site: &CallSite) -> R<Action> {
-        let values = self.action_args(&["dir", "keep", "best"], args, site)?;
+        let values = self.action_args(SAVE, args, site)?;
         let dir = match &values[0] {
             Some((Value::Str(dir), _)) => dir.to_string(),
             Some((_, span)) => return self.fail(Code::E0122, *span, "`dir` of `save` is a string"),
@@ -136,7 +137,7 @@ impl<'a> Cx<'a> {
     }
 
     pub(super) fn early_stop_action(&mut self, args: &'a [ast::Arg], site: &CallSite) -> R<Action> {
-        let values = self.action_args(&["x", "patience"], args, site)?;
+        let values = self.action_args(EARLY_STOP, args, site)?;
         let [Some((value, span)), Some((patience, patience_span))] = &values[..] else {
             let title = "`early_stop` takes a value and `patience`: `early_stop(accuracy, patience: 3)`";
             return self.fail(Code::E0103, site.span, title);
@@ -166,7 +167,7 @@ impl<'a> Cx<'a> {
 
     /// `save_images(dir, x: float[N, H, W, C], range: (-1, 1))`
     pub(super) fn save_images_action(&mut self, args: &'a [ast::Arg], site: &CallSite) -> R<Action> {
-        let placed = self.action_args(&["dir", "x", "range"], args, site)?;
+        let placed = self.action_args(SAVE_IMAGES, args, site)?;
         let dir = match &placed[0] {
             Some((Value::Str(dir), _)) => dir.to_string(),
             Some((_, span)) => return self.fail(Code::E0122, *span, "`dir` of `save_images` is a string"),

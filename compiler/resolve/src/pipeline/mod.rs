@@ -33,6 +33,7 @@ pub(crate) const ALL: &[Builtin] = &[
     Builtin {
         name: "rename",
         params: &["data"],
+        more: "new: \"old\", …",
         arity: Arity::Rest(1),
         initialiser: false,
         doc: "`rename(x: \"image\")`: column `image` under the name `x`",
