@@ -104,6 +104,9 @@ fn placed(diagnostic: Diagnostic, import: &Import, path: &Path, from: &Path) -> 
     let primary = Some(Label { span: import.path_span, text: String::new() });
     let mut diagnostic = Diagnostic { primary, ..diagnostic };
     if diagnostic.code == Code::E0004 {
+        if let Some(foreign) = mlc_syntax::foreign_package(&import.path, import.path_span) {
+            return Box::new(foreign);
+        }
         diagnostic = diagnostic.note(format!("imports start at the folder of `{}`", from.display()));
         let with_ending = PathBuf::from(format!("{}.dl", path.display()));
         if with_ending.is_file() {

@@ -42,6 +42,10 @@ const HABITS: &[(&[&str], Instead)] = &[
         &["bidirectional", "go_backwards"],
         Words("make two layers, give one of them `reverse(x, over: T)`, and reverse what comes out"),
     ),
+    (
+        &["dropout", "recurrent_dropout", "dropout_rate"],
+        Words("no layer drops anything by itself: apply `dropout(x, 0.2)` to what comes out"),
+    ),
     (&["num_layers"], Words("make a list, `[LSTM(64) for i in 0..2]`, and call one after the other")),
     (
         &["batch_first", "return_sequences", "return_state"],
@@ -63,7 +67,7 @@ const HABITS: &[(&[&str], Instead)] = &[
     (&["shuffle"], Words("rows are shuffled behind the source: `|> shuffle(2_000) |> batch(32)`")),
     (&["inplace"], Words("leave it out: values never change in place")),
     (&["activation"], Words("apply the activation to the result: `relu(conv(x))`")),
-    (&["dim", "axes"], Called("axis")),
+    (&["dim", "axes", "dims"], Called("axis")),
     (&["keepdim", "keepdims"], Called("keep")),
 ];
 

@@ -112,6 +112,8 @@ impl<'a> Cx<'a> {
             error = error.help(format!("`{0}` reduces one tensor; the {0}imum of two is `{0}imum(a, b)`", site.name));
         } else if site.name == "transpose" {
             error = error.help(argument_habits::OTHER_ORDERS);
+        } else if site.name == "print" {
+            error = error.help("show one after the other: `print(\"loss\")`, then `print(loss)`");
         } else if site.name == "mean" || site.name == "sum" {
             error = error.help("it reduces one tensor: `mean(x, axis: -1)`");
         }

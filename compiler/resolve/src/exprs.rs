@@ -155,14 +155,19 @@ impl<'a> Cx<'a> {
         match value {
             Value::Tuple(parts) | Value::List(parts) if parts.len() == names.len() => Ok(parts.to_vec()),
             Value::Tuple(parts) | Value::List(parts) => {
-                let title = format!("{} names for {} values", names.len(), parts.len());
-                let error = Diagnostic::error(Code::E0119, span, title).help("take all of them; `_` drops one");
+                let values = if parts.len() == 1 { "1 value".to_string() } else { format!("{} values", parts.len()) };
+                let error = Diagnostic::error(Code::E0119, span, format!("{} names for {values}", names.len()))
+                    .label(self.show_parts(&parts))
+                    .help(take_all(names, parts.len()));
                 Err(self.tell(error))
             }
             Value::Poison => Err(self.report.silent()),
             other => {
                 let title = format!("{} names for one value: this is {}", names.len(), self.show_value(&other));
-                self.fail(Code::E0119, span, title)
+                let error = Diagnostic::error(Code::E0119, span, title);
+                let first = names.iter().find(|name| &*name.text != "_");
+                let help = first.map(|name| format!("take it under one name: `{} = …`", name.text));
+                Err(self.tell(help.into_iter().fold(error, Diagnostic::help)))
             }
         }
     }
@@ -193,6 +198,9 @@ impl<'a> Cx<'a> {
         {
             return self.item_of_file(file, name);
         }
+        if let Some(advice) = self.instead_of_library(base, name)? {
+            return Err(advice);
+        }
         let value = self.expr(base)?;
         let owner = self.sources.text(base.span).to_string();
         match value {
@@ -214,7 +222,7 @@ impl<'a> Cx<'a> {
             Value::Stack(placed) => self.stack_field(&placed, name, &owner),
             Value::Tensor(_) | Value::Lazy(_) | Value::Number(_) => {
                 let title = format!("`{owner}` is a tensor and has no `.{}`", name.text);
-                let error = Diagnostic::error(Code::E0120, name.span, title);
+                let error = Diagnostic::error(Code::E0120, name.span, title).also(base.span, self.show_value(&value));
                 let help = self.instead_of_method(&name.text);
                 Err(self.tell(help.into_iter().fold(error, Diagnostic::help)))
             }
@@ -239,10 +247,34 @@ impl<'a> Cx<'a> {
         let mut error = Diagnostic::error(Code::E0101, name.span, format!("`{layer}` has no member `{}`", name.text));
         if let Some(near) = near {
             error = error.help(format!("did you mean `{near}`?"));
-        } else if matches!(&*name.text, "fit" | "compile" | "eval" | "train" | "parameters" | "backward") {
-            error = habits::instead_of_method(&name.text).into_iter().fold(error, Diagnostic::help);
+        } else {
+            error = habits::instead_of_member(&name.text).into_iter().fold(error, Diagnostic::help);
         }
         self.tell(error)
+    }
+
+    /// `nn.Linear`, `torch.optim.Adam`: told with the name that it has here.
+    fn instead_of_library(&mut self, base: &'a ast::Expr, name: &'a ast::Name) -> R<Option<Reported>> {
+        let mut root = base;
+        while let ExprKind::Field { base, .. } = &root.kind {
+            root = base;
+        }
+        let ExprKind::Name(text) = &root.kind else { return Ok(None) };
+        if !habits::is_library(text) || self.find_name(text, root.span)?.is_some() {
+            return Ok(None);
+        }
+        let here = match habits::instead_of(&name.text) {
+            Some(advice) => Some(advice.to_string()),
+            None => {
+                let prefix = self.sources.text(base.span);
+                self.find_name(&name.text, name.span)?.map(|_| format!("leave `{prefix}.` out: `{}`", name.text))
+            }
+        };
+        let near = || self.function_near(&name.text).map(|near| format!("did you mean `{near}`?"));
+        let Some(here) = here.or_else(near) else { return Ok(None) };
+        let title = format!("unknown name `{text}`");
+        let error = Diagnostic::error(Code::E0101, root.span, title).help(here);
+        Ok(Some(self.tell(error)))
     }
 
     /// What to write for `x.NAME`: a habit's word here, or the function of that name or of one that is near.
@@ -472,4 +504,14 @@ fn is_written(expr: &ast::Expr) -> bool {
         ExprKind::Binary { left, right, .. } => is_written(left) && is_written(right),
         _ => false,
     }
+}
+
+/// `a, b, _ = …` for the names that were written, and as many as there are values.
+fn take_all(names: &[ast::Name], count: usize) -> String {
+    if names.len() > count {
+        return "give as many names as there are values".to_string();
+    }
+    let written = names.iter().map(|name| &*name.text);
+    let all: Vec<&str> = written.chain(std::iter::repeat("_")).take(count).collect();
+    format!("take all of them, `{} = …`; `_` drops one", all.join(", "))
 }

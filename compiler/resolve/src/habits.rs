@@ -10,6 +10,13 @@ pub(crate) fn instead_of(name: &str) -> Option<&'static str> {
         "Flatten" => "write `flatten(x)`: it is a function, not a layer",
         "Dropout2d" | "SpatialDropout2D" => "write `dropout(x, 0.5)`",
         "ReLU" => "write `relu(x)`: activations are functions",
+        "GELU" | "Gelu" => "write `gelu(x)`: activations are functions",
+        "SiLU" | "Swish" | "swish" => "write `silu(x)`: activations are functions",
+        "LeakyReLU" => "write `leaky_relu(x, slope: 0.2)`: activations are functions",
+        "ELU" => "write `elu(x)`: activations are functions",
+        "Softplus" => "write `softplus(x)`: activations are functions",
+        "LogSoftmax" => "write `log_softmax(x)`: activations are functions",
+        "Identity" => "write `identity`: it is a function",
         "Sigmoid" => "write `sigmoid(x)`: activations are functions",
         "Tanh" => "write `tanh(x)`: activations are functions",
         "Softmax" => "write `softmax(x)`: activations are functions",
@@ -85,6 +92,25 @@ pub(crate) fn instead_of(name: &str) -> Option<&'static str> {
         "BCELoss" => "write `bce_logits(x, y)`, with the values before the sigmoid",
         "L1Loss" => "write `mae(a, b)`",
         "HuberLoss" | "SmoothL1Loss" => "write `huber(a, b)`",
+        "LSTMCell" | "GRUCell" | "RNNCell" | "SimpleRNNCell" => {
+            "a layer takes the whole sequence, `hs, h, c = lstm(x)`; a step of your own is a `layer` that a `scan` calls"
+        }
+        "interpolate" | "Upsample" | "UpSampling2D" | "UpsamplingNearest2d" => {
+            "write `ConvTranspose2d(16, kernel: 2, stride: 2)`, or repeat the pixels: \
+             `reshape(broadcast(x[:, :, new, :, new], [B, H, 2, W, 2, C]), [B, 2 * H, 2 * W, C])`"
+        }
+        "KLDivLoss" | "kl_divergence" | "KLDivergence" => "write `kl_div(logp, q)`: `logp` comes from `log_softmax`",
+        "backward" | "GradientTape" | "autograd" | "grad" => "write `minimize LOSS over NET with OPT` in a `step`",
+        "optimizer" | "optim" => {
+            "a train block has one under a name, `opt = adam(lr: 1e-3)`, for `minimize LOSS over NET with opt`"
+        }
+        "model" => "a train block makes one under a name: `net = Net()`",
+        "detach" => "write `stop_gradient(x)`",
+        "super" | "__init__" => "parts of a layer are bound beside its functions: `fc = Linear(H)`",
+        "device" | "cuda" => "leave it out: there are no devices",
+        "tensor" | "Tensor" | "as_tensor" | "from_numpy" => {
+            "numbers that are known are declared: `a: f32[3] = [0.1, 0.2, 0.7]`; others are arguments"
+        }
         _ if name.starts_with("val_") => {
             "a metric has one name: in `every` it is the value of the last `evaluate` there"
         }
@@ -92,10 +118,36 @@ pub(crate) fn instead_of(name: &str) -> Option<&'static str> {
     })
 }
 
+/// What is written for a size that is asked of a tensor.
+const SIZES: &str = "its sizes have names in the signature, or annotate: `x: f32[B, P] = …`";
+
+/// A library of Python that stands before a dot.
+pub(crate) fn is_library(name: &str) -> bool {
+    matches!(name, "nn" | "torch" | "tf" | "keras" | "layers" | "np" | "F" | "jnp" | "jax" | "optim" | "math")
+}
+
+/// What to write instead of a method or field of a layer.
+pub(crate) fn instead_of_member(name: &str) -> Option<&'static str> {
+    match name {
+        "fit" | "compile" | "eval" | "train" | "parameters" | "backward" => instead_of_method(name),
+        "cuda" | "cpu" | "to" | "half" | "double" | "float" => {
+            Some("leave it out: there are no devices, and a layer has the dtype of its `param`s")
+        }
+        "add" => Some("call one after the other: `x |> fc1 |> relu |> fc2`"),
+        "predict" | "call" | "__call__" => Some("call the layer itself: `net(x)`"),
+        "state_dict" | "save" | "save_weights" => Some("`save(\"runs/x\")` in `every` writes the weights"),
+        "load_state_dict" | "load_weights" => {
+            Some("a train block loads them: `net = load(Net(), \"pretrained.safetensors\")`")
+        }
+        "requires_grad_" | "requires_grad" | "freeze" | "trainable" => Some("what `over` leaves out stays as it is"),
+        _ => None,
+    }
+}
+
 /// What to write instead of a method or field of a tensor, where it is not a function of that name.
 pub(crate) fn instead_of_method(name: &str) -> Option<&'static str> {
     Some(match name {
-        "shape" | "size" | "ndim" | "dim" => "its sizes have names in the signature, or annotate: `x: f32[B, P] = …`",
+        "shape" | "size" | "ndim" | "dim" => SIZES,
         "T" | "t" => "write `transpose(x)`: it swaps the last two axes",
         "backward" => "write `minimize LOSS over NET with OPT` in a `step`",
         "view" => "write `reshape(x, …)`",
@@ -104,7 +156,8 @@ pub(crate) fn instead_of_method(name: &str) -> Option<&'static str> {
         "detach" => "write `stop_gradient(x)`",
         "float" => "write `cast(x, f32)`",
         "long" | "int" => "write `cast(x, i32)`",
-        "to" | "astype" | "type" => "write `cast(x, f32)`",
+        "to" => "leave a device out: there are none; another dtype is `cast(x, f32)`",
+        "astype" | "type" => "write `cast(x, f32)`",
         "matmul" | "mm" | "dot" => "write `a @ b`",
         "minimize" => "write `minimize LOSS over NET with OPT` in a `step`",
         "fit" | "compile" => "training is written as a `train` block",

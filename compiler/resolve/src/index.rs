@@ -47,6 +47,20 @@ impl<'a> Cx<'a> {
     pub fn index(&mut self, base: &'a ast::Expr, indices: &'a [Index], span: Span) -> R<Value<'a>> {
         let value = self.expr(base)?;
         match value {
+            Value::Tuple(parts) if !matches!(indices, [Index::At(_)]) => {
+                let owner = self.excerpt(base.span);
+                let error = Diagnostic::error(
+                    Code::E0122,
+                    span,
+                    format!("`{owner}` is a tuple, and one integer takes a part of it"),
+                )
+                .also(base.span, self.show_parts(&parts))
+                .help(format!(
+                    "take a part first: `{owner}[0]`, or a name for each: `{} = …`",
+                    example_names(parts.len())
+                ));
+                Err(self.tell(error))
+            }
             Value::List(parts) | Value::Tuple(parts) => self.index_list(&parts, indices, span),
             Value::Stack(placed) => self.index_stack(&placed, indices, span),
             Value::Range(_) | Value::Zip(_) => {
@@ -484,4 +498,10 @@ fn only_place(pieces: &[Piece]) -> Option<(usize, &Tensor)> {
         (Some((axis, Piece::Place(place))), None) => Some((axis, place)),
         _ => None,
     }
+}
+
+/// `a, b, c`: as many names as there are values.
+fn example_names(count: usize) -> String {
+    let names: Vec<String> = ('a'..='z').take(count.min(4)).map(String::from).collect();
+    if count > names.len() { format!("{}, …", names.join(", ")) } else { names.join(", ") }
 }

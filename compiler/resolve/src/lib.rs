@@ -77,6 +77,7 @@ mod report;
 mod scans;
 mod scope;
 mod sessions;
+mod shown;
 mod sizes;
 mod speculate;
 mod stacks;

@@ -7,7 +7,7 @@ use crate::habits;
 use crate::scope::{self, Item};
 use crate::value::{AxisNameKind, Callee, Function, InstanceId, Owner, R, ScopeId, Value};
 use mlc_ir::ty::DType;
-use mlc_syntax::ast;
+use mlc_syntax::ast::{self, ExprKind};
 use mlc_syntax::codes::Code;
 use mlc_syntax::diag::Diagnostic;
 use mlc_syntax::span::{FileId, Span};
@@ -211,6 +211,10 @@ impl<'a> Cx<'a> {
                 .also(place, "a size that a call brings")
                 .note("bindings are made before anything is called")
                 .help(format!("make it an argument of the layer: `{text}: dim`"));
+        } else if let Some(place) = self.bound_in_function(text) {
+            error = error
+                .also(place, "bound here, and it ends with its function")
+                .help("parts of a layer are bound beside its functions");
         } else if let Some(advice) = habits::instead_of(text) {
             error = error.help(advice);
         } else if let Some(advice) = self.constant_elsewhere(text) {
@@ -233,6 +237,24 @@ impl<'a> Cx<'a> {
         });
         let params = fns.flat_map(|decl| &decl.params);
         params.filter(|param| crate::names::sizes_in(&param.ty).contains(text)).map(|param| param.ty.span).next()
+    }
+
+    /// Where another function of the layer binds a layer to that name, as a constructor would.
+    fn bound_in_function(&self, text: &str) -> Option<Span> {
+        let layer = self.instance(self.top().instance?).layer;
+        let bodies = layer.members.iter().filter_map(|member| match member {
+            ast::Member::Fn(decl) => Some(&decl.body),
+            _ => None,
+        });
+        bodies.flat_map(|body| &body.stmts).find_map(|stmt| {
+            let ast::StmtKind::Assign { targets, op: None, values } = &stmt.kind else { return None };
+            let ([ast::Expr { kind: ExprKind::Name(name), span }], [value]) = (&targets[..], &values[..]) else {
+                return None;
+            };
+            let ExprKind::Call { callee, .. } = &value.kind else { return None };
+            let ExprKind::Name(made) = &callee.kind else { return None };
+            (**name == *text && made.starts_with(char::is_uppercase)).then_some(*span)
+        })
     }
 
     /// The function that is called `name`, or nearest to it.

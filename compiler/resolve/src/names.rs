@@ -17,6 +17,8 @@ struct Names {
     read: Vec<(Arc<str>, Span)>,
     /// `f.NAME` where `f` is no known name: perhaps of an imported file.
     fields: Vec<(Arc<str>, ast::Name)>,
+    /// Words of types.
+    types: Vec<(Arc<str>, Span)>,
 }
 
 impl<'a> Cx<'a> {
@@ -68,6 +70,9 @@ impl<'a> Cx<'a> {
         self.within(frame, |cx| {
             for (name, span) in &names.read {
                 let _ = cx.require_name(name, *span);
+            }
+            for (word, span) in &names.types {
+                let _ = cx.require_type(word, *span);
             }
             for (base, name) in &names.fields {
                 let known = names.known.contains(base) || around.values.contains_key(base);
@@ -198,7 +203,8 @@ impl Names {
     /// The sizes that a type names are known behind it.
     fn ty(&mut self, ty: &ast::Type) {
         match &ty.kind {
-            TypeKind::Named { axes, .. } => {
+            TypeKind::Named { name, axes } => {
+                self.types.push((name.text.clone(), name.span));
                 for axis in axes.iter().flatten() {
                     self.known.extend(axis.label.iter().map(|label| label.text.clone()));
                     match &axis.kind {

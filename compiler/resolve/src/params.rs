@@ -208,7 +208,7 @@ impl<'a> Cx<'a> {
         let error = match value {
             Value::Function(_) | Value::Instance(_) => error.help(format!("call it: `{text}(…)`")),
             Value::Tuple(parts) => error
-                .note(format!("the tuple has {} parts", parts.len()))
+                .note(format!("the tuple has {} parts: {}", parts.len(), self.show_parts(parts)))
                 .help("declare all of them, `-> (A, B)`, or take one: `t[0]`"),
             Value::Nothing => {
                 error.help("a function gives a value if it declares a type behind `->` and has a `return`")

@@ -58,6 +58,13 @@ impl<'a> Cx<'a> {
         }
     }
 
+    /// Whether a word means a type, without its axes; an error if not. What is not supported yet is
+    /// told where it is used.
+    pub fn require_type(&mut self, word: &str, span: Span) -> R<()> {
+        let is_known = matches!(word, "dim" | "int" | "str" | "fn" | "bool" | "f16" | "bf16");
+        if is_known { Ok(()) } else { self.element(word, span).map(|_| ()) }
+    }
+
     fn element(&mut self, word: &str, span: Span) -> R<Element> {
         if let Some(class) = Class::named(word) {
             return Ok(Element::Class(class));
@@ -82,6 +89,9 @@ impl<'a> Cx<'a> {
         let mut error = Diagnostic::error(Code::E0101, span, format!("unknown type `{word}`"));
         error = match advice {
             Some(near) => error.help(format!("did you mean `{near}`?")),
+            None if matches!(word, "Optional" | "Union") => {
+                error.help("there are no optional values: give the argument a default, as in `mask: bool[B, S] = true`")
+            }
             None => error.help("tensors are written `f32[B, 10]`; the dtypes are f32 f64 i32 i64 u8 i8 bool"),
         };
         Err(self.tell(error))

@@ -20,6 +20,7 @@ pub mod print;
 mod sink;
 pub mod span;
 
+pub use explain::foreign_package;
 pub use format::format;
 
 /// The most bytes a source file may have: data belongs into data files.

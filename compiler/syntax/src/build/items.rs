@@ -48,7 +48,9 @@ pub fn imports(cx: &mut Cx, lines: &[Line]) -> Vec<Import> {
 
 fn starts_anew(cx: &Cx, line: &Line) -> bool {
     let has_block = |segment: &Segment| segment.body.as_ref().is_some_and(|body| !body.follows_colon);
-    line.segments.iter().any(|segment| has_block(segment) || ITEM_WORDS.contains(&first_word(cx.segment_text(segment))))
+    // `from` begins an import of Python.
+    let begins = |word: &str| ITEM_WORDS.contains(&word) || word == "from";
+    line.segments.iter().any(|segment| has_block(segment) || begins(first_word(cx.segment_text(segment))))
 }
 
 fn item(cx: &mut Cx, line: &Line) -> Option<Item> {
@@ -153,6 +155,9 @@ fn function(cx: &mut Cx, attrs: Vec<Attr>, signature: Node, body: Option<&Body>)
     let mut parts = signature.children();
     parts.expect(Rule::kw_fn);
     let name = parts.expect(Rule::name).name();
+    if &*name.text == "__init__" {
+        cx.report(explain::no_constructor(name.span));
+    }
     let params = params(cx, parts.expect(Rule::params));
     let result = result(cx, &mut parts);
     let requires = requires(cx, &mut parts);

@@ -89,14 +89,14 @@ impl<'t> Reader<'t> {
         let Some(end) = self.text.find(['=', ':']) else { return self.before_word().into_iter().collect() };
         let around = |c: char| c.is_whitespace() || matches!(c, '(' | ')' | '[' | ']');
         let mut names = Vec::new();
-        let mut at = 0;
         for part in self.text[..end].split(',') {
             let word = part.trim_matches(around);
+            let word = behind_foreign_keyword(word);
             if !is_name(word) {
                 return self.before_word().into_iter().collect();
             }
-            names.push(self.name(at + part.len() - part.trim_start_matches(around).len(), word));
-            at += part.len() + 1;
+            let lo = word.as_ptr() as usize - self.text.as_ptr() as usize;
+            names.push(self.name(lo, word));
         }
         names
     }
@@ -107,6 +107,16 @@ impl<'t> Reader<'t> {
         let next = rest.trim_start();
         let follows = next.len() < rest.len() && next.starts_with(|c: char| c.is_ascii_alphabetic());
         (is_name(word) && follows && !RESERVED.contains(&first_word(next))).then(|| self.name(0, word))
+    }
+}
+
+/// `x` of `let x` and `f32 x`.
+fn behind_foreign_keyword(text: &str) -> &str {
+    const KEYWORDS: &[&str] =
+        &["let", "var", "val", "auto", "mut", "f32", "f64", "i32", "i64", "u8", "i8", "bool", "int", "float"];
+    match text.split_once(char::is_whitespace) {
+        Some((word, name)) if KEYWORDS.contains(&word) => name.trim_start(),
+        _ => text,
     }
 }
 

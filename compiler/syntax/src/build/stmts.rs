@@ -216,14 +216,29 @@ fn check_targets(cx: &mut Cx, targets: &[Expr], compound: Option<Node>) -> Optio
     }
     for target in targets {
         if let Some(help) = refused_target(&target.kind) {
-            cx.report(
-                Diagnostic::error(Code::E0001, target.span, "only names and indexed names can be assigned").help(help),
-            );
+            let message = Diagnostic::error(Code::E0001, target.span, "only names and indexed names can be assigned");
+            cx.report(match names_without_brackets(targets) {
+                Some(names) => message.help(format!("several names stand without parentheses: `{names} = …`")),
+                None => message.help(help),
+            });
             return None;
         }
     }
     let has_error = targets.iter().any(|target| matches!(target.kind, ExprKind::Error));
     (!has_error).then_some(())
+}
+
+/// `a, (b, c)` as `a, b, c`, if there is nothing but names.
+fn names_without_brackets(targets: &[Expr]) -> Option<String> {
+    let mut names = Vec::new();
+    for target in targets {
+        match &target.kind {
+            ExprKind::Name(name) => names.push(name.to_string()),
+            ExprKind::Tuple(parts) => names.push(names_without_brackets(parts)?),
+            _ => return None,
+        }
+    }
+    Some(names.join(", "))
 }
 
 /// Why `target` cannot be assigned, as a way out.
@@ -235,7 +250,7 @@ fn refused_target(target: &ExprKind) -> Option<&'static str> {
             ExprKind::Index { .. } => Some("put all indices into one pair of brackets: `x[i, j] = v`"),
             _ => Some("bind the value to a name first"),
         },
-        ExprKind::Tuple(_) => Some("several names stand without parentheses: `a, b = f(x)`"),
+        ExprKind::Tuple(_) => Some("bind each of its parts to a name of its own"),
         ExprKind::Field { .. } => Some("a member is changed by the layer it belongs to, as `state`"),
         ExprKind::Binary { .. } => Some("a comparison is written `==`"),
         _ => Some("the left side of `=` is a name, `_` or `x[…]`"),

@@ -1,6 +1,6 @@
 //! What people write who come from other languages, and how it is written here.
 
-use super::{Place, Refused};
+use super::{Place, Refused, signs};
 use crate::codes::Code;
 use crate::diag::Diagnostic;
 use crate::grammar::{ITEM_WORDS, RESERVED, Rule};
@@ -10,9 +10,16 @@ use crate::span::Span;
 pub fn explain(refused: &Refused) -> Option<Diagnostic> {
     const HABITS: &[fn(&Refused) -> Option<Diagnostic>] = &[
         number,
-        increment,
-        sign,
+        signs::explain,
+        constructor,
+        inheritance,
+        absent_test,
+        leading_type,
+        dotted_type,
+        counting_loop,
+        membership,
         import_alias,
+        from_package,
         reserved_name,
         nameless_function,
         first_word,
@@ -26,7 +33,7 @@ pub fn explain(refused: &Refused) -> Option<Diagnostic> {
     HABITS.iter().find_map(|habit| habit(refused))
 }
 
-fn foreign(span: Span, title: impl Into<String>, help: impl Into<String>) -> Diagnostic {
+pub(super) fn foreign(span: Span, title: impl Into<String>, help: impl Into<String>) -> Diagnostic {
     Diagnostic::error(Code::E0007, span, title).help(help)
 }
 
@@ -81,38 +88,6 @@ fn number(refused: &Refused) -> Option<Diagnostic> {
 
 fn wants_operand(refused: &Refused) -> bool {
     refused.at == 0 || !refused.rules.contains(&Rule::EOI)
-}
-
-// ---- signs
-
-fn sign(refused: &Refused) -> Option<Diagnostic> {
-    let found = refused.found();
-    let (title, help) = match found.chars().next()? {
-        '&' => ("there is no operator `&`", "write `and`"),
-        '|' if found != "|>" => ("there is no operator `|`", "write `or`; a pipe is `|>`"),
-        '!' if found == "!" => ("there is no operator `!`", "write `not`"),
-        '^' => ("there is no operator `^`", "a power is written `a ** b`"),
-        '?' => ("there is no operator `?`", "write `if c then a else b`"),
-        '“' | '”' | '„' | '«' => ("strings stand in double quotes", "write `\"…\"`"),
-        '\'' => ("strings stand in double quotes", "write `\"…\"`"),
-        '\\' => ("lines are not joined by `\\`", "a line goes on after an operator, a comma and inside brackets"),
-        '~' => ("there is no operator `~`", "write `not`"),
-        '$' | '`' => ("this sign has no meaning here", "names have letters, digits and `_`"),
-        ':' if found == ":=" => ("a value is bound with `=`", "write `x = …`"),
-        '=' if found == "=>" => ("there are no lambdas", "write a named `fn` and pass its name"),
-        '…' => ("`…` stands only in a tuple type", "an index of all other axes is `...`"),
-        c if !c.is_ascii() && c.is_alphanumeric() => ("names have the letters a to z, digits and `_`", "rename it"),
-        _ => return None,
-    };
-    Some(foreign(refused.found_span(), title, help))
-}
-
-/// `x++`
-fn increment(refused: &Refused) -> Option<Diagnostic> {
-    let text = refused.text.trim_end();
-    let doubled = text.ends_with("++") || text.ends_with("--");
-    let span = refused.span(text.len().saturating_sub(2), text.len());
-    (doubled && refused.at + 1 >= text.len()).then(|| foreign(span, "there is no operator `++`", "write `x += 1`"))
 }
 
 // ---- words
@@ -240,19 +215,162 @@ fn neighbour(refused: &Refused) -> Option<Diagnostic> {
 
 // ---- parts of a line
 
-/// `import numpy as np`
-fn import_alias(refused: &Refused) -> Option<Diagnostic> {
-    let is_alias = refused.found() == "as" && crate::layout::first_word(refused.text) == "import";
-    is_alias.then(|| foreign(refused.found_span(), "`as` follows a file", "write `import \"file.dl\" as name`"))
+/// `f32 y = …`, `int i = 0`
+fn leading_type(refused: &Refused) -> Option<Diagnostic> {
+    let word = super::token_at(refused.text);
+    let (name, behind) = (refused.found(), refused.text[word.len()..].trim_start());
+    let is_dtype = matches!(
+        word,
+        "f32" | "f64" | "i32" | "i64" | "u8" | "i8" | "bool" | "float" | "double" | "int" | "Tensor" | "tensor"
+    );
+    let binds = behind.strip_prefix(name).is_some_and(|rest| rest.trim_start().starts_with('='));
+    (refused.place != Place::Item && is_dtype && binds).then(|| {
+        let help = format!("write `{name} = …`, or with its type: `{name}: f32[B, D] = …`");
+        foreign(refused.span(0, word.len()), "names are bound without a type in front", help)
+    })
 }
 
-/// `if c:`, `for x in xs:`, `fn f():`
-fn colon_block(refused: &Refused) -> Option<Diagnostic> {
-    let ends = refused.text[refused.at..].trim_end() == ":";
-    let keyword = matches!(crate::layout::first_word(refused.text), "fn" | "layer" | "model" | "for" | "if" | "train");
-    (ends && (keyword || refused.expects(Rule::left_brace))).then(|| {
-        foreign(refused.found_span(), "blocks stand in braces", "write `{ … }` instead of `:` and indentation")
+/// `y: torch.Tensor = …`
+fn dotted_type(refused: &Refused) -> Option<Diagnostic> {
+    let (before, (word, start)) = (refused.before(), refused.previous_word());
+    let is_type = before[..start].trim_end().ends_with(':');
+    (refused.found() == "." && is_type && matches!(word, "torch" | "np" | "tf" | "nn" | "jnp" | "typing")).then(|| {
+        foreign(refused.span(start, start + word.len()), "a type says the dtype and the sizes", "write `x: f32[B, 10]`")
     })
+}
+
+/// `for (i = 0; i < n; i++) {`
+fn counting_loop(refused: &Refused) -> Option<Diagnostic> {
+    let behind = refused.text.trim_start().strip_prefix("for")?.trim_start();
+    (refused.found() == "(" && behind.starts_with('(') && behind.contains(['=', ';']))
+        .then(|| foreign(refused.found_span(), "a loop runs over a range or a list", "write `for i in 0..3 { … }`"))
+}
+
+/// `import numpy as np`
+fn import_alias(refused: &Refused) -> Option<Diagnostic> {
+    if refused.found() != "as" || crate::layout::first_word(refused.text) != "import" {
+        return None;
+    }
+    let imported = refused.before().trim_start_matches("import").trim_start();
+    let span = refused.span(refused.before().len() - imported.len(), refused.before().len());
+    let python = foreign_package(imported, span);
+    python.or_else(|| Some(foreign(refused.found_span(), "`as` follows a file", "write `import \"file.dl\" as name`")))
+}
+
+/// `import torch.nn`: a package of Python.
+pub fn foreign_package(dotted: &str, span: Span) -> Option<Diagnostic> {
+    let package = dotted.split('.').next().unwrap_or("").trim();
+    let known = matches!(
+        package,
+        "torch"
+            | "torchvision"
+            | "numpy"
+            | "tensorflow"
+            | "keras"
+            | "jax"
+            | "flax"
+            | "pandas"
+            | "sklearn"
+            | "math"
+            | "os"
+    );
+    let title = format!("`{package}` is a package of Python");
+    known.then(|| foreign(span, title, "leave it out: layers and functions of the library need no import"))
+}
+
+/// `from torch import nn`
+fn from_package(refused: &Refused) -> Option<Diagnostic> {
+    let package = refused.text.trim_start().strip_prefix("from ")?.trim_start();
+    let lo = refused.text.len() - package.len();
+    let end = package.find(char::is_whitespace).unwrap_or(package.len());
+    foreign_package(&package[..end], refused.span(lo, lo + end))
+}
+
+/// `super().__init__()`
+fn constructor(refused: &Refused) -> Option<Diagnostic> {
+    let word = super::token_at(refused.text);
+    if word == "super" && refused.place != Place::Item {
+        return Some(no_constructor(refused.span(0, word.len())));
+    }
+    let at = refused.text.find("__init__").filter(|_| crate::layout::first_word(refused.text) == "fn")?;
+    Some(no_constructor(refused.span(at, at + "__init__".len())))
+}
+
+/// `fn __init__(…)`, `super().__init__()`
+pub fn no_constructor(span: Span) -> Diagnostic {
+    foreign(
+        span,
+        "layers have no constructor",
+        "parts are bound beside the functions, `fc = Linear(H)`; arguments stand behind the layer's name: `layer Name(H: dim) { … }`",
+    )
+}
+
+/// `layer Net(nn.Module) {`
+fn inheritance(refused: &Refused) -> Option<Diagnostic> {
+    let word = crate::layout::first_word(refused.text);
+    if !matches!(word, "layer" | "model") || !refused.expects(Rule::type_colon) {
+        return None;
+    }
+    let (parent, start) = refused.previous_word();
+    let is_module = matches!(parent, "nn" | "Module" | "Model" | "Layer" | "keras" | "tf" | "torch" | "object");
+    let span = refused.span(start, start + parent.len());
+    is_module.then(|| {
+        foreign(
+            span,
+            "layers have no parent",
+            "the parentheses hold the layer's arguments, `layer Name(H: dim)`, or are left out",
+        )
+    })
+}
+
+/// `x is None`, `x is not None`
+fn absent_test(refused: &Refused) -> Option<Diagnostic> {
+    if refused.found() != "is" {
+        return None;
+    }
+    let behind = refused.text[refused.at + "is".len()..].trim_start();
+    let operand = behind.strip_prefix("not ").unwrap_or(behind).trim_start();
+    is_absent(super::token_at(operand)).then(|| {
+        foreign(
+            refused.found_span(),
+            "there are no optional values",
+            "a `bool` of the layer says what it has: `layer Name(project: bool = false)`, then `if project { … }`",
+        )
+    })
+}
+
+/// `n in [1, 2]`, `n not in [1, 2]`
+fn membership(refused: &Refused) -> Option<Diagnostic> {
+    let found = refused.found();
+    let behind = refused.text[refused.at + found.len()..].trim_start();
+    let asks = found == "in" || (found == "not" && super::token_at(behind) == "in");
+    (asks && crate::layout::first_word(refused.text) != "for" && !wants_operand_here(refused))
+        .then(|| foreign(refused.found_span(), "there is no operator `in`", "write `n == 1 or n == 2`"))
+}
+
+/// Whether an operand is missing at the place: nothing stands before it that could be one.
+fn wants_operand_here(refused: &Refused) -> bool {
+    !refused.before().ends_with(|c: char| c.is_alphanumeric() || matches!(c, '_' | ')' | ']'))
+}
+
+/// `if c:`, `for x in xs:`, `fn f():`, `else:`; with the body behind it too
+fn colon_block(refused: &Refused) -> Option<Diagnostic> {
+    let word = crate::layout::first_word(refused.text);
+    // A line that begins with `else` goes on with the one before.
+    let is_else = refused.found() == "else";
+    let after = refused.at + if is_else { "else".len() } else { 0 };
+    let at = after + refused.text[after..].len() - refused.text[after..].trim_start().len();
+    let body = refused.text[at..].strip_prefix(':')?.trim();
+    let keyword = matches!(word, "fn" | "layer" | "model" | "for" | "if" | "train");
+    let has_body = body.is_empty() || matches!(word, "for" | "if");
+    if !(is_else || (refused.expects(Rule::left_brace) && has_body) || (keyword && body.is_empty())) {
+        return None;
+    }
+    let help = match body {
+        "" => "write `{ … }` instead of `:` and indentation".to_string(),
+        body => format!("write `{{ {body} }}` instead of `:`"),
+    };
+    Some(foreign(refused.span(at, at + 1), "blocks stand in braces", help))
 }
 
 /// `epochs: 10`
@@ -306,6 +424,15 @@ fn misplaced(refused: &Refused) -> Option<Diagnostic> {
         Place::Item if refused.at == 0 && is_binding => {
             wrong_place("values are bound inside functions and layers", "a constant of the file is `const NAME = …`")
         }
+        _ if trains(refused, word) => Some(foreign(
+            span,
+            "training is a block of its own",
+            "`train name { net = Net(); opt = adam(lr: 1e-3); data = …; step(…) { minimize … over net with opt } }`",
+        )),
+        Place::Item if refused.at == 0 && word != "step" && is_call(&refused.text[word.len()..]) => wrong_place(
+            "a file holds declarations alone",
+            "what is computed stands in a `fn`, what is looked at in a test: `test \"look\" { print(f(ones([2]))) }`",
+        ),
         Place::Item if refused.at == 0 && matches!(word, "step" | "every") => {
             wrong_place("`step` and `every` stand in a train block", "`train name { … }`")
         }
@@ -335,6 +462,17 @@ fn misplaced(refused: &Refused) -> Option<Diagnostic> {
         }
         _ => None,
     }
+}
+
+/// `model.fit(…)`, `model.compile(…)`
+fn trains(refused: &Refused, word: &str) -> bool {
+    let behind = refused.text[word.len()..].strip_prefix('.').unwrap_or("");
+    refused.place != Place::Statement && matches!(super::token_at(behind), "fit" | "compile")
+}
+
+/// `(…` or `.name…` behind a word.
+fn is_call(behind: &str) -> bool {
+    behind.starts_with('(') || behind.strip_prefix('.').is_some_and(|rest| rest.starts_with(char::is_alphabetic))
 }
 
 /// `layer Name` and the like where no item can stand.

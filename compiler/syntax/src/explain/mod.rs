@@ -6,11 +6,12 @@
 mod expected;
 mod forms;
 mod habits;
+mod signs;
 mod spelling;
 
 pub use habits::{
-    absent_index, absent_size, digits_behind_point, foreign_statement, foreign_value, foreign_word, scan_inside,
-    unused_values,
+    absent_index, absent_size, digits_behind_point, foreign_package, foreign_statement, foreign_value, foreign_word,
+    no_constructor, scan_inside, unused_values,
 };
 pub use spelling::meant_word;
 

@@ -452,7 +452,9 @@ impl Cutter<'_> {
             && self
                 .previous
                 .is_some_and(|p| matches!(p.kind, Kind::Str { .. } | Kind::Close(b')' | b']')) || self.is_operand(p));
-        !after_operand || self.line().broken || headline::is_prose(&self.source[token.hi..])
+        let behind = &self.source[token.hi..];
+        let assigns = behind.starts_with('=') && !behind.starts_with("==");
+        !after_operand || self.line().broken || (!assigns && headline::is_prose(behind))
     }
 
     fn is_operand(&self, token: Token) -> bool {
@@ -461,9 +463,14 @@ impl Cutter<'_> {
 
     fn floor_division(&mut self, token: Token) {
         self.begin_segment(token);
-        let message = Diagnostic::error(Code::E0007, self.span(token.lo, token.hi), "there is no operator `//`")
-            .help("whole-number division is `floor(a / b)`")
-            .help("comments begin with `#`");
+        let message = if self.source[token.hi..].starts_with('=') {
+            Diagnostic::error(Code::E0007, self.span(token.lo, token.hi + 1), "there is no operator `//=`")
+                .help("whole-number division is `a = floor(a / b)`")
+        } else {
+            Diagnostic::error(Code::E0007, self.span(token.lo, token.hi), "there is no operator `//`")
+                .help("whole-number division is `floor(a / b)`")
+                .help("comments begin with `#`")
+        };
         self.break_line_with(message);
     }
 
