@@ -1,6 +1,7 @@
 //! Operators on tensors and numbers: dtypes of literals, broadcasting, matrix products.
 
 use crate::cx::Cx;
+use crate::listed::Listed;
 use crate::number::{self, Number, NumberError};
 use crate::report::Reported;
 use crate::value::{Lazy, LazyKind, R, Size, Tensor, Value, shape_of};
@@ -206,9 +207,14 @@ impl<'a> Cx<'a> {
                 let mut error = Diagnostic::error(Code::E0122, span, title);
                 error = match other {
                     Value::Tuple(_) => error.help("take its parts: `a, b = f(x)`, or `t[0]`"),
-                    Value::List(_) => error
-                        .note("a list is a row of parts known when compiling, not a tensor")
-                        .help("n equal layers are `[Linear(4); n]`, others `[f(c) for c in [8, 16]]`"),
+                    Value::List(parts) => match Listed::of(parts) {
+                        Some(listed) => error
+                            .note("a list is a row of parts known when compiling; it is a tensor where one is declared")
+                            .help(format!("declare it where it is bound: `a: f32{} = …`", listed.shape_text())),
+                        None => error
+                            .note("a list is a row of parts known when compiling, not a tensor")
+                            .help("n equal layers are `[Linear(4); n]`, others `[f(c) for c in [8, 16]]`"),
+                    },
                     _ => error,
                 };
                 Err(self.tell(error))

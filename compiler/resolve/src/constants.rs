@@ -49,7 +49,10 @@ impl<'a> Cx<'a> {
 
     /// The values in the region that is there, with the type that the binding says.
     fn bound_value(&mut self, bind: &'a ast::Bind) -> R<Vec<Value<'a>>> {
-        let value = self.expr(&bind.value)?;
+        let value = match &bind.ty {
+            Some(ty) => self.declared_value(ty, &bind.value)?,
+            None => self.expr(&bind.value)?,
+        };
         let value = match (&bind.ty, bind.names.first()) {
             (Some(ty), Some(name)) => {
                 let what = Matched::Annotation { name: name.text.clone() };

@@ -38,10 +38,18 @@ impl<'a> Cx<'a> {
                     && matches!(cx.form(ty)?, Form::Tensor { axes: [_, ..], .. })
                 {
                     let title = format!("`{}` is a tensor, and a constant of a file is static", decl.name.text);
-                    let error = Diagnostic::error(Code::E0110, ty.span, title)
-                        .help("a constant is an integer, a float, a string, a truth value or a list of them: `[1, 2]`")
-                        .help("a tensor that does not change is made in a `fn`");
-                    return Err(cx.tell(error));
+                    let error = Diagnostic::error(Code::E0110, ty.span, title);
+                    let (name, text) = (&decl.name.text, cx.excerpt(expr.span));
+                    let (upper, ty) = (name, cx.sources.text(ty.span));
+                    return Err(cx.tell(match &expr.kind {
+                        ast::ExprKind::List(_) => error.help(format!(
+                            "leave the type out, `const {upper} = {text}`, and declare it where it is used: `{}: {ty} = {upper}`",
+                            name.to_lowercase()
+                        )),
+                        _ => error
+                            .help("a constant is an integer, a float, a string, a truth value or a list of them: `[1, 2]`")
+                            .help(format!("a tensor that does not change is a binding of a layer, `{}: {ty} = {text}`, or made in a `fn`", name.to_lowercase())),
+                    }));
                 }
                 let value = cx.expr(expr)?;
                 match &decl.ty {

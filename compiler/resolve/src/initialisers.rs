@@ -2,6 +2,7 @@
 
 use crate::calls::{CallSite, Expected};
 use crate::cx::Cx;
+use crate::listed::Listed;
 use crate::matching::{Match, Matched};
 use crate::types::Form;
 use crate::value::{Callee, Function, R, Size, Tensor, Value, shape_of};
@@ -76,7 +77,14 @@ impl<'a> Cx<'a> {
 
     /// The value of an initialiser in the shape of the declaration.
     pub fn fit_expected(&mut self, value: Value<'a>, expected: &Expected, span: Span) -> R<Value<'a>> {
-        let tensor = self.materialise(value, expected.dtype, span)?;
+        let listed = match &value {
+            Value::List(parts) => Listed::of(parts),
+            _ => None,
+        };
+        let tensor = match listed {
+            Some(listed) => self.listed_tensor(listed, expected.dtype, span)?,
+            None => self.materialise(value, expected.dtype, span)?,
+        };
         if tensor.dtype != expected.dtype {
             let title = format!("the initial value is {}, and {} is wanted", tensor.dtype, expected.dtype);
             return self.fail(Code::E0104, span, title);

@@ -53,6 +53,7 @@ mod instances;
 mod joins;
 mod lengths;
 mod lints;
+mod listed;
 mod literals;
 mod loads;
 mod lookup;

@@ -3,6 +3,7 @@
 
 use crate::calls::{ArgValue, CallSite, Given};
 use crate::cx::Cx;
+use crate::listed::Listed;
 use crate::matching::{Match, Matched, subject};
 use crate::types::{Element, Form};
 use crate::value::{R, Size, Tensor, Value, shape_of};
@@ -161,8 +162,10 @@ impl<'a> Cx<'a> {
         mut found: Match<'a, 's>,
         later: &mut Vec<Match<'a, 's>>,
     ) -> R<Value<'a>> {
+        let value = if axes.is_empty() { value } else { self.list_as_tensor(value, element, found.span)? };
         let value = match value {
             Value::Tensor(tensor) => {
+                found.shown = self.show(&tensor);
                 self.match_element(element, tensor.dtype, &found)?;
                 let axes = self.match_axes(axes, &tensor.axes, &mut found)?;
                 Value::Tensor(self.as_said(tensor, axes, found.span)?)
@@ -187,6 +190,14 @@ impl<'a> Cx<'a> {
             later.push(found);
         }
         Ok(value)
+    }
+
+    /// A list of numbers as the tensor that it is where one is declared; other values stay as they are.
+    fn list_as_tensor(&mut self, value: Value<'a>, element: Element, span: Span) -> R<Value<'a>> {
+        let Value::List(parts) = &value else { return Ok(value) };
+        let Some(listed) = Listed::of(parts) else { return Ok(value) };
+        let dtype = if listed.is_bool() { DType::Bool } else { self.wanted_dtype(element, listed.is_integer()) };
+        self.listed_tensor(listed, dtype, span).map(Value::Tensor)
     }
 
     /// A value that is no tensor, where a tensor type is declared.

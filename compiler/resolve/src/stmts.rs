@@ -114,7 +114,7 @@ impl<'a> Cx<'a> {
     }
 
     fn annotated(&mut self, name: &'a ast::Name, ty: &'a ast::Type, value: &'a ast::Expr) -> R<()> {
-        let result = self.check_assignable(name).and_then(|()| self.expr(value)).and_then(|found| {
+        let result = self.check_assignable(name).and_then(|()| self.declared_value(ty, value)).and_then(|found| {
             let what = Matched::Annotation { name: name.text.clone() };
             self.match_value(ty, found, value.span, what)
         });

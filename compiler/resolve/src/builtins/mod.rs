@@ -232,7 +232,14 @@ impl<'a> Args<'a> {
                 let title = format!("`{}` needs the argument `{name}`", self.builtin.name);
                 let error = Diagnostic::error(Code::E0103, self.site.span, title)
                     .note(format!("its arguments: {}", self.builtin.params.join(", ")));
-                Err(cx.tell(error))
+                let call = cx.excerpt(self.site.span);
+                let help = (name == "shape" && self.builtin.initialiser).then(|| {
+                    let callee = self.builtin.name;
+                    format!(
+                        "write `{callee}([B, 10])`, or give the name a type, which has a shape: `h: f32[10] = {call}`"
+                    )
+                });
+                Err(cx.tell(help.into_iter().fold(error, Diagnostic::help)))
             }
         }
     }

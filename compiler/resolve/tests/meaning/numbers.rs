@@ -98,3 +98,25 @@ test \"sums\" {
         assert_eq!(holds[0].ints(), [1]);
     }
 }
+
+#[test]
+fn lists_of_numbers() {
+    let x = || [("x", f32s(&[2, 2], &[1.0, 2.0, 3.0, 4.0]))];
+    near(&value("(x: f32[B, 2]) -> f32[B, 2] { a: f32[2] = [10, 0.5]; return x + a }", &x()), &[11.0, 2.5, 13.0, 4.5]);
+    near(
+        &value("(x: f32[B, 2]) -> f32[B, 2] { a: f32[2, 2] = [[0, 1], [1, 0]]; return x @ a }", &x()),
+        &[2.0, 1.0, 4.0, 3.0],
+    );
+    near(
+        &value("(x: f32[B, 2]) -> f32[B, 2] { a: bool[2] = [true, false]; return where(a, x, 0) }", &x()),
+        &[1.0, 0.0, 3.0, 0.0],
+    );
+    near(&value("(x: f32[B, 2]) -> i32[3] { a: i32[3] = [3, -1, 2]; return a }", &x()), &[3.0, -1.0, 2.0]);
+    near(&value("(x: f32[B, 2]) -> f32[2] { a: f32[2] = [B, 2 * B]; return a }", &x()), &[2.0, 4.0]);
+}
+
+#[test]
+fn declared_shapes() {
+    let x = || [("x", f32s(&[2, 2], &[1.0, 2.0, 3.0, 4.0]))];
+    near(&value("(x: f32[B, D]) -> f32[B, D] { a: f32[B, D] = ones(); return x + a }", &x()), &[2.0, 3.0, 4.0, 5.0]);
+}
