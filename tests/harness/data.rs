@@ -97,7 +97,13 @@ fn csv_and_arrays_train_alike() {
     folder.write("d/a.csv", b"x0,target,x1\n1,2,3\n1,2,three\n");
     folder.run(&["train"]).refused(&["E0301", "d/a.csv:3:5", "`three` is no number", "column `x1`", "p.dl:"]);
     folder.write("d/a.csv", b"x0,y,x1\n1,2,3\n");
-    folder.run(&["train"]).refused(&["no column `target`", "`x0`, `y` and `x1`"]);
+    folder.run(&["train"]).refused(&["no column `target`", "`x0`, `y` and `x1`", "rename(new: \"old\")"]);
+    folder.write("d/a.csv", b"x0,x1,x2,x3,targets\n1,2,3,4,5\n");
+    folder.run(&["train"]).refused(&[
+        "no column `target`",
+        "`targets` and `x0` \u{2026} `x3`",
+        "did you mean `targets`?",
+    ]);
     let info = folder.run(&["info"]).ok().stdout;
     assert!(info.contains("data = csv(\"d/a.csv\") |> rename(y: \"target\") |> split(0.8)"), "{info}");
 }

@@ -312,7 +312,8 @@ impl<'a> Cx<'a> {
         let c = self.materialise(c, DType::Bool, span)?;
         if c.dtype != DType::Bool {
             let title = format!("the condition is {}, and bool is wanted", self.show(&c));
-            return self.fail(Code::E0104, span, title);
+            let error = Diagnostic::error(Code::E0104, span, title);
+            return Err(self.tell(error.help(format!("compare: `{} != 0`", self.excerpt(span)))));
         }
         Ok(c)
     }

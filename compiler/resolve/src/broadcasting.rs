@@ -57,6 +57,10 @@ impl<'a> Cx<'a> {
             error = error.note(
                 "shapes are aligned from the right; sizes must be equal there, or 1 in the operand with fewer axes",
             );
+            let (short, long, span) = if a.rank() < b.rank() { (a, b, place.left) } else { (b, a, place.right) };
+            if let Some(index) = missing_axes(short, long) {
+                error = error.help(format!("give it the missing axes: `{}[{index}]`", self.operand(span)));
+            }
         } else {
             let symbolic = a.axes.iter().zip(&b.axes).find(|(a, b)| a.dim.decide(&b.dim) == Decision::Ask);
             if let Some((a, b)) = symbolic {
@@ -77,6 +81,24 @@ impl<'a> Cx<'a> {
         }
         self.emit(span, Broadcast { shape: shape_of(&axes), axes: Vec::new() }, &[&scalar], axes)
     }
+}
+
+/// `:, new, :` where a tensor has some axes of a longer one, in the same order.
+fn missing_axes(short: &Tensor, long: &Tensor) -> Option<String> {
+    let mut own = short.axes.iter().peekable();
+    let mut parts = Vec::new();
+    for axis in &long.axes {
+        let fits = own.peek().is_some_and(|own| own.dim.decide(&axis.dim) == Decision::Equal);
+        parts.push(if fits { ":" } else { "new" });
+        if fits {
+            own.next();
+        }
+    }
+    let is_whole = own.peek().is_none() && !short.axes.is_empty();
+    // Axes in front are there without being written.
+    let from = parts.iter().take_while(|part| **part == "new").count();
+    let last = parts.iter().rposition(|part| *part == "new")?;
+    (is_whole && from <= last).then(|| parts[from..].join(", "))
 }
 
 /// The axis that two aligned axes make, if they fit.

@@ -230,8 +230,16 @@ impl<'a> Cx<'a> {
         }
         let error = Diagnostic::error(Code::E0111, site.span, format!("`{}` calls itself", decl.name.text))
             .also(decl.name.span, "declared here")
-            .help("functions do not recur; repeat with `for`");
+            .help(self.instead_of_recursion(&decl.name.text));
         Err(self.tell(error))
+    }
+
+    /// A name of the library that a function hides from itself was meant most likely.
+    pub fn instead_of_recursion(&self, name: &str) -> String {
+        match crate::builtins::find(name).is_some() || self.files.find_in_prelude(name).is_some() {
+            true => format!("if the `{name}` of the library is meant, this function needs another name"),
+            false => "functions do not recur; repeat with `for`".to_string(),
+        }
     }
 
     /// The frame of a call.
@@ -440,6 +448,9 @@ impl<'a> Cx<'a> {
             "uniform" | "normal" if expected.is_none() && is_int(first, Some(0)) => {
                 format!("`{name}([2, 3], {})` makes a tensor of shape [2, 3]", excerpts.join(", "))
             }
+            "uniform" | "normal" if expected.is_none() && !is_listed(first) && is_size(second) => {
+                format!("write `{name}([{}])`", excerpts.join(", "))
+            }
             "uniform" | "normal" => return Ok(()),
             "reshape" | "broadcast" => format!("write `{name}(x, [{}])`", excerpts.join(", ")),
             _ if is_int(second, None) => format!("write `{name}([{}])`", excerpts.join(", ")),
@@ -490,6 +501,19 @@ fn is_int(arg: &ArgIn<'_>, wanted: Option<i64>) -> bool {
         }
         _ => false,
     }
+}
+
+/// An integer greater than 1 or the name of a size.
+fn is_size(arg: &ArgIn<'_>) -> bool {
+    match &arg.value {
+        ArgValue::Expr(ast::Expr { kind: ast::ExprKind::Int(value), .. }) => *value > 1,
+        ArgValue::Expr(ast::Expr { kind: ast::ExprKind::Name(name), .. }) => name.starts_with(char::is_uppercase),
+        _ => false,
+    }
+}
+
+fn is_listed(arg: &ArgIn<'_>) -> bool {
+    matches!(&arg.value, ArgValue::Expr(ast::Expr { kind: ast::ExprKind::List(_), .. }))
 }
 
 /// Whether a function's values are computed again for the gradient.

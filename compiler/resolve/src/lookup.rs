@@ -211,6 +211,10 @@ impl<'a> Cx<'a> {
                 .also(place, "a size that a call brings")
                 .note("bindings are made before anything is called")
                 .help(format!("make it an argument of the layer: `{text}: dim`"));
+        } else if let Some(owner) = self.owner_of(text) {
+            error = error
+                .note(format!("`{owner}` has one, and its names are its own"))
+                .help(format!("write `{owner}.{text}`; a `const` of the file is known everywhere in it"));
         } else if let Some(place) = self.bound_in_function(text) {
             error = error
                 .also(place, "bound here, and it ends with its function")
@@ -237,6 +241,15 @@ impl<'a> Cx<'a> {
         });
         let params = fns.flat_map(|decl| &decl.params);
         params.filter(|param| crate::names::sizes_in(&param.ty).contains(text)).map(|param| param.ty.span).next()
+    }
+
+    /// The instance of the train block around that has an argument or member of that name.
+    fn owner_of(&self, text: &str) -> Option<Arc<str>> {
+        let values = self.top().block.values.iter().chain(&self.top().locals);
+        values.into_iter().find_map(|(name, value)| match value {
+            Value::Instance(id) if self.member_names(*id).contains(&text) => Some(name.clone()),
+            _ => None,
+        })
     }
 
     /// Where another function of the layer binds a layer to that name, as a constructor would.

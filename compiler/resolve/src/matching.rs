@@ -92,9 +92,11 @@ impl<'a> Cx<'a> {
             let axes = if actual.len() == 1 { "1 axis".to_string() } else { format!("{} axes", actual.len()) };
             let detail = format!("{axes}, and {wanted} {plural} wanted");
             let flatten = pattern.len() == 2 && packs == 0 && actual.len() > 3;
-            let help =
-                flatten.then_some("`flatten(x)` joins all axes but the first into one: the features of a dense layer");
-            return Err(self.mismatch_with(found, Some(detail), help));
+            let flatten = flatten.then(|| {
+                "`flatten(x)` joins all axes but the first into one: the features of a dense layer".to_string()
+            });
+            let help = flatten.or_else(|| self.one_axis_off(pattern, actual, found.span));
+            return Err(self.mismatch_with(found, Some(detail), help.as_deref()));
         }
         let in_pack = actual.len() + packs - pattern.len();
         let mut rest = actual;
@@ -106,6 +108,23 @@ impl<'a> Cx<'a> {
             axes.extend(self.match_axis(axis, mine, found)?);
         }
         Ok(axes)
+    }
+
+    /// How a last axis of 1 is taken away or made, where it is all that is wrong.
+    fn one_axis_off(&self, pattern: &[ast::Axis], actual: &[Size], place: Span) -> Option<String> {
+        let is_one = |axis: &ast::Axis| match &axis.kind {
+            ast::AxisKind::Size(size) => matches!(size.kind, ast::ExprKind::Int(1)),
+            _ => false,
+        };
+        if actual.len() == pattern.len() + 1 && actual.last().is_some_and(|axis| axis.dim.is(1)) {
+            let index = if actual.len() == 2 { "[:, 0]" } else { "[..., 0]" };
+            return Some(format!("`{}{index}` takes the last axis of 1 away", self.operand(place)));
+        }
+        let wants_one = pattern.len() == actual.len() + 1 && pattern.last().is_some_and(is_one);
+        wants_one.then(|| {
+            let index = if actual.len() == 1 { "[:, new]" } else { "[..., new]" };
+            format!("`{}{index}` has a last axis of 1", self.operand(place))
+        })
     }
 
     /// A name in a shape that stands for something else than a size is an error of its own.
@@ -199,7 +218,7 @@ impl<'a> Cx<'a> {
     }
 
     /// An expression as it is written, so that an index can follow it.
-    fn operand(&self, place: Span) -> String {
+    pub fn operand(&self, place: Span) -> String {
         let text = self.excerpt(place);
         let mut depth = 0_i32;
         let is_bare = text.chars().all(|c| {

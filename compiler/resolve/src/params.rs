@@ -42,8 +42,13 @@ impl<'a> Cx<'a> {
         let mut later = Vec::new();
         let mut failed = None;
         for (param, value, span) in typed.into_iter().chain(untyped) {
+            // Behind a tuple that should have been taken apart all positions are shifted.
+            let is_tuple = matches!(value, Value::Tuple(_));
             if let Err(reported) = self.bind_param(param, value, span, site, &mut later) {
                 failed = Some(reported);
+                if is_tuple {
+                    break;
+                }
             }
         }
         if let Some(reported) = failed {

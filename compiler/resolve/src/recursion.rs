@@ -88,9 +88,9 @@ impl<'a> Cx<'a> {
         let (title, help) = match first.is_layer {
             true => (
                 format!("`{name}` contains itself"),
-                "a layer has a fixed number of parts: use a list, `[Block(D) for i in 0..n]`",
+                "a layer has a fixed number of parts: use a list, `[Block(D) for i in 0..n]`".to_string(),
             ),
-            false => (format!("`{name}` calls itself"), "functions do not recur; repeat with `for`"),
+            false => (format!("`{name}` calls itself"), self.instead_of_recursion(name)),
         };
         let mut error = Diagnostic::error(Code::E0111, span, title).also(first.name.span, "declared here");
         if circle.len() > 1 {

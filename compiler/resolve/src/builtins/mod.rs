@@ -233,12 +233,14 @@ impl<'a> Args<'a> {
                 let error = Diagnostic::error(Code::E0103, self.site.span, title)
                     .note(format!("its arguments: {}", self.builtin.params.join(", ")));
                 let call = cx.excerpt(self.site.span);
-                let help = (name == "shape" && self.builtin.initialiser).then(|| {
-                    let callee = self.builtin.name;
-                    format!(
+                let callee = self.builtin.name;
+                let help = match name {
+                    "shape" if self.builtin.initialiser => Some(format!(
                         "write `{callee}([B, 10])`, or give the name a type, which has a shape: `h: f32[10] = {call}`"
-                    )
-                });
+                    )),
+                    "axis" => Some("write `axis: -1` for the last axis, `over: T` for one by its name".to_string()),
+                    _ => None,
+                };
                 Err(cx.tell(help.into_iter().fold(error, Diagnostic::help)))
             }
         }

@@ -204,7 +204,14 @@ fn concat<'a>(cx: &mut Cx<'a>, args: Args<'a>) -> R<Value<'a>> {
             let error =
                 Diagnostic::error(Code::E0105, span, format!("these cannot be joined along axis {axis}: {a} and {b}"))
                     .note("all sizes but that of the joined axis are equal");
-            return Err(cx.tell(error));
+            // What was halved and doubled again is what it was if nothing was cut off.
+            let halved = (a.contains("floor(") || b.contains("floor(")) && other.rank() == first.rank();
+            return Err(cx.tell(match halved {
+                true => {
+                    error.help("if a size always divides, the function says so: `fn f(…) -> … requires H % 4 == 0`")
+                }
+                false => error,
+            }));
         }
         let Ok(sum) = axes[axis].dim.add(&other.axes[axis].dim) else {
             return cx.fail(Code::E0114, span, "the joined axis is too large");

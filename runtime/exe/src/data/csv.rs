@@ -2,7 +2,7 @@
 
 use crate::data::Wanted;
 use crate::dtype::Dtype;
-use crate::error::{DATA, Failure, Result, did_you_mean, list};
+use crate::error::{DATA, Failure, Result, did_you_mean, distance};
 use crate::tensor::Tensor;
 
 /// Most names that a message lists.
@@ -102,8 +102,15 @@ fn pick(wanted: &Wanted, names: &[String], first: &[Field], path: &str, header: 
         }
         if fields.is_empty() || wanted.row[0].is_some_and(|n| n != fields.len()) {
             let missing = format!("{}{}", wanted.name, fields.len());
-            return Err(lacking(path, &missing, names, first, header)
-                .note(format!("a list takes the columns `{0}0`, `{0}1`, …", wanted.name)));
+            let failure = lacking(path, &missing, names, first, header)
+                .note(format!("a list takes the columns `{0}0`, `{0}1`, …", wanted.name));
+            let single = names.contains(&wanted.name) && wanted.row[0] == Some(1);
+            let help = format!(
+                "the column `{0}` is one number of each row: `{0}: {1}[B]` takes it, and `{0}[:, new]` is {1}[B, 1]",
+                wanted.name,
+                dtype.name()
+            );
+            return Err(if single { failure.help(help) } else { failure });
         }
     } else {
         fields.push(find(&wanted.name)?.ok_or_else(|| lacking(path, &wanted.name, names, first, header))?);
@@ -112,15 +119,55 @@ fn pick(wanted: &Wanted, names: &[String], first: &[Field], path: &str, header: 
 }
 
 fn lacking(path: &str, name: &str, names: &[String], first: &[Field], header: bool) -> Failure {
-    let shown = list(names.iter().take(LISTED).map(String::as_str));
-    let more = if names.len() > LISTED { format!(" and {} more", names.len() - LISTED) } else { String::new() };
+    let mut parts = runs(names);
+    parts.sort_by_key(|run| distance(name, run[0].as_str()));
+    let left_out: usize = parts.iter().skip(LISTED).map(|run| run.len()).sum();
+    let more = if left_out > 0 { format!(" and {left_out} more") } else { String::new() };
     let failure = Failure::data(DATA, format!("`{path}` has no column `{name}`"))
-        .note(format!("its columns are {shown}{more}"))
+        .note(format!("its columns are {}{more}", listed(&parts[..parts.len().min(LISTED)])))
         .help_opt(did_you_mean(name, names.iter().map(String::as_str)));
+    let takes_other = header && !name.ends_with(|c: char| c.is_ascii_digit());
+    let failure = match takes_other {
+        true => failure.help("a column gets another name by `|> rename(new: \"old\")`"),
+        false => failure,
+    };
     if header && first.iter().all(|f| f.text.trim().parse::<f64>().is_ok()) {
         return failure.help("if its first line is data, write `header: false`: the columns are then x0, x1, …");
     }
     failure
+}
+
+/// The names, with `x0`, `x1`, `x2`, … together.
+fn runs(names: &[String]) -> Vec<&[String]> {
+    const SHORTEST: usize = 3;
+    let mut runs = Vec::new();
+    let mut rest = names;
+    while let Some(first) = rest.first() {
+        let stem = first.strip_suffix('0');
+        let count =
+            |stem: &str| rest.iter().enumerate().take_while(|(at, name)| **name == format!("{stem}{at}")).count();
+        let count = stem.map(count).filter(|count| *count >= SHORTEST).unwrap_or(1);
+        let (run, behind) = rest.split_at(count);
+        runs.push(run);
+        rest = behind;
+    }
+    runs
+}
+
+/// Runs as a message lists them: names in backquotes, and `…` between the ends of a run.
+fn listed(runs: &[&[String]]) -> String {
+    let shown: Vec<String> = runs
+        .iter()
+        .map(|run| match run {
+            [first, .., last] => format!("`{first}` … `{last}`"),
+            _ => run.iter().map(|name| format!("`{name}`")).collect(),
+        })
+        .collect();
+    match shown.split_last() {
+        None => "none".to_owned(),
+        Some((last, [])) => last.clone(),
+        Some((last, others)) => format!("{} and {last}", others.join(", ")),
+    }
 }
 
 /// Appends a number; the error is a phrase.
