@@ -107,7 +107,7 @@ impl<'a> Run<'a> {
     fn kernel(&mut self, kernel: usize, frame: &[Slot], tiles: &Dim, times: i64) {
         let words: Vec<u64> = frame.iter().map(|slot| self.word(slot)).collect();
         let tiles = self.size(tiles);
-        let (run, scratch) = (self.jit.kernel(kernel), self.memory.scratch());
+        let (run, scratch) = (self.jit.kernel(kernel), self.memory.scratch.pointer());
         let mut best = f64::MAX;
         let start = Instant::now();
         while best == f64::MAX || start.elapsed() < Duration::from_millis(20) {
@@ -132,10 +132,10 @@ impl<'a> Run<'a> {
             Slot::Ptr(place) => place,
         };
         match place.loc {
-            Loc::Arg(n) => self.memory.args[n as usize].as_mut_ptr() as u64,
-            Loc::Result(n) => self.memory.results[n as usize].as_mut_ptr() as u64,
-            Loc::Global(n) => self.memory.globals[n as usize].as_mut_ptr() as u64,
-            Loc::Arena(n) => self.memory.arena().wrapping_add(self.memory.offsets[n as usize] as usize) as u64,
+            Loc::Arg(n) => self.memory.args[n as usize].pointer() as u64,
+            Loc::Result(n) => self.memory.results[n as usize].pointer() as u64,
+            Loc::Global(n) => self.memory.globals[n as usize].as_ref().map_or(0, |memory| memory.pointer() as u64),
+            Loc::Arena(n) => self.memory.arena.pointer().wrapping_add(self.memory.offsets[n as usize] as usize) as u64,
             Loc::Seed => &raw mut self.scalars[0] as u64,
             Loc::Step => &raw mut self.scalars[1] as u64,
             Loc::Epoch => &raw mut self.scalars[2] as u64,

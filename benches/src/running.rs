@@ -4,11 +4,12 @@ use mlc_codegen::{JitProgram, Options, Target, compile_jit};
 use mlc_ir::graph::{Graph, Input, Output, RegionId, Value};
 use mlc_ir::ty::DType;
 use mlc_kernel::lower::{LoweredProgram, lower};
-use mlc_rt_core::abi::{ARENA_ALIGN, EntryCx, SCRATCH_BYTES};
+use mlc_rt_core::abi::{EntryCx, SCRATCH_BYTES};
 use mlc_rt_core::pool::Pool;
+use mlc_rt_exe::mem::Aligned;
 use std::ffi::c_void;
 
-/// The memory of an entry at some sizes. Floats are small positive numbers, so that nothing overflows;
+/// The memory of an entry at some sizes, aligned as the runtime's is. Floats are small positive numbers, so that nothing overflows;
 /// what may be an index is 0.
 pub struct Memory {
     /// One for each symbol of the program.
@@ -16,13 +17,15 @@ pub struct Memory {
     /// Of the arena's buffers.
     pub offsets: Vec<i64>,
     /// In order.
-    pub args: Vec<Vec<f32>>,
+    pub args: Vec<Aligned>,
     /// In order.
-    pub results: Vec<Vec<f32>>,
-    /// All of the program; those that the entry doesn't touch are empty.
-    pub globals: Vec<Vec<f32>>,
-    arena: Vec<u8>,
-    scratch: Vec<u8>,
+    pub results: Vec<Aligned>,
+    /// All of the program; absent where the entry doesn't touch them.
+    pub globals: Vec<Option<Aligned>>,
+    /// The arena.
+    pub arena: Aligned,
+    /// Scratch memory, of the first thread first.
+    pub scratch: Aligned,
 }
 
 impl Memory {
@@ -32,54 +35,49 @@ impl Memory {
         let (declared, region) = (&graph.entries[entry], graph.region(graph.entries[entry].region));
         let memory = |value: &Value, number: usize| fill(graph, declared.region, *value, sizes, number);
         let (mut args, mut results) = (Vec::new(), Vec::new());
-        let mut globals: Vec<Vec<f32>> = vec![Vec::new(); graph.globals.len()];
+        let mut globals: Vec<Option<Aligned>> = graph.globals.iter().map(|_| None).collect();
         for (number, (input, value)) in declared.inputs.iter().zip(&region.params).enumerate() {
             match input {
                 Input::Arg(_) => args.push(memory(value, number)),
-                Input::Global(id) => globals[id.0 as usize] = memory(value, number),
+                Input::Global(id) => globals[id.0 as usize] = Some(memory(value, number)),
                 Input::Seed | Input::Step | Input::Epoch | Input::TotalSteps | Input::Done => {}
             }
         }
         for (number, (output, value)) in declared.outputs.iter().zip(&region.results).enumerate() {
             match output {
                 Output::Result(_) => results.push(memory(value, number)),
-                Output::Global(id) if globals[id.0 as usize].is_empty() => {
-                    globals[id.0 as usize] = memory(value, number);
+                Output::Global(id) if globals[id.0 as usize].is_none() => {
+                    globals[id.0 as usize] = Some(memory(value, number));
                 }
                 Output::Global(_) | Output::Fault(_) => {}
             }
         }
         let (offsets, total) = lowered.program.entries[entry].plan.eval(sizes).unwrap_or_default();
-        let number = |at: usize| ((at * 7919) % 1000) as f32 * 1e-3 + 1e-3;
-        let arena = (0..(total as usize + ARENA_ALIGN) / 4).flat_map(|at| number(at).to_le_bytes()).collect();
-        let scratch = vec![0; threads * SCRATCH_BYTES + ARENA_ALIGN];
+        let arena = numbers(total as usize, 0);
+        let scratch = zeros(threads * SCRATCH_BYTES);
         Memory { sizes: sizes.to_vec(), offsets, args, results, globals, arena, scratch }
     }
-
-    /// The arena.
-    pub fn arena(&mut self) -> *mut u8 {
-        aligned(&mut self.arena)
-    }
-
-    /// Scratch memory, of the first thread first.
-    pub fn scratch(&mut self) -> *mut u8 {
-        aligned(&mut self.scratch)
-    }
 }
 
-fn aligned(memory: &mut [u8]) -> *mut u8 {
-    let start = memory.as_mut_ptr();
-    start.wrapping_add(start.align_offset(ARENA_ALIGN))
+fn zeros(bytes: usize) -> Aligned {
+    let Ok(memory) = Aligned::new(bytes) else { panic!("memory for the benchmark") };
+    memory
 }
 
-fn fill(graph: &Graph, region: RegionId, value: Value, sizes: &[i64], number: usize) -> Vec<f32> {
+/// Floats from 0.001 to 1.
+fn numbers(bytes: usize, first: usize) -> Aligned {
+    let mut memory = zeros(bytes);
+    for (at, float) in memory.chunks_exact_mut(4).enumerate() {
+        let number = (((at + first) * 7919) % 1000) as f32 * 1e-3 + 1e-3;
+        float.copy_from_slice(&number.to_le_bytes());
+    }
+    memory
+}
+
+fn fill(graph: &Graph, region: RegionId, value: Value, sizes: &[i64], number: usize) -> Aligned {
     let ty = graph.region(region).ty(value);
     let bytes = ty.elements().and_then(|n| n.eval(sizes)).map_or(0, |n| n * ty.dtype.bytes()) as usize;
-    let element = |at: usize| match ty.dtype {
-        DType::F32 => (((at + number) * 7919) % 1000) as f32 * 1e-3 + 1e-3,
-        _ => 0.0,
-    };
-    (0..bytes / 4 + 16).map(element).collect()
+    if ty.dtype == DType::F32 { numbers(bytes, number) } else { zeros(bytes) }
 }
 
 /// An entry of a compiled program that can be called.
@@ -109,18 +107,19 @@ impl Running {
 
     /// Runs the entry once.
     pub fn run(&mut self) {
-        let memory = &mut self.memory;
-        let args: Vec<*const u8> = memory.args.iter().map(|a| a.as_ptr().cast()).collect();
-        let results: Vec<*mut u8> = memory.results.iter_mut().map(|r| r.as_mut_ptr().cast()).collect();
-        let globals: Vec<*mut u8> = memory.globals.iter_mut().map(|g| g.as_mut_ptr().cast()).collect();
+        let memory = &self.memory;
+        let args: Vec<*const u8> = memory.args.iter().map(|a| a.pointer().cast_const()).collect();
+        let results: Vec<*mut u8> = memory.results.iter().map(Aligned::pointer).collect();
+        let globals: Vec<*mut u8> =
+            memory.globals.iter().map(|g| g.as_ref().map_or(std::ptr::null_mut(), Aligned::pointer)).collect();
         let mut cx = EntryCx {
             sizes: memory.sizes.as_ptr(),
             args: args.as_ptr(),
             results: results.as_ptr(),
             globals: globals.as_ptr(),
-            arena: memory.arena(),
+            arena: memory.arena.pointer(),
             offsets: memory.offsets.as_ptr(),
-            scratch: memory.scratch(),
+            scratch: memory.scratch.pointer(),
             pool: std::ptr::from_ref(&*self.pool).cast_mut().cast::<c_void>(),
             parallel_for: mlc_rt_core::pool::parallel_for,
             seed: 0,
