@@ -157,6 +157,9 @@ fn schedule_text(schedule: &Schedule) -> String {
     if let Some((axis, rows)) = schedule.rows {
         let _ = write!(text, ", {rows} rows of i{axis}");
     }
+    if let Some(rows) = schedule.tile_rows {
+        let _ = write!(text, ", {rows} in a tile");
+    }
     let _ = write!(text, ", unroll {}, tiles {:?}", schedule.unroll, schedule.tiles);
     if schedule.tile_blocks {
         text.push_str(" and blocks");
@@ -316,6 +319,7 @@ impl Printer<'_> {
             Stmt::Release { acc } => format!("release acc{acc}"),
             Stmt::Clear { scratch, slot } => format!("scratch{scratch}[{}] = 0", self.ix(slot)),
             Stmt::Flush { scratch, slot } => format!("scratch{scratch}[{}] += acc", self.ix(slot)),
+            Stmt::Total { scratch, slot } => format!("acc = scratch{scratch}[{}] + acc", self.ix(slot)),
             Stmt::Save { scratch, slot } => format!("scratch{scratch}[{}] = acc", self.ix(slot)),
             Stmt::Recall { scratch, slot } => format!("acc = scratch{scratch}[{}]", self.ix(slot)),
             Stmt::Let { number, value } => format!("let {number} = {}", self.expr(value)),

@@ -92,6 +92,8 @@ pub struct Schedule {
     pub vectors: i64,
     /// The parallel axis of the block's rows, and how many; of a `Map`, that of strips.
     pub rows: Option<(usize, i64)>,
+    /// Rows of a tile of a `Block`, a multiple of those of a register block; all of them if absent.
+    pub tile_rows: Option<i64>,
     /// Whether the register blocks of a tile go through a long chain side by side, block of terms by
     /// block of terms, so that what they read stays in a near cache.
     pub side_by_side: bool,
@@ -148,6 +150,7 @@ pub fn choose(nest: &Nest, machine: &Machine, typical: &[(Sym, i64)]) -> Schedul
         vector,
         vectors: 1,
         rows: None,
+        tile_rows: None,
         side_by_side: false,
         unroll: 1,
         tiles: Vec::new(),
@@ -164,9 +167,54 @@ pub fn choose(nest: &Nest, machine: &Machine, typical: &[(Sym, i64)]) -> Schedul
         Shape::Block => choose_block(nest, machine, typical, &mut schedule),
     }
     choose_tiles(nest, &mut schedule);
+    schedule.tile_rows = tile_rows(nest, &schedule, typical);
     schedule.stream = stream(nest, &schedule);
     schedule.tile_blocks |= schedule.stream > 0;
     schedule
+}
+
+/// Bytes of an operand that stay in a thread's own cache.
+const OWN_CACHE: i64 = 512 << 10;
+
+/// Terms below which what is read behind a chain takes longer than the chain.
+const SHORT_CHAIN: i64 = 256;
+
+/// The rows of a tile, where not all of them are one. An operand that no cache holds is read again for the
+/// vectors of every tile: then as many rows as stay near. And behind short chains that read one element of
+/// something for each output, as an optimizer's update does, those of a register block: tiles one after
+/// another then go along whole rows of it.
+fn tile_rows(nest: &Nest, schedule: &Schedule, typical: &[(Sym, i64)]) -> Option<i64> {
+    let Some(Reduction::Dot { dtype, .. }) = nest.reduce.as_ref().filter(|_| schedule.shape == Shape::Block) else {
+        return None;
+    };
+    let ((axis, rows), vector) = (schedule.rows?, schedule.vector?);
+    let extent = size_at(&nest.par[axis], typical);
+    let terms = nest.red.iter().map(|dim| size_at(dim, typical)).fold(1, i64::saturating_mul);
+    let row_bytes = terms.saturating_mul(dtype.bytes());
+    let columns = (0..nest.par.len()).filter(|other| *other != axis).map(|other| size_at(&nest.par[other], typical));
+    let columns = columns.fold(1, i64::saturating_mul);
+    let wide = size_at(&nest.par[vector], typical) < columns;
+    let wanted = if terms <= SHORT_CHAIN && columns.saturating_mul(row_bytes) <= FAR && reads_behind(nest, axis) {
+        rows
+    } else if extent.saturating_mul(row_bytes) > FAR {
+        (OWN_CACHE / row_bytes / rows * rows).max(rows)
+    } else {
+        return None;
+    };
+    (wide && wanted < extent).then_some(wanted)
+}
+
+/// Whether what follows the reduction reads other elements for other values of an axis.
+fn reads_behind(nest: &Nest, axis: usize) -> bool {
+    let axis = AxisId(axis as u32);
+    let mut roots = nest.lets.iter().chain(nest.stores.iter().map(|store| &store.value));
+    roots.any(|root| depends_in_memory(root, axis))
+}
+
+fn depends_in_memory(root: &Expr, axis: AxisId) -> bool {
+    let mut found = false;
+    root.each(&mut |e| found |= matches!(e, Expr::Load { .. }) && changes(e, axis));
+    found
 }
 
 /// Bytes of an operand that no cache holds from one call to the next.

@@ -206,6 +206,13 @@ pub enum Stmt {
         /// Which slot.
         slot: Ix,
     },
+    /// `acc = scratch[slot] + acc`
+    Total {
+        /// Which.
+        scratch: usize,
+        /// Which slot.
+        slot: Ix,
+    },
     /// `scratch[slot] = acc`
     Save {
         /// Which.

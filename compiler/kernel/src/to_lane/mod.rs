@@ -208,6 +208,7 @@ impl Emit<'_> {
             Stmt::Halve { from, parts, into, combine } => self.halve(*from, *parts, *into, *combine),
             Stmt::Clear { scratch, slot } => self.clear(*scratch, slot),
             Stmt::Flush { scratch, slot } => self.flush(*scratch, slot),
+            Stmt::Total { scratch, slot } => self.total(*scratch, slot),
             Stmt::Save { scratch, slot } => self.save(*scratch, slot),
             Stmt::Recall { scratch, slot } => self.recall(*scratch, slot),
             Stmt::Release { acc } => self.accs.retain(|(other, _), _| other != acc),

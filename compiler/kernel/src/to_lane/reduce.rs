@@ -223,13 +223,24 @@ impl Emit<'_> {
     }
 
     pub(super) fn flush(&mut self, scratch: usize, slot: &Ix) {
+        let (address, mem, _) = self.scratch_address(scratch, slot);
+        let sum = self.with_scratch(scratch, slot);
+        self.b.store(address, mem, Tail::Full, sum);
+    }
+
+    pub(super) fn total(&mut self, scratch: usize, slot: &Ix) {
+        let sum = self.with_scratch(scratch, slot);
+        self.set_acc(self.tree.scratch[scratch].acc, sum);
+    }
+
+    /// What a slot holds and the accumulator, together.
+    fn with_scratch(&mut self, scratch: usize, slot: &Ix) -> V {
         let acc = self.tree.scratch[scratch].acc;
         let ty = self.acc_ty(acc);
         let (address, mem, lanes) = self.scratch_address(scratch, slot);
         let total = self.b.load(address, mem, lanes, Tail::Full, Memory::Written);
         let part = self.acc(acc);
-        let sum = self.b.def(Op::FBinary(FBinary::Add, total, part), ty);
-        self.b.store(address, mem, Tail::Full, sum);
+        self.b.def(Op::FBinary(FBinary::Add, total, part), ty)
     }
 
     pub(super) fn save(&mut self, scratch: usize, slot: &Ix) {

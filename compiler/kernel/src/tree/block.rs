@@ -19,6 +19,8 @@ pub(super) struct Registers {
     pub(super) init: Vec<Stmt>,
     /// Where the chain breaks, and the scratch tile of its sums.
     pub(super) breaks: Option<Breaks>,
+    /// First and number of the rows of the tile at hand.
+    pub(super) rows: Option<(Ix, Dim)>,
 }
 
 /// A chain in blocks.
@@ -35,6 +37,8 @@ pub(super) struct Breaks {
 pub(super) struct ChainBlock {
     pub(super) start: Ix,
     pub(super) length: Dim,
+    /// Whether what follows the chain comes next.
+    pub(super) last: bool,
 }
 
 /// The columns of a register block: vectors along an axis.
@@ -68,22 +72,50 @@ impl TreeBuilder<'_> {
         let row = self.schedule.rows.map(|(axis, _)| axis);
         let without: Vec<usize> = row.into_iter().chain([vector]).collect();
         let inner = self.inner_axes(&without);
-        if !self.schedule.tile_blocks {
-            let tiles = self.tile_vars();
-            let body = self.around(&inner, &mut |this| {
-                segments.iter().flat_map(|segment| this.block_segment(vector, segment, None)).collect()
-            });
-            return vec![Part { tiles, body }];
-        }
         let mut parts = Vec::new();
-        for segment in &segments {
-            let mut tiles = self.tile_vars();
-            let block = (!segment.count.is(1)).then(|| self.var());
-            tiles.extend(block.map(|var| (var, segment.count.clone())));
-            let body = self.around(&inner, &mut |this| this.block_segment(vector, segment, block));
-            parts.push(Part { tiles, body });
+        for chunk in self.row_chunks() {
+            if !self.schedule.tile_blocks {
+                let tiles = self.block_tiles(&chunk);
+                let body = self.around(&inner, &mut |this| {
+                    segments.iter().flat_map(|segment| this.block_segment(vector, segment, None)).collect()
+                });
+                parts.push(Part { tiles, body });
+                continue;
+            }
+            for segment in &segments {
+                let mut tiles = self.block_tiles(&chunk);
+                let block = (!segment.count.is(1)).then(|| self.var());
+                tiles.extend(block.map(|var| (var, segment.count.clone())));
+                let body = self.around(&inner, &mut |this| this.block_segment(vector, segment, block));
+                parts.push(Part { tiles, body });
+            }
         }
         parts
+    }
+
+    /// The chunks of the row axis that are tiles, or all of it as one.
+    fn row_chunks(&self) -> Vec<Segment> {
+        let Some((axis, _)) = self.schedule.rows else { return vec![Segment::all(&Dim::one())] };
+        let extent = self.extent(axis);
+        match self.schedule.tile_rows {
+            Some(rows) => cut(&extent, rows),
+            None => vec![Segment::all(&extent)],
+        }
+    }
+
+    /// The variables of a tile of some rows: their chunk stands before the innermost axis, so that tiles one
+    /// after another read the same rows.
+    fn block_tiles(&mut self, chunk: &Segment) -> Vec<(AxisId, Dim)> {
+        let mut tiles = self.tile_vars();
+        let mut start = Ix::constant(chunk.start.clone());
+        if !chunk.count.is(1) {
+            let var = self.var();
+            start = start.add(Ix::axis(var).scaled(&chunk.length));
+            let last = if self.schedule.tile_blocks { tiles.len() } else { tiles.len().saturating_sub(1) };
+            tiles.insert(last, (var, chunk.count.clone()));
+        }
+        self.registers.rows = Some((start, chunk.length.clone()));
+        tiles
     }
 
     /// All blocks of a segment of the vector axis, or the one that a tile variable names.
@@ -119,10 +151,14 @@ impl TreeBuilder<'_> {
             return self.each_row_block(columns, &mut |this, block| this.block_body(block));
         };
         let mut stmts = self.each_row_block(columns, &mut |this, block| this.clear(block, breaks));
+        let mut ended = false;
         stmts.extend(self.blocks_of_chain(breaks, &mut |this, part| {
+            ended |= part.last;
             this.each_row_block(columns, &mut |this, block| this.block_of_chain(block, breaks, part))
         }));
-        stmts.extend(self.each_row_block(columns, &mut |this, block| this.finish_block(block)));
+        if !ended {
+            stmts.extend(self.each_row_block(columns, &mut |this, block| this.recalled(block, breaks)));
+        }
         stmts
     }
 
@@ -150,11 +186,15 @@ impl TreeBuilder<'_> {
         };
         let mut stmts = Vec::new();
         let mut slots = 0;
-        for part in cut_rows(&self.extent(axis), rows) {
+        let (start, length) = match &self.registers.rows {
+            Some((start, length)) => (start.clone(), length.clone()),
+            None => (Ix::constant(0), self.extent(axis)),
+        };
+        for part in cut_rows(&length, rows) {
             let count = part.length.as_const().unwrap_or(1);
             let (var, one) = (self.var(), part.count.is(1));
             let number = if one { Ix::constant(0) } else { Ix::axis(var) };
-            let first = number.clone().times(count).plus(part.start.clone());
+            let first = number.clone().times(count).add(start.clone()).plus(part.start.clone());
             self.at[axis] = first.clone().add(Ix::axis(self.registers.row));
             let slot = if self.schedule.side_by_side { number.plus(slots) } else { Ix::constant(0) };
             let inside =
@@ -195,21 +235,27 @@ impl TreeBuilder<'_> {
 
     /// One register block: clear, reduce, epilogue.
     fn block_body(&mut self, block: &RegisterBlock<'_>) -> Vec<Stmt> {
-        let mut stmts = match self.registers.breaks {
+        match self.registers.breaks {
             Some(breaks) => {
                 let mut stmts = self.clear(block, breaks);
-                stmts.extend(self.blocks_of_chain(breaks, &mut |this, part| this.block_of_chain(block, breaks, part)));
+                let mut ended = false;
+                stmts.extend(self.blocks_of_chain(breaks, &mut |this, part| {
+                    ended |= part.last;
+                    this.block_of_chain(block, breaks, part)
+                }));
+                if !ended {
+                    stmts.extend(self.recalled(block, breaks));
+                }
                 stmts
             }
             None => {
                 let mut stmts = self.init(block);
                 let axes: Vec<usize> = (self.nest.par.len()..self.nest.par.len() + self.nest.red.len()).collect();
                 stmts.extend(self.chain(&axes, block));
+                stmts.extend(self.finish_block(block));
                 stmts
             }
-        };
-        stmts.extend(self.finish_block(block));
-        stmts
+        }
     }
 
     fn init(&mut self, block: &RegisterBlock<'_>) -> Vec<Stmt> {
@@ -222,26 +268,35 @@ impl TreeBuilder<'_> {
         self.over(block, &mut |_| vec![Stmt::Clear { scratch: breaks.scratch, slot: slot.clone() }])
     }
 
-    /// The sums of a block of terms, from 0, added to what the blocks before gave.
+    /// The sums of a block of terms, from 0, added to what the blocks before gave; behind the last one,
+    /// what follows.
     fn block_of_chain(&mut self, block: &RegisterBlock<'_>, breaks: Breaks, part: &ChainBlock) -> Vec<Stmt> {
         let par = self.nest.par.len();
         let inner: Vec<usize> = (par + breaks.axis + 1..par + self.nest.red.len()).collect();
         let mut stmts = self.init(block);
         stmts.extend(self.chain_part(par + breaks.axis, &part.start, &part.length, &inner, block));
-        let slot = block.slot.clone();
-        stmts.extend(self.over(block, &mut |_| vec![Stmt::Flush { scratch: breaks.scratch, slot: slot.clone() }]));
-        stmts.extend(self.release());
+        let (scratch, slot) = (breaks.scratch, block.slot.clone());
+        if part.last {
+            stmts.extend(self.over(block, &mut |_| vec![Stmt::Total { scratch, slot: slot.clone() }]));
+            stmts.extend(self.finish_block(block));
+        } else {
+            stmts.extend(self.over(block, &mut |_| vec![Stmt::Flush { scratch, slot: slot.clone() }]));
+            stmts.extend(self.release());
+        }
+        stmts
+    }
+
+    /// What follows the reduction, whose sums are in a scratch tile.
+    fn recalled(&mut self, block: &RegisterBlock<'_>, breaks: Breaks) -> Vec<Stmt> {
+        let (scratch, slot) = (breaks.scratch, block.slot.clone());
+        let mut stmts = self.over(block, &mut |_| vec![Stmt::Recall { scratch, slot: slot.clone() }]);
+        stmts.extend(self.finish_block(block));
         stmts
     }
 
     /// What follows the reduction.
     fn finish_block(&mut self, block: &RegisterBlock<'_>) -> Vec<Stmt> {
-        let mut stmts = Vec::new();
-        if let Some(Breaks { scratch, .. }) = self.registers.breaks {
-            let slot = block.slot.clone();
-            stmts.extend(self.over(block, &mut |_| vec![Stmt::Recall { scratch, slot: slot.clone() }]));
-        }
-        stmts.extend(self.over(block, &mut |this| this.epilogue()));
+        let mut stmts = self.over(block, &mut |this| this.epilogue());
         stmts.extend(self.release());
         stmts
     }
@@ -250,7 +305,7 @@ impl TreeBuilder<'_> {
         (0..self.accs.len()).map(|acc| Stmt::Release { acc }).collect()
     }
 
-    /// The loop over the blocks of a chain.
+    /// The loop over the blocks of a chain. One that stands alone behind all others is told that it is the last.
     pub(super) fn blocks_of_chain(
         &mut self,
         breaks: Breaks,
@@ -261,13 +316,17 @@ impl TreeBuilder<'_> {
         let extent = self.extent(par + breaks.axis);
         self.around(&outer, &mut |this| {
             let mut stmts = Vec::new();
-            for part in cut(&extent, breaks.count) {
+            let parts = cut(&extent, breaks.count);
+            let ends = outer.is_empty() && parts.last().is_some_and(|part| part.count.is(1));
+            let behind = parts.len() - 1;
+            for (number, part) in parts.into_iter().enumerate() {
+                let last = ends && number == behind;
                 let var = this.var();
                 let mut start = Ix::constant(part.start.clone());
                 if !part.count.is(1) {
                     start = start.add(Ix::axis(var).scaled(&part.length));
                 }
-                let body = body(this, &ChainBlock { start, length: part.length });
+                let body = body(this, &ChainBlock { start, length: part.length, last });
                 if part.count.is(1) {
                     stmts.extend(body);
                 } else {
@@ -286,7 +345,7 @@ impl TreeBuilder<'_> {
         vars.extend(self.schedule.vector.map(|_| unrolled));
         let vector = self.schedule.vector.is_some() && self.schedule.lanes > 1;
         let (init, breaks) = self.start(&vars, vector);
-        Registers { row, unrolled, lane, init, breaks }
+        Registers { row, unrolled, lane, init, breaks, rows: None }
     }
 
     /// Makes the accumulators; returns their first values, and the chain's breaks if it has any.
@@ -333,7 +392,11 @@ impl TreeBuilder<'_> {
         }
         let (rows, slots) = match self.schedule.rows {
             None => (1, 1),
-            Some((axis, rows)) => (rows, self.extent(axis).as_const().map_or(1, |extent| extent / rows + 1)),
+            Some((axis, rows)) => {
+                let extent = self.extent(axis).as_const();
+                let most = self.schedule.tile_rows.map_or(extent, |tile| Some(extent.map_or(tile, |n| n.min(tile))));
+                (rows, most.map_or(1, |most| most / rows + 1))
+            }
         };
         let slots = if self.schedule.side_by_side { slots } else { 1 };
         self.scratch.push(ScratchTile { acc, registers: rows * self.schedule.vectors, slots });

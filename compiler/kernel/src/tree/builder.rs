@@ -23,7 +23,14 @@ pub fn build(nest: &Nest, schedule: &Schedule) -> Tree {
         scratch: Vec::new(),
         reduced: None,
         piece: None,
-        registers: Registers { row: AxisId(0), unrolled: AxisId(0), lane: AxisId(0), init: Vec::new(), breaks: None },
+        registers: Registers {
+            row: AxisId(0),
+            unrolled: AxisId(0),
+            lane: AxisId(0),
+            init: Vec::new(),
+            breaks: None,
+            rows: None,
+        },
     };
     let parts = match schedule.shape {
         Shape::Map => builder.map(),

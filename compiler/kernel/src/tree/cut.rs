@@ -19,6 +19,14 @@ pub(super) struct Segment {
     pub(super) piece: Option<Piece>,
 }
 
+impl Segment {
+    /// All of an axis as one block.
+    pub(super) fn all(extent: &Dim) -> Segment {
+        let (start, count, length) = (Dim::zero(), Dim::one(), extent.clone());
+        Segment { start, count, length, partial: false, piece: None }
+    }
+}
+
 impl TreeBuilder<'_> {
     /// Cuts an axis into blocks of `vectors` full vectors and what is left, piece by piece.
     pub(super) fn axis_segments(&self, axis: usize, vectors: i64) -> Vec<Segment> {

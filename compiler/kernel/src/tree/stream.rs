@@ -18,7 +18,7 @@ impl TreeBuilder<'_> {
         let partial = self.stream_sums();
         let Some(breaks) = self.registers.breaks else {
             let extent = self.extent(self.nest.par.len());
-            let all = ChainBlock { start: Ix::constant(0), length: extent };
+            let all = ChainBlock { start: Ix::constant(0), length: extent, last: true };
             let mut stmts = self.clear_all(row, partial);
             stmts.extend(self.terms(row, partial, &all));
             stmts.extend(self.finish_all(row, partial));

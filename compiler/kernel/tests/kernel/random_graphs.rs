@@ -470,7 +470,10 @@ pub fn other_schedule(nest: &Nest, chosen: Schedule, seed: u64) -> Schedule {
         other.rows =
             if axes.is_empty() || rng.below(3) == 0 { None } else { Some((rng.pick(&axes), 2 + rng.below(4) as i64)) };
     }
+    other.tile_rows = None;
     if other.shape == Shape::Block {
+        let rows = other.rows.filter(|_| rng.below(2) == 0);
+        other.tile_rows = rows.map(|(_, rows)| rows * (1 + rng.below(3) as i64));
         let whole = other.rows.is_some_and(|(axis, _)| nest.par[axis].as_const().is_some());
         other.side_by_side = whole && matches!(nest.reduce, Some(Reduction::Dot { .. })) && rng.below(2) == 0;
         other.tile_blocks = rng.below(2) == 0;
