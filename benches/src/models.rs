@@ -1,4 +1,4 @@
-//! `cargo bench -p mlc-benches --bench models -- [NAME]… [--threads N]`: inference and training steps of the
+//! `cargo bench -p mlc-benches --bench models -- [NAME]… [forward|step] [--threads N]`: inference and training steps of the
 //! models in `benches/models`, as a share of the machine's multiply-adds, which are measured anew for each row.
 
 use mlc::session::{Options, Session};
@@ -27,7 +27,11 @@ fn main() {
     let wanted =
         |name: &str| !args.iter().any(|arg| MODELS.iter().any(|it| it.0 == arg)) || args.iter().any(|arg| arg == name);
     for (name, inference, training) in MODELS.iter().filter(|(name, ..)| wanted(name)) {
-        for (entry, batches) in [("forward", inference), ("rows.step", training)] {
+        for (word, entry, batches) in [("forward", "forward", inference), ("step", "rows.step", training)] {
+            let other = if word == "step" { "forward" } else { "step" };
+            if args.iter().any(|arg| arg == other) {
+                continue;
+            }
             batches.iter().for_each(|batch| row(name, entry, *batch, threads));
         }
     }

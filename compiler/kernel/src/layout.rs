@@ -11,23 +11,42 @@ use mlc_ir::graph::SpanId;
 use mlc_ir::index::{AxisId, Cond, Ix, IxAtom, result_axes};
 use std::sync::Arc;
 
-/// The nest in its final layout, and the copies to be made before it. `alone` is its fold without
-/// anything fused with it, if that is another nest. With a machine, operands may be cut into panels for it.
+/// The nests that are run for one, in order: copies, and the nest itself in its final layout, in parts
+/// where its width asks for it. `alone` is its fold without anything fused with it, if that is another
+/// nest. With a machine, operands may be cut into panels for it.
 pub fn prepare(
+    nest: Nest,
+    alone: Option<Nest>,
+    panels: Option<&Machine>,
+    typical: &[(Sym, i64)],
+    next_copy: &mut u32,
+) -> Vec<Nest> {
+    let parts = match panels {
+        Some(machine) => panels::parts(nest, machine, typical),
+        None => vec![nest],
+    };
+    parts.into_iter().flat_map(|part| prepare_part(part, alone.clone(), panels, typical, next_copy)).collect()
+}
+
+fn prepare_part(
     mut nest: Nest,
     alone: Option<Nest>,
     panels: Option<&Machine>,
     typical: &[(Sym, i64)],
     next_copy: &mut u32,
-) -> (Nest, Vec<Nest>) {
+) -> Vec<Nest> {
     let mut copies = Vec::new();
     if let Some(Reduction::Dot { left, right, dtype }) = nest.reduce.clone() {
         let left = copy_operand(&mut nest, left, &mut copies, next_copy);
         let right = copy_operand(&mut nest, right, &mut copies, next_copy);
         nest.reduce = Some(Reduction::Dot { dtype, left, right });
         if let Some(machine) = panels {
-            copies.extend(panels::chunk(&mut nest, typical, next_copy));
-            copies.extend(panels::cut(&mut nest, machine, typical, next_copy));
+            if let Some(chunks) = panels::chunk(&mut nest, typical, next_copy) {
+                put(&mut copies, chunks);
+            }
+            if let Some(panels) = panels::cut(&mut nest, machine, typical, next_copy) {
+                put(&mut copies, panels);
+            }
         }
     }
     if let Some(Reduction::Order { spare, .. }) = &mut nest.reduce {
@@ -36,7 +55,28 @@ pub fn prepare(
         nest.buffers.push(Buffer { source: Source::Copy(*next_copy), ..like });
         *next_copy += 1;
     }
-    (finish(nest, alone), copies.into_iter().map(|copy| finish(copy, None)).collect())
+    let nest = finish(nest, alone);
+    copies.into_iter().map(|copy| finish(copy, None)).chain([nest]).collect()
+}
+
+/// Adds a copy. One of a copy made for nothing else is made of what that is a copy of.
+fn put(copies: &mut Vec<Nest>, copy: Nest) {
+    let target = |nest: &Nest| nest.buffers[nest.stores[0].buffer].source;
+    let Some(position) = copies.iter().position(|first| target(first) == copy.buffers[0].source) else {
+        copies.push(copy);
+        return;
+    };
+    let first = copies.remove(position);
+    let Expr::Load { at: Address::Axes { index, within, .. }, .. } = &*copy.stores[0].value else {
+        mlc_ir::internal_error("layout", "a copy that reads no element")
+    };
+    let Some(index) = plain(index).filter(|_| within.is_empty()) else {
+        mlc_ir::internal_error("layout", "a copy of parts of a copy")
+    };
+    let mut both = copy;
+    both.stores[0].value = first.stores[0].value.substitute(&|AxisId(axis)| index[axis as usize].clone());
+    both.buffers[0] = first.buffers[0].clone();
+    copies.push(both);
 }
 
 fn finish(mut nest: Nest, alone: Option<Nest>) -> Nest {
@@ -156,12 +196,17 @@ fn window(nest: &Nest, index: &[Ix], within: &[Cond], source: &Buffer) -> Option
         let conds = Cond::within(ix, size);
         let guarded = within.iter().filter(|cond| conds.contains(cond)).count();
         known += guarded;
-        if guarded == 0 {
-            return Some(Window { low: Dim::zero(), extent: size.clone(), guarded: false });
+        let read = range(nest, ix).and_then(|(low, high)| {
+            let extent = high.sub(&low).ok()?.add(&Dim::one()).ok()?;
+            Some(Window { low, extent, guarded: guarded > 0 })
+        });
+        // Of what is read without a test, all is copied but where less is read for certain.
+        let known = |window: &Window| window.low.as_const().is_some() && window.extent.as_const().is_some();
+        match read {
+            read if guarded > 0 => read,
+            Some(read) if known(&read) => Some(read),
+            _ => Some(Window { low: Dim::zero(), extent: size.clone(), guarded: false }),
         }
-        let (low, high) = range(nest, ix)?;
-        let extent = high.sub(&low).ok()?.add(&Dim::one()).ok()?;
-        Some(Window { low, extent, guarded: true })
     });
     let windows: Option<Vec<Window>> = windows.collect();
     windows.filter(|_| known == within.len())

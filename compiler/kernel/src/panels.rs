@@ -18,11 +18,61 @@ use std::sync::Arc;
 /// Vectors of a panel's row: with two, the rows of a register block are as many as registers allow.
 const VECTORS: i64 = 2;
 
+/// Panels from which on a rest beside them is a small part of the work.
+const MANY: i64 = 8;
+
 /// Rows of outputs from which on the copy is a small part of the work.
 const ROWS: i64 = 48;
 
 /// Bytes of an operand that stay in the nearest cache wherever they are.
 const NEAR: i64 = 32 << 10;
+
+/// Columns that a part has at least: as many as keep the plan of the whole.
+const PART: i64 = 8;
+
+/// A contraction whose width is no multiple of a panel's, as the part that is and the rest; else as it is.
+pub(crate) fn parts(nest: Nest, machine: &Machine, typical: &[(Sym, i64)]) -> Vec<Nest> {
+    let Some(full) = full_columns(&nest, machine, typical) else { return vec![nest] };
+    let axis = nest.par.len() - 1;
+    let Some(extent) = nest.par[axis].as_const() else { return vec![nest] };
+    let (mut first, mut rest) = (nest.clone(), nest);
+    first.par[axis] = Dim::from(full);
+    rest.par[axis] = Dim::from(extent - full);
+    let moved = |AxisId(other): AxisId| match other as usize == axis {
+        true => Ix::axis(AxisId(other)).plus(full),
+        false => Ix::axis(AxisId(other)),
+    };
+    map_roots(&mut rest, &mut |e| e.substitute(&moved));
+    rest.stores.iter_mut().for_each(|store| store.at = store.at.substitute(&moved));
+    vec![first, rest]
+}
+
+/// How many columns are whole panels, if not all are and the others are worth a kernel of their own.
+fn full_columns(nest: &Nest, machine: &Machine, typical: &[(Sym, i64)]) -> Option<i64> {
+    let Some(Reduction::Dot { left, right, dtype }) = &nest.reduce else { return None };
+    let axis = AxisId(nest.par.len().checked_sub(1)? as u32);
+    let width = VECTORS * machine.vector_bits / 8 / dtype.bytes();
+    let extent = nest.par[axis.0 as usize].as_const().filter(|extent| extent % width != 0)?;
+    let operand = if depends(left, axis) { left } else { right };
+    let Expr::Load { buffer, at: Address::Axes { .. } } = &**operand else { return None };
+    let full = if extent % width < PART { extent / width * width - width } else { extent / width * width };
+    // What is read element by element may be written over, which takes one kernel.
+    let others: Vec<AxisId> = (0..axis.0).map(AxisId).collect();
+    let all = |e: &Expr| matches!(e, Expr::Load { .. }) && others.iter().all(|other| depends(e, *other));
+    let mut whole = false;
+    let behind = nest.lets.iter().chain(nest.stores.iter().map(|store| &store.value));
+    behind.for_each(|root| root.each(&mut |e| whole |= all(e)));
+    let fits = nest.window.is_none() && full > MANY * width && !whole;
+    (fits && pays(nest, operand, &nest.buffers[*buffer], typical)).then_some(full)
+}
+
+/// Whether so many rows read an operand beyond the nearest cache that copying it is a small part of the work.
+fn pays(nest: &Nest, operand: &Expr, source: &Buffer, typical: &[(Sym, i64)]) -> bool {
+    let rows = (0..nest.par.len() as u32 - 1).filter(|other| !depends(operand, AxisId(*other)));
+    let rows = rows.map(|other| size_at(&nest.par[other as usize], typical)).fold(1, i64::saturating_mul);
+    let elements = source.shape.iter().map(|dim| size_at(dim, typical)).fold(1, i64::saturating_mul);
+    rows >= ROWS && elements.saturating_mul(source.dtype.bytes()) > NEAR
+}
 
 /// Cuts the vector axis of a contraction into panels, where it pays; the copy to be made before it.
 pub(crate) fn cut(nest: &mut Nest, machine: &Machine, typical: &[(Sym, i64)], next_copy: &mut u32) -> Option<Nest> {
@@ -40,14 +90,11 @@ pub(crate) fn cut(nest: &mut Nest, machine: &Machine, typical: &[(Sym, i64)], ne
     let Expr::Load { buffer, at: Address::Axes { index, within, .. } } = &*operand else { return None };
     let (index, source) = (plain(index).filter(|_| within.is_empty())?, nest.buffers[*buffer].clone());
     let (last, others) = index.split_last()?;
-    let walks = *last == Ix::axis(axis) && source.shape.last()?.is(extent);
+    let walks = *last == Ix::axis(axis) && source.shape.last()?.as_const().is_some_and(|size| size >= extent);
     if !walks || others.iter().any(|ix| axis_coef(ix, axis) != Some(0)) {
         return None;
     }
-    let rows = (0..axis.0).filter(|other| !depends(&operand, AxisId(*other)));
-    let rows = rows.map(|other| size_at(&nest.par[other as usize], typical)).fold(1, i64::saturating_mul);
-    let elements = source.shape.iter().map(|dim| size_at(dim, typical)).fold(1, i64::saturating_mul);
-    if rows < ROWS || elements.saturating_mul(dtype.bytes()) <= NEAR {
+    if !pays(nest, &operand, &source, typical) {
         return None;
     }
     let target = cut_target(&source, extent, width, next_copy);

@@ -176,6 +176,9 @@ pub fn choose(nest: &Nest, machine: &Machine, typical: &[(Sym, i64)]) -> Schedul
 /// Bytes of an operand that stay in a thread's own cache.
 const OWN_CACHE: i64 = 512 << 10;
 
+/// Register blocks of a tile for which its vectors are worth reading.
+const FEW_BLOCKS: i64 = 4;
+
 /// Terms below which what is read behind a chain takes longer than the chain.
 const SHORT_CHAIN: i64 = 256;
 
@@ -196,8 +199,8 @@ fn tile_rows(nest: &Nest, schedule: &Schedule, typical: &[(Sym, i64)]) -> Option
     let wide = size_at(&nest.par[vector], typical) < columns;
     let wanted = if terms <= SHORT_CHAIN && columns.saturating_mul(row_bytes) <= FAR && reads_behind(nest, axis) {
         rows
-    } else if extent.saturating_mul(row_bytes) > FAR {
-        (OWN_CACHE / row_bytes / rows * rows).max(rows)
+    } else if extent.saturating_mul(row_bytes) > FAR && OWN_CACHE / row_bytes >= FEW_BLOCKS * rows {
+        OWN_CACHE / row_bytes / rows * rows
     } else {
         return None;
     };

@@ -191,8 +191,7 @@ fn groups(scope: &Scope<'_>, machine: &Machine, choices: Choices<'_>, typical: &
     for group in &scope.fusion.groups {
         let nest = inline::nest(scope.region, &scope.fusion, group);
         let alone = inline::alone(scope.region, &scope.fusion, group);
-        let (nest, before) = layout::prepare(nest, alone, panels, typical, &mut copies);
-        nests.push(before.into_iter().chain([nest]).collect());
+        nests.push(layout::prepare(nest, alone, panels, typical, &mut copies));
     }
     let pend = |nests: Vec<Nest>| nests.into_iter().map(|nest| pend(nest, machine, choices, typical)).collect();
     nests.into_par_iter().map(pend).collect()
