@@ -43,6 +43,8 @@ fn main() {
     let of = |symbol: &std::sync::Arc<str>| sizes.iter().rev().find(|(name, _)| *name == **symbol).map_or(1, |it| it.1);
     let values: Vec<i64> = lowered.graph.symbols.iter().map(of).collect();
     let mut run = Run::new(&lowered, &jit, entry, values);
+    // What is kept is made once, and is not a part of what is measured.
+    run.infos.by_ref().take(lowered.program.entries[entry].kept.steps.len()).for_each(drop);
     run.steps(&lowered.program.entries[entry].steps, 1);
     run.report();
     if let Some(kernel) = shown {
@@ -136,6 +138,7 @@ impl<'a> Run<'a> {
             Loc::Result(n) => self.memory.results[n as usize].pointer() as u64,
             Loc::Global(n) => self.memory.globals[n as usize].as_ref().map_or(0, |memory| memory.pointer() as u64),
             Loc::Arena(n) => self.memory.arena.pointer().wrapping_add(self.memory.offsets[n as usize] as usize) as u64,
+            Loc::Kept(offset) => self.memory.kept.pointer().wrapping_add(offset as usize) as u64,
             Loc::Seed => &raw mut self.scalars[0] as u64,
             Loc::Step => &raw mut self.scalars[1] as u64,
             Loc::Epoch => &raw mut self.scalars[2] as u64,

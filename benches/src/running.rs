@@ -24,6 +24,8 @@ pub struct Memory {
     pub globals: Vec<Option<Aligned>>,
     /// The arena.
     pub arena: Aligned,
+    /// What the entry keeps from call to call.
+    pub kept: Aligned,
     /// Scratch memory, of the first thread first.
     pub scratch: Aligned,
 }
@@ -54,8 +56,9 @@ impl Memory {
         }
         let (offsets, total) = lowered.program.entries[entry].plan.eval(sizes).unwrap_or_default();
         let arena = numbers(total as usize, 0);
+        let kept = zeros(lowered.program.entries[entry].kept.bytes as usize);
         let scratch = zeros(threads * SCRATCH_BYTES);
-        Memory { sizes: sizes.to_vec(), offsets, args, results, globals, arena, scratch }
+        Memory { sizes: sizes.to_vec(), offsets, args, results, globals, arena, kept, scratch }
     }
 }
 
@@ -85,6 +88,8 @@ pub struct Running {
     jit: JitProgram,
     entry: usize,
     memory: Memory,
+    /// Whether the next call is the first.
+    fresh: bool,
     pool: Box<Pool>,
 }
 
@@ -102,7 +107,7 @@ impl Running {
         let pool = Box::new(Pool::new());
         // SAFETY: the pool is new and stays in its box until it is closed.
         unsafe { pool.start(threads) };
-        Running { jit, entry, memory, pool }
+        Running { jit, entry, memory, fresh: true, pool }
     }
 
     /// Runs the entry once.
@@ -119,6 +124,8 @@ impl Running {
             globals: globals.as_ptr(),
             arena: memory.arena.pointer(),
             offsets: memory.offsets.as_ptr(),
+            kept: memory.kept.pointer(),
+            fresh: i64::from(std::mem::take(&mut self.fresh)),
             scratch: memory.scratch.pointer(),
             pool: std::ptr::from_ref(&*self.pool).cast_mut().cast::<c_void>(),
             parallel_for: mlc_rt_core::pool::parallel_for,

@@ -100,6 +100,34 @@ fn training_is_a_function_call() {
     assert!(last < 0.5 * first, "{first} {last}");
 }
 
+/// Calls keep copies of weights in the order in which they read them; after a step they read the new ones.
+#[test]
+fn calls_between_steps_read_the_weights_of_the_last() {
+    let folder = folder();
+    let text = SOURCE.replace("fc = Linear(Classes)", "hidden = Linear(192)\n    fc = Linear(Classes)");
+    let text = text.replace("fc(dropout(", "fc(dropout(relu(hidden(").replace("), 0.1))", ")), 0.1))");
+    std::fs::write(
+        folder.path().join("net.dl"),
+        text.replace("    opt ", "    data = idx(\"d\") |> batch(64)\n    opt "),
+    )
+    .unwrap();
+    let model = Model::open(folder.path().join("net.dl")).unwrap();
+    let ((_, image), (_, label)) = (images(70), labels(70));
+    let [mut net, mut fresh] = [1, 2].map(|threads| model.instance(threads).unwrap());
+    net.init(1).unwrap();
+    let path = folder.path().join("now.safetensors");
+    let mut last = Vec::new();
+    for _ in 0..3 {
+        let now = forward(&mut net, &image);
+        net.save(&path).unwrap();
+        fresh.load(&path).unwrap();
+        assert_eq!(now, forward(&mut fresh, &image), "as what has just read its weights");
+        assert_ne!(now, last);
+        last = now;
+        net.step("digits", &[("image", &image), ("label", &label)]).unwrap();
+    }
+}
+
 #[test]
 fn mistakes_are_told_and_change_nothing() {
     let folder = folder();

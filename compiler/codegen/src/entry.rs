@@ -64,6 +64,8 @@ pub(crate) struct Calls<'a> {
     pub(crate) pieces: &'a [FuncId],
     /// Its own functions of bands.
     pub(crate) bands: &'a [FuncId],
+    /// Its own function that makes what it keeps.
+    pub(crate) kept: Option<FuncId>,
 }
 
 /// The CLIF function of an entry.
@@ -76,9 +78,20 @@ pub(crate) fn entry_function(
     let steps: &[Step] = if calls.pieces.is_empty() { &entry.steps } else { &[] };
     function(steps, calls, name, config, |cx| {
         cx.checks(&entry.checks);
+        cx.keep(calls.kept);
         cx.pieces(calls.pieces);
         cx.steps(steps);
     })
+}
+
+/// The CLIF function that makes what an entry keeps: called like one, it always leaves with `Ok`.
+pub(crate) fn kept_function(
+    entry: &EntryCode,
+    calls: Calls<'_>,
+    name: UserFuncName,
+    config: TargetFrontendConfig,
+) -> Function {
+    function(&entry.kept.steps, calls, name, config, |cx| cx.steps(&entry.kept.steps))
 }
 
 /// The CLIF function of a piece of an entry: called like one, it leaves with `Ok` if the next is to go on.
@@ -241,6 +254,20 @@ impl EntryEmit<'_> {
         let rest = self.b.ins().srem(left, divisor);
         let inexact = self.b.ins().icmp_imm_s(IntCC::NotEqual, rest, 0);
         self.b.ins().bor(below_one, inexact)
+    }
+
+    /// Has what is kept made if the caller says so.
+    fn keep(&mut self, kept: Option<FuncId>) {
+        let Some(kept) = kept else { return };
+        let (fresh, done) = (self.b.create_block(), self.b.create_block());
+        let flag = self.field(entry_cx::FRESH);
+        self.b.ins().brif(flag, fresh, &[], done, &[]);
+        self.b.switch_to_block(fresh);
+        let signature = self.b.import_signature(entry_signature(self.config.default_call_conv));
+        let callee = self.function_ref(kept, signature);
+        self.b.ins().call(callee, &[self.cx]);
+        self.b.ins().jump(done, &[]);
+        self.b.switch_to_block(done);
     }
 
     /// Calls the pieces in order, and leaves with the status of the first that isn't done.

@@ -24,6 +24,8 @@ pub struct JitProgram {
     kernels: Vec<Kernel>,
     entries: Vec<EntryFn>,
     plans: Vec<PlanFn>,
+    /// Bytes that each entry keeps.
+    kept: Vec<i64>,
     timings: Timings,
     level: Level,
 }
@@ -63,7 +65,8 @@ pub unsafe fn compile_jit_with(
     let start = Instant::now();
     module.finalize_definitions().map_err(|error| CodegenError::Resources(error.to_string()))?;
     timings.link += start.elapsed();
-    Ok(JitProgram::new(module, &functions, timings, options.level))
+    let kept = program.entries.iter().map(|entry| entry.kept.bytes).collect();
+    Ok(JitProgram::new(module, &functions, kept, timings, options.level))
 }
 
 fn empty_module(compiler: &Compiler<'_>, foreign: &BTreeMap<Arc<str>, Address>) -> Result<JITModule, CodegenError> {
@@ -99,7 +102,7 @@ unsafe extern "C" {
 }
 
 impl JitProgram {
-    fn new(module: JITModule, functions: &Functions, timings: Timings, level: Level) -> JitProgram {
+    fn new(module: JITModule, functions: &Functions, kept: Vec<i64>, timings: Timings, level: Level) -> JitProgram {
         let address = |id: &FuncId| module.get_finalized_function(*id);
         // SAFETY: the address is that of a function which `module` compiled with the signature of `Kernel`.
         let kernel = |id| unsafe { std::mem::transmute::<*const u8, Kernel>(address(id)) };
@@ -110,7 +113,7 @@ impl JitProgram {
         let kernels = functions.callees.kernels.iter().map(kernel).collect();
         let entries = functions.entries.iter().map(entry).collect();
         let plans = functions.plans.iter().map(plan).collect();
-        JitProgram { module: Mutex::new(Some(module)), kernels, entries, plans, timings, level }
+        JitProgram { module: Mutex::new(Some(module)), kernels, entries, plans, kept, timings, level }
     }
 
     /// Of its kernels.
@@ -126,6 +129,11 @@ impl JitProgram {
     /// The plan function of entry `n`. Must not be called after `self` is dropped.
     pub fn plan(&self, n: usize) -> PlanFn {
         self.plans[n]
+    }
+
+    /// Bytes that entry `n` keeps from call to call.
+    pub fn kept(&self, n: usize) -> usize {
+        usize::try_from(self.kept[n]).unwrap_or(0)
     }
 
     /// Kernel `n` of the program. Must not be called after `self` is dropped.

@@ -5,7 +5,7 @@
 //! bytes, filled in a fixed order: kernels, then an entry, its pieces, its bands and its plan function in turn.
 
 use crate::emit::{self, MulAdd};
-use crate::entry::{self, Calls, band_function, entry_function, entry_signature, piece_function};
+use crate::entry::{self, Calls, band_function, entry_function, entry_signature, kept_function, piece_function};
 use crate::error::{CodegenError, bug};
 use crate::plan::{plan_function, plan_signature};
 use crate::target::{Emitter, Level, Optimize, Place, Target};
@@ -74,6 +74,8 @@ pub(crate) enum Part {
     Piece(usize, usize),
     /// What runs bands of rows: the entry's number and its own.
     Bands(usize, usize),
+    /// What makes what an entry keeps.
+    Kept(usize),
     Plan(usize),
 }
 
@@ -83,7 +85,8 @@ pub(crate) fn parts(program: &Program) -> Vec<Part> {
     let entries = program.entries.iter().enumerate().flat_map(|(n, entry)| {
         let pieces = (0..entry::pieces(entry)).map(move |piece| Part::Piece(n, piece));
         let bands = (0..entry.bands().len()).map(move |bands| Part::Bands(n, bands));
-        std::iter::once(Part::Entry(n)).chain(pieces).chain(bands).chain([Part::Plan(n)])
+        let kept = (!entry.kept.steps.is_empty()).then_some(Part::Kept(n));
+        std::iter::once(Part::Entry(n)).chain(pieces).chain(bands).chain(kept).chain([Part::Plan(n)])
     });
     kernels.chain(entries).collect()
 }
@@ -96,6 +99,7 @@ pub(crate) fn part_name(program: &Program, level: Level, part: Part) -> String {
         Part::Entry(n) => format!("mlc.{level}.entry.{n}.{}", program.entries[n].name),
         Part::Piece(n, piece) => format!("mlc.{level}.entry.{n}.{}.{piece}", program.entries[n].name),
         Part::Bands(n, bands) => format!("mlc.{level}.entry.{n}.{}.bands{bands}", program.entries[n].name),
+        Part::Kept(n) => format!("mlc.{level}.entry.{n}.{}.kept", program.entries[n].name),
         Part::Plan(n) => format!("mlc.{level}.plan.{n}.{}", program.entries[n].name),
     }
 }
@@ -137,7 +141,7 @@ impl<'a> Compiler<'a> {
         match part {
             Part::Kernel(n) if has_register_tile(&self.program.kernels[n]) => &*self.register_tiles,
             Part::Kernel(_) => &*self.kernels,
-            Part::Entry(_) | Part::Piece(..) | Part::Bands(..) | Part::Plan(_) => &*self.entries,
+            Part::Entry(_) | Part::Piece(..) | Part::Bands(..) | Part::Kept(_) | Part::Plan(_) => &*self.entries,
         }
     }
 
@@ -154,6 +158,7 @@ impl<'a> Compiler<'a> {
             Part::Bands(n, bands) => {
                 band_function(self.program.entries[n].bands()[bands], functions.of_entry(n), name, config)
             }
+            Part::Kept(n) => kept_function(&self.program.entries[n], functions.of_entry(n), name, config),
             Part::Plan(n) => plan_function(&self.program.entries[n].plan, name, config),
         }
     }
@@ -278,12 +283,14 @@ pub(crate) struct Functions {
     pieces: Vec<Vec<FuncId>>,
     /// Of each entry.
     bands: Vec<Vec<FuncId>>,
+    /// Of each entry, if it keeps anything.
+    kept: Vec<Option<FuncId>>,
     pub(crate) plans: Vec<FuncId>,
 }
 
 impl Functions {
     fn of_entry(&self, n: usize) -> Calls<'_> {
-        Calls { callees: &self.callees, pieces: &self.pieces[n], bands: &self.bands[n] }
+        Calls { callees: &self.callees, pieces: &self.pieces[n], bands: &self.bands[n], kept: self.kept[n] }
     }
 }
 
@@ -317,7 +324,7 @@ fn declare(module: &mut dyn Module, compiler: &Compiler<'_>, parts: &[Part]) -> 
     let declare_one = |&part: &Part| {
         let signature = match part {
             Part::Kernel(_) | Part::Bands(..) => emit::kernel_signature(call_conv),
-            Part::Entry(_) | Part::Piece(..) => entry_signature(call_conv),
+            Part::Entry(_) | Part::Piece(..) | Part::Kept(_) => entry_signature(call_conv),
             Part::Plan(_) => plan_signature(call_conv),
         };
         let name = part_name(compiler.program, compiler.level, part);
@@ -341,8 +348,8 @@ fn declare_foreign(module: &mut dyn Module, compiler: &Compiler<'_>) -> BTreeMap
 
 /// The numbers of parts, by what they are; `callees` gets the kernels.
 pub(crate) fn sort(parts: &[Part], ids: &[FuncId], callees: Callees) -> Functions {
-    let mut functions =
-        Functions { callees, entries: Vec::new(), pieces: Vec::new(), bands: Vec::new(), plans: Vec::new() };
+    let (pieces, bands, kept) = (Vec::new(), Vec::new(), Vec::new());
+    let mut functions = Functions { callees, entries: Vec::new(), pieces, bands, kept, plans: Vec::new() };
     for (part, &id) in parts.iter().zip(ids) {
         match part {
             Part::Kernel(_) => functions.callees.kernels.push(id),
@@ -350,8 +357,10 @@ pub(crate) fn sort(parts: &[Part], ids: &[FuncId], callees: Callees) -> Function
                 functions.entries.push(id);
                 functions.pieces.push(Vec::new());
                 functions.bands.push(Vec::new());
+                functions.kept.push(None);
             }
-            // Both follow their entry.
+            // These follow their entry.
+            Part::Kept(_) => functions.kept.last_mut().into_iter().for_each(|kept| *kept = Some(id)),
             Part::Bands(..) => functions.bands.last_mut().into_iter().for_each(|bands| bands.push(id)),
             Part::Piece(..) => functions.pieces.last_mut().into_iter().for_each(|pieces| pieces.push(id)),
             Part::Plan(_) => functions.plans.push(id),

@@ -9,6 +9,7 @@ mod bands;
 mod cells;
 mod copies;
 mod homes;
+mod kept;
 mod live;
 mod order;
 mod prepare;
@@ -87,6 +88,8 @@ pub struct Choices<'a> {
     pub fuse: Fuse,
     /// Whether operands of contractions are copied into panels and chunks.
     pub panels: bool,
+    /// Whether copies of weights are kept from call to call.
+    pub keep: bool,
     /// The schedule of a nest, given the one that the cost model chose.
     pub schedule: &'a (dyn Fn(&Nest, Schedule) -> Schedule + Sync),
     /// Positions of the entries to lower, all if absent. The others answer `Status::Absent`.
@@ -95,7 +98,7 @@ pub struct Choices<'a> {
 
 impl Default for Choices<'_> {
     fn default() -> Self {
-        Choices { fuse: Fuse::ByClass, panels: true, schedule: &|_, schedule| schedule, entries: None }
+        Choices { fuse: Fuse::ByClass, panels: true, keep: true, schedule: &|_, schedule| schedule, entries: None }
     }
 }
 
@@ -145,8 +148,10 @@ fn entry_code(
         typical[sym.0 as usize] = *value;
     }
     let (mut layout, plan, contents) = Layout::new(Cells::new(scopes, entry), entry, &typical);
+    let kept = layout.kept(kernels, number, infos);
     let steps = layout.steps(kernels, number, infos);
-    let code = EntryCode { name: entry.name.clone(), checks: entry.checks.clone(), plan, steps, flops: scopes.flops() };
+    let (name, checks, flops) = (entry.name.clone(), entry.checks.clone(), scopes.flops());
+    let code = EntryCode { name, checks, plan, kept, steps, flops };
     (code, contents)
 }
 

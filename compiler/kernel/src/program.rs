@@ -23,7 +23,7 @@ impl EntryCode {
     /// An entry that was left out.
     pub fn absent(name: &str) -> EntryCode {
         let (name, steps) = (name.to_string(), vec![Step::Absent]);
-        EntryCode { name, checks: Vec::new(), plan: Plan::default(), steps, flops: Dim::zero() }
+        EntryCode { name, checks: Vec::new(), plan: Plan::default(), kept: Kept::default(), steps, flops: Dim::zero() }
     }
 }
 
@@ -67,10 +67,24 @@ pub struct EntryCode {
     pub checks: Vec<SizeCheck>,
     /// The arena.
     pub plan: Plan,
+    /// What it keeps from call to call.
+    pub kept: Kept,
     /// In order.
     pub steps: Vec<Step>,
     /// Floating-point operations of one call: `2 ·` multiply-adds of contractions and convolutions.
     pub flops: Dim,
+}
+
+/// What an entry makes of weights that it doesn't write: made in the first call, and again when one of the
+/// weights has changed (`EntryCx::fresh`).
+#[derive(Clone, Debug, Default)]
+pub struct Kept {
+    /// In order; each a kernel, in loops if it is run for several rows.
+    pub steps: Vec<Step>,
+    /// Bytes of its memory.
+    pub bytes: i64,
+    /// The globals that it is made of, in order.
+    pub of: Vec<u32>,
 }
 
 /// Where a buffer is.
@@ -84,6 +98,8 @@ pub enum Loc {
     Global(u32),
     /// `arena + offsets[n]`
     Arena(u32),
+    /// `kept + n`
+    Kept(u64),
     /// `&EntryCx::seed`
     Seed,
     /// `&EntryCx::step`
@@ -189,6 +205,15 @@ pub struct Loop {
     pub count: Option<Place>,
     /// Stacks whose rows from the number of iterations on are filled with zeros at the end.
     pub rest: Vec<Rest>,
+}
+
+impl Loop {
+    /// A step so many times.
+    pub fn plain(trip: Dim, step: Step) -> Loop {
+        let (position, stop, count) = (None, None, None);
+        let (body, turn, rest) = (vec![step], Vec::new(), Vec::new());
+        Loop { trip: Trip::Exact(trip), rev: false, position, stop, body, turn, count, rest }
+    }
 }
 
 /// The rows of a stack that no iteration wrote.

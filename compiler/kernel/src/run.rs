@@ -1,4 +1,5 @@
-//! Runs an entry on the Lane interpreter: the exact meaning of a [`Program`], without machine code.
+//! Runs an entry on the Lane interpreter: the exact meaning of a [`Program`], without machine code. What is
+//! kept from call to call is made in each.
 //!
 //! The arena and all results start out filled with signalling NaN, and every access is checked.
 
@@ -97,11 +98,15 @@ fn try_run(
     let mut arena = vec![0; total as usize];
     poison(&mut arena);
     buffers.push(arena);
+    let mut kept = vec![0; code.kept.bytes as usize];
+    poison(&mut kept);
+    buffers.push(kept);
     buffers.extend(memory.scalars.iter().map(|v| v.to_le_bytes().to_vec()));
     // What counts the rows of a band stands behind the symbols.
     let mut sizes = sizes.to_vec();
     sizes.resize(program.symbols + 1, 0);
     let mut machine = Machine { program, sizes, order, offsets, starts, buffers, positions: Vec::new(), row: 0 };
+    machine.steps(&code.kept.steps)?;
     let outcome = machine.steps(&code.steps)?.unwrap_or(Outcome::Done);
     let buffers = machine.buffers;
     memory.globals = buffers[starts[0] + starts[1]..starts[0] + starts[1] + starts[2]].to_vec();
@@ -258,11 +263,12 @@ impl Machine<'_> {
             Loc::Result(n) => (self.starts[0] + n as usize, 0),
             Loc::Global(n) => (globals + n as usize, 0),
             Loc::Arena(n) => (arena, self.offsets[n as usize]),
-            Loc::Seed => (arena + 1, 0),
-            Loc::Step => (arena + 2, 0),
-            Loc::Epoch => (arena + 3, 0),
-            Loc::TotalSteps => (arena + 4, 0),
-            Loc::Done => (arena + 5, 0),
+            Loc::Kept(offset) => (arena + 1, offset as i64),
+            Loc::Seed => (arena + 2, 0),
+            Loc::Step => (arena + 3, 0),
+            Loc::Epoch => (arena + 4, 0),
+            Loc::TotalSteps => (arena + 5, 0),
+            Loc::Done => (arena + 6, 0),
         }
     }
 

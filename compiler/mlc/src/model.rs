@@ -213,7 +213,7 @@ fn in_memory(session: &mut Session) -> Result<InMemory, Failure> {
     let program = session.resolve()?;
     let lowered = session.lower(&program);
     let code = session.jit(&lowered, Wanted::Code)?;
-    Ok(InMemory::new(code, session.metadata(&program, &lowered)))
+    Ok(InMemory::new(code, session.metadata(&program, std::slice::from_ref(&lowered))))
 }
 
 fn refused(failure: Failure, session: Option<&Session>) -> Error {

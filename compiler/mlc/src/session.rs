@@ -256,7 +256,9 @@ impl Session {
     fn lower_graph_with(&mut self, graph: &Graph, level: Level, choices: Choices<'_>) -> LoweredProgram {
         let on = On { level, machine: self.machine_of(level), symbols: &graph.symbols };
         let schedule = |nest: &Nest, estimated| self.table.schedule(&on, nest, estimated);
-        let choices = Choices { schedule: &schedule, ..choices };
+        // What is kept is memory beside the arena, which a bound is not for.
+        let keep = choices.keep && self.options.max_memory.is_none();
+        let choices = Choices { schedule: &schedule, keep, ..choices };
         let start = Instant::now();
         let lowered = lower_with(graph, &on.machine, choices);
         self.timings.add("lower", start.elapsed());
@@ -295,8 +297,8 @@ impl Session {
         self.options.levels.last().copied().unwrap_or(Level::V3)
     }
 
-    /// What the runtime is told about the program.
-    pub fn metadata(&self, program: &Program, lowered: &LoweredProgram) -> String {
+    /// What the runtime is told about the program, which was lowered for one or more levels.
+    pub fn metadata(&self, program: &Program, lowered: &[LoweredProgram]) -> String {
         let name = self.path.file_name().map(|name| name.to_string_lossy()).unwrap_or_default();
         let (hash, max_memory) = (self.digest(), self.options.max_memory);
         let about = About { source: &name, sources: &self.sources, hash, max_memory };
@@ -348,7 +350,7 @@ impl Session {
         let Some(highest) = lowered.last() else {
             return Err(Failure::Usage("there is no level to compile for".to_string()));
         };
-        let meta = self.metadata(program, highest);
+        let meta = self.metadata(program, &lowered);
         self.called = highest.program.foreign_symbols();
         let versions: Vec<Version<'_>> = lowered
             .iter()

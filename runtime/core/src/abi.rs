@@ -5,7 +5,7 @@
 use core::ffi::c_void;
 
 /// Version of everything in this module and of the metadata.
-pub const ABI_VERSION: u32 = 3;
+pub const ABI_VERSION: u32 = 4;
 
 /// A compiled kernel: runs tiles `lo..hi`. `frame` holds pointers and sizes, `scratch` is this
 /// worker's own memory.
@@ -54,6 +54,11 @@ pub struct EntryCx {
     pub arena: *mut u8,
     /// What the entry's [`PlanFn`] wrote.
     pub offsets: *const i64,
+    /// What the entry keeps from call to call, aligned to [`ARENA_ALIGN`]; as many bytes as the metadata says.
+    pub kept: *mut u8,
+    /// Not 0 if the entry has to make what it keeps: in the first call, and when a weight that it is made of
+    /// has changed since.
+    pub fresh: i64,
     /// [`SCRATCH_BYTES`] for each worker, aligned to [`ARENA_ALIGN`].
     pub scratch: *mut u8,
     /// Handed to `parallel_for`.
@@ -96,6 +101,10 @@ pub mod entry_cx {
     pub const ARENA: i32 = offset_of!(EntryCx, arena) as i32;
     /// See [`EntryCx::offsets`].
     pub const OFFSETS: i32 = offset_of!(EntryCx, offsets) as i32;
+    /// See [`EntryCx::kept`].
+    pub const KEPT: i32 = offset_of!(EntryCx, kept) as i32;
+    /// See [`EntryCx::fresh`].
+    pub const FRESH: i32 = offset_of!(EntryCx, fresh) as i32;
     /// See [`EntryCx::scratch`].
     pub const SCRATCH: i32 = offset_of!(EntryCx, scratch) as i32;
     /// See [`EntryCx::pool`].

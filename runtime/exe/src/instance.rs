@@ -63,6 +63,7 @@ pub struct Instance<'p> {
     /// Values of the symbols of each session state, once it is made.
     sessions: Vec<Option<Vec<i64>>>,
     plans: Vec<Plan>,
+    kept: Vec<Kept>,
     arena: Aligned,
     scratch: Aligned,
     pool: Box<Pool>,
@@ -75,6 +76,14 @@ struct Plan {
     sizes: Option<Vec<i64>>,
     offsets: Vec<i64>,
     bytes: usize,
+}
+
+/// What an entry keeps from call to call.
+#[derive(Debug, Default)]
+struct Kept {
+    memory: Option<Aligned>,
+    /// Whether it is there, and the weights that it was made of are the same since.
+    made: bool,
 }
 
 impl<'p> Instance<'p> {
@@ -113,6 +122,7 @@ impl<'p> Instance<'p> {
             pointers,
             sessions: vec![None; meta.sessions.len()],
             plans: meta.entries.iter().map(|_| Plan::default()).collect(),
+            kept: meta.entries.iter().map(|_| Kept::default()).collect(),
             arena: Aligned::new(0)?,
             scratch: Aligned::new(workers * SCRATCH_BYTES)?,
             pool,
@@ -136,6 +146,7 @@ impl<'p> Instance<'p> {
 
     /// The same, to be written.
     pub fn global_mut(&mut self, g: usize) -> Option<&mut [u8]> {
+        self.forget_kept(&[g]);
         self.globals.get_mut(g)?.as_deref_mut()
     }
 
@@ -167,7 +178,27 @@ impl<'p> Instance<'p> {
                 failure.note(format!("`{}` needs {} {sizes}: {}", entry.name, size_text(bytes as u64), entry.arena))
             })?;
         }
-        Ok(())
+        self.kept_memory(e).map(drop)
+    }
+
+    /// Has what is made of globals made anew in the next call.
+    fn forget_kept(&mut self, globals: &[usize]) {
+        for (kept, entry) in self.kept.iter_mut().zip(&self.meta.entries) {
+            kept.made &= !entry.kept.of.iter().any(|g| globals.contains(g));
+        }
+    }
+
+    /// The memory of what entry `e` keeps.
+    fn kept_memory(&mut self, e: usize) -> Result<*mut u8> {
+        let entry = &self.meta.entries[e];
+        if let Some(memory) = &self.kept[e].memory {
+            return Ok(memory.pointer());
+        }
+        let memory = Aligned::new(entry.kept.bytes).map_err(|failure| {
+            let bytes = size_text(entry.kept.bytes as u64);
+            failure.note(format!("`{}` keeps {bytes} of weights in the order in which it reads them", entry.name))
+        })?;
+        Ok(self.kept[e].memory.insert(memory).pointer())
     }
 
     fn plan(&mut self, e: usize, sizes: &[i64]) -> Result<()> {
@@ -235,6 +266,7 @@ impl<'p> Instance<'p> {
         let shape = self.session_shape(number, &sizes).ok_or_else(too_large)?;
         let bytes = crate::tensor::bytes_of(self.meta.globals[global].dtype, &shape).ok_or_else(too_large)?;
         let memory = Aligned::new(bytes)?;
+        self.forget_kept(&[global]);
         self.pointers[global] = memory.pointer();
         self.sessions[number] = Some(sizes);
         Ok(self.globals[global].insert(memory))
@@ -268,7 +300,9 @@ impl<'p> Instance<'p> {
     ) -> std::result::Result<(), CallError> {
         self.open_sessions(e, sizes, at)?;
         self.reserve(e, sizes)?;
-        let entry = &self.meta.entries[e];
+        let kept = self.kept_memory(e)?;
+        let meta = self.meta;
+        let entry = &meta.entries[e];
         let touched = entry.globals_read.iter().chain(&entry.globals_written);
         if args.len() != entry.args.len()
             || results.len() != entry.results.len()
@@ -283,6 +317,8 @@ impl<'p> Instance<'p> {
             globals: self.pointers.as_ptr(),
             arena: self.arena.pointer(),
             offsets: self.plans[e].offsets.as_ptr(),
+            kept,
+            fresh: i64::from(!self.kept[e].made),
             scratch: self.scratch.pointer(),
             pool: ptr::from_ref(&*self.pool).cast_mut().cast::<c_void>(),
             parallel_for: pool::parallel_for,
@@ -300,6 +336,8 @@ impl<'p> Instance<'p> {
         // SAFETY: args and results by the caller; globals that it touches have memory of their size,
         // the arena that of the plan, scratch that of all workers.
         let status = unsafe { entry_fn(&mut cx) };
+        self.kept[e].made |= status == Status::Ok as i32;
+        self.forget_kept(&entry.globals_written);
         if status == Status::Ok as i32 { Ok(()) } else { Err(call_error(self.meta, entry, sizes, status, &cx)) }
     }
 }

@@ -47,6 +47,11 @@ impl EntryEmit<'_> {
                 let offset = self.element(entry_cx::OFFSETS, n);
                 self.b.ins().iadd(arena, offset)
             }
+            Loc::Kept(offset) => {
+                let kept = self.field(entry_cx::KEPT);
+                let Ok(offset) = i64::try_from(offset) else { bug("kept memory beyond i64") };
+                self.b.ins().iadd_imm_s(kept, offset)
+            }
             Loc::Seed => self.b.ins().iadd_imm_s(self.cx, i64::from(entry_cx::SEED)),
             Loc::Step => self.b.ins().iadd_imm_s(self.cx, i64::from(entry_cx::STEP)),
             Loc::Epoch => self.b.ins().iadd_imm_s(self.cx, i64::from(entry_cx::EPOCH)),

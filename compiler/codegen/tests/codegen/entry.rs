@@ -7,7 +7,7 @@ use mlc_ir::dim::{Dim, Sym};
 use mlc_ir::graph::{Relation, SizeCheck, SpanId};
 use mlc_ir::ty::DType;
 use mlc_kernel::lane::{Elem, IBinary, Lane, Mem, Op, Tail, Ty};
-use mlc_kernel::program::{EntryCode, Loc, PARALLEL_WORK, Plan, PlanBuffer, Program, Slot, Step};
+use mlc_kernel::program::{EntryCode, Kept, Loc, PARALLEL_WORK, Plan, PlanBuffer, Program, Slot, Step};
 use mlc_rt_core::abi::{EntryCx, Kernel, SCRATCH_BYTES, Status};
 use std::ffi::c_void;
 use std::ptr;
@@ -79,6 +79,7 @@ pub fn twice(work: i64) -> Program {
         name: "twice".into(),
         checks: vec![],
         plan: Plan { buffers: vec![buffer("unused", vec![]), buffer("middle", vec![0])] },
+        kept: Kept::default(),
         steps: vec![
             run(Loc::Arg(0), Loc::Arena(1)),
             run(Loc::Arena(1), Loc::Result(0)),
@@ -134,6 +135,8 @@ impl Call<'_> {
             globals: self.globals.as_ptr(),
             arena: arena.as_mut_ptr().wrapping_add(arena.as_ptr().align_offset(64)),
             offsets: offsets.as_ptr(),
+            kept: ptr::null_mut(),
+            fresh: 1,
             scratch: scratch.as_mut_ptr(),
             pool: self.pool,
             parallel_for: backwards,
@@ -234,7 +237,14 @@ fn check(left: Dim, relation: Relation, right: Dim) -> SizeCheck {
 }
 
 fn compile_entry(symbols: usize, checks: Vec<SizeCheck>, steps: Vec<Step>) -> JitProgram {
-    let entry = EntryCode { name: "entry".into(), checks, plan: Plan::default(), steps, flops: Dim::zero() };
+    let entry = EntryCode {
+        name: "entry".into(),
+        checks,
+        plan: Plan::default(),
+        kept: Kept::default(),
+        steps,
+        flops: Dim::zero(),
+    };
     let program = Program { symbols, kernels: vec![], entries: vec![entry] };
     compile_jit(&program, &Options { level: levels()[0], emitter: Emitter::Cranelift, threads: 1 }).unwrap()
 }

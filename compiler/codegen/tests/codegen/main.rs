@@ -12,6 +12,7 @@ mod random_loops;
 mod run;
 
 mod entry;
+mod kept;
 mod loops;
 mod maths;
 mod memory;

@@ -84,6 +84,8 @@ struct cx {
     void *const *globals;
     uint8_t *arena;
     const int64_t *offsets;
+    uint8_t *kept;
+    int64_t fresh;
     uint8_t *scratch;
     void *pool;
     void (*parallel_for)(void *, kernel *, const uint64_t *, uint8_t *, int64_t, int64_t);
@@ -124,8 +126,8 @@ int main(void) {
     int64_t bytes = mlc_program.codes[0].plans[0](sizes, offsets);
     const void *args[] = {x};
     void *results[] = {y, &counters}, *globals[] = {state};
-    struct cx cx = {sizes, args, results, globals, aligned_alloc(64, bytes), offsets, malloc(256 * 1024), x, parallel_for,
-                    7, 5, 3, 2, 0, 0, 0};
+    struct cx cx = {sizes, args, results, globals, aligned_alloc(64, bytes), offsets, NULL, 1, malloc(256 * 1024), x,
+                    parallel_for, 7, 5, 3, 2, 0, 0, 0};
     int status = mlc_program.codes[0].entries[0](&cx);
     printf("%d %u %u %.*s ", status, mlc_program.abi, mlc_program.entry_count, (int)mlc_program.meta_len, mlc_program.meta);
     for (size_t i = 0; i < mlc_program.weights_len; i++) printf("%d", mlc_program.weights[i]);

@@ -5,7 +5,7 @@ use crate::entry::{sym, times};
 use crate::random::Random;
 use mlc_codegen::{Emitter, JitProgram, Options, compile_jit};
 use mlc_ir::dim::Dim;
-use mlc_kernel::program::{EntryCode, Plan, PlanBuffer, Program};
+use mlc_kernel::program::{EntryCode, Kept, Plan, PlanBuffer, Program};
 
 fn align(bytes: i64) -> Option<i64> {
     Some(bytes.checked_add(63)? & !63)
@@ -30,6 +30,7 @@ fn compile(plans: &[Plan]) -> JitProgram {
         name: "plan".into(),
         checks: vec![],
         plan: plan.clone(),
+        kept: Kept::default(),
         steps: vec![],
         flops: Dim::zero(),
     };

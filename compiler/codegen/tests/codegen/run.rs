@@ -9,8 +9,27 @@ use std::ffi::c_void;
 /// More than any plan has buffers.
 const OFFSETS: usize = 4096;
 
-/// Runs entry 0 as compiled, with a pool of `threads`; the arena and the scratch memory are full of NaN.
+/// Runs entry 0 as compiled, with a pool of `threads`; all memory but its arguments is full of NaN.
 pub fn run_compiled(jit: &JitProgram, sizes: &[i64], threads: usize, memory: &mut Memory) -> i32 {
+    run_keeping(jit, sizes, threads, memory, &mut Kept::new(jit))
+}
+
+/// What entry 0 keeps from call to call.
+pub struct Kept {
+    memory: Vec<u8>,
+    /// Whether the next call has to make it.
+    pub fresh: bool,
+}
+
+impl Kept {
+    /// Nothing yet.
+    pub fn new(jit: &JitProgram) -> Kept {
+        Kept { memory: vec![0xff; jit.kept(0) + 64], fresh: true }
+    }
+}
+
+/// [`run_compiled`] with what calls before have kept.
+pub fn run_keeping(jit: &JitProgram, sizes: &[i64], threads: usize, memory: &mut Memory, kept: &mut Kept) -> i32 {
     let mut offsets = vec![0i64; OFFSETS];
     // SAFETY: one size for each symbol, room for more offsets than any plan has.
     let total = unsafe { jit.plan(0)(sizes.as_ptr(), offsets.as_mut_ptr()) };
@@ -30,6 +49,8 @@ pub fn run_compiled(jit: &JitProgram, sizes: &[i64], threads: usize, memory: &mu
         globals: globals.as_ptr(),
         arena: aligned(&mut arena),
         offsets: offsets.as_ptr(),
+        kept: aligned(&mut kept.memory),
+        fresh: i64::from(kept.fresh),
         scratch: aligned(&mut scratch),
         pool: std::ptr::from_ref(&pool).cast_mut().cast::<c_void>(),
         parallel_for: mlc_rt_core::pool::parallel_for,

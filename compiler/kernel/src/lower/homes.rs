@@ -21,6 +21,8 @@ enum Home {
     Own,
     /// With the caller.
     Fixed(Loc),
+    /// With what is kept from call to call: the n-th copy there.
+    Kept(usize),
     /// In a row of a stack, at the position of the loop of that body.
     Row { stack: usize, body: usize },
 }
@@ -33,6 +35,8 @@ pub(super) struct Homes {
     homes: Vec<Home>,
     /// Number of a class's buffer in the arena.
     arena: BTreeMap<usize, u32>,
+    /// Where each kept copy starts, and the bytes from a position of a loop to the next.
+    kept: Vec<(i64, Vec<(usize, i64)>)>,
 }
 
 impl Homes {
@@ -40,6 +44,7 @@ impl Homes {
         let count = cells.list.len();
         let home = |cell: usize| match cells.list[cell].key {
             Key::Fixed(loc) => Home::Fixed(loc),
+            key @ Key::Copy(..) => time.kept.find(key).map_or(Home::Own, Home::Kept),
             _ => Home::Own,
         };
         let mut homes = Homes {
@@ -47,6 +52,7 @@ impl Homes {
             members: (0..count).map(|cell| vec![cell]).collect(),
             homes: (0..count).map(home).collect(),
             arena: BTreeMap::new(),
+            kept: time.kept.list.iter().map(|copy| (copy.offset, copy.rows.clone())).collect(),
         };
         homes.join_updates(cells, time, lives);
         homes.join_carries(cells, time, lives);
@@ -219,6 +225,13 @@ impl Homes {
             Home::Row { stack, body } => {
                 let index = RunIndex::Loop(cells.scopes.depth(body));
                 self.cell(cells, stack).plus(index, cells.list[cell].bytes.clone())
+            }
+            Home::Kept(number) => {
+                let (offset, rows) = &self.kept[number];
+                let start: Place = Loc::Kept(offset.unsigned_abs()).into();
+                rows.iter().fold(start, |place, (body, bytes)| {
+                    place.plus(RunIndex::Loop(cells.scopes.depth(*body)), Dim::from(*bytes))
+                })
             }
             Home::Own => match self.arena.get(&class) {
                 Some(at) => Loc::Arena(*at).into(),

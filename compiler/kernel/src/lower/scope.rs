@@ -1,6 +1,6 @@
 //! Scopes: an entry's region, and the body of every loop in it, each with its kernels.
 
-use super::{Choices, order};
+use super::{Choices, kept, order};
 use crate::expr::Expr;
 use crate::fuse::{Fusion, fuse, storage};
 use crate::inline;
@@ -16,7 +16,7 @@ use mlc_ir::index::Definition;
 use mlc_ir::ops::Op;
 use mlc_ir::region_ops::Loop;
 use rayon::prelude::*;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 /// A kernel before its buffers have places.
@@ -58,11 +58,14 @@ pub(super) enum Item {
 /// All scopes of an entry; each stands behind the one around it, the entry's own is the first.
 pub(super) struct Scopes<'a> {
     pub list: Vec<Scope<'a>>,
+    /// The globals that the entry only reads, if copies of them are kept.
+    pub constants: BTreeSet<u32>,
 }
 
 impl<'a> Scopes<'a> {
     pub fn new(graph: &'a Graph, entry: &'a Entry, machine: &Machine, choices: Choices<'_>) -> Scopes<'a> {
-        let mut scopes = Scopes { list: Vec::new() };
+        let constants = if choices.keep { kept::constants(entry) } else { BTreeSet::new() };
+        let mut scopes = Scopes { list: Vec::new(), constants };
         scopes.add(graph, entry.region, None, choices);
         let mut at = 0;
         while at < scopes.list.len() {

@@ -10,7 +10,7 @@ use super::timeline::{Moment, Timeline};
 use super::{Content, KernelInfo, Kernels};
 use crate::fuse::storage;
 use crate::nest::Source;
-use crate::program::{self, CallArg, Loop, Place, Plan, Rest, RunIndex, Slot, Step, Trip};
+use crate::program::{self, CallArg, Kept, Loop, Place, Plan, Rest, RunIndex, Slot, Step, Trip};
 use crate::to_lane::FrameWord;
 use mlc_ir::dim::{Dim, Sym};
 use mlc_ir::graph::{Entry, NodeId};
@@ -57,6 +57,23 @@ impl<'a> Layout<'a> {
         (Layout { cells, time, homes, copies, exchanges, bands, band_rows }, plan, contents)
     }
 
+    /// What is kept from call to call; its kernels are added to the program's.
+    pub fn kept(&mut self, kernels: &mut Kernels, entry: usize, infos: &mut Vec<KernelInfo>) -> Kept {
+        let scopes = self.cells.scopes;
+        let mut steps = Vec::new();
+        for number in 0..self.time.kept.list.len() {
+            let copy = &self.time.kept.list[number];
+            let (scope, loops) = (copy.scope, copy.loops(scopes));
+            let pending = &scopes.list[scope].groups[copy.group][copy.at];
+            let kernel = kernels.add(&pending.lowered.lane);
+            infos.push(info(pending, entry, kernel));
+            let run = self.run(pending, kernel, (scope, scope), None);
+            steps.push(loops.into_iter().rev().fold(run, |step, trip| Step::Loop(Box::new(Loop::plain(trip, step)))));
+        }
+        let kept = &self.time.kept;
+        Kept { steps, bytes: kept.bytes, of: kept.of.iter().copied().collect() }
+    }
+
     /// All steps; their kernels are added to the program's.
     pub fn steps(&mut self, kernels: &mut Kernels, entry: usize, infos: &mut Vec<KernelInfo>) -> Vec<Step> {
         let mut open = vec![Vec::new()];
@@ -75,7 +92,7 @@ impl<'a> Layout<'a> {
                     let pending = &self.cells.scopes.list[scope].groups[group][kernel_at];
                     let kernel = kernels.add(&pending.lowered.lane);
                     infos.push(info(pending, entry, kernel));
-                    let step = self.run(pending, kernel, (scope, home), at);
+                    let step = self.run(pending, kernel, (scope, home), Some(at));
                     push(&mut open, step);
                 }
                 Moment::Call { scope, node } => {
@@ -160,8 +177,8 @@ impl<'a> Layout<'a> {
         Loop { trip, rev: op.rev, position, stop, body: steps, turn, count, rest }
     }
 
-    /// The run of a kernel of a scope, in another, at a moment.
-    fn run(&mut self, pending: &Pending, kernel: usize, (scope, home): (usize, usize), moment: usize) -> Step {
+    /// The run of a kernel of a scope, in another, at a moment of the entry if at any.
+    fn run(&mut self, pending: &Pending, kernel: usize, (scope, home): (usize, usize), moment: Option<usize>) -> Step {
         let mut frame = Vec::with_capacity(pending.lowered.frame.len());
         for (number, word) in pending.lowered.frame.iter().enumerate() {
             frame.push(match word {
@@ -172,8 +189,9 @@ impl<'a> Layout<'a> {
                     let view = self.cells.buffer(scope, home, buffer);
                     let place = self.homes.view(&self.cells, &view);
                     let place = self.in_window(pending, scope, *source, place);
-                    Slot::Ptr(match self.bands.at(moment) {
-                        Some(band) => band.word(moment, number, place),
+                    let band = moment.and_then(|moment| Some((moment, self.bands.at(moment)?)));
+                    Slot::Ptr(match band {
+                        Some((moment, band)) => band.word(moment, number, place),
                         None => place,
                     })
                 }
@@ -184,8 +202,10 @@ impl<'a> Layout<'a> {
     }
 
     /// A size at a moment, which may be one of a band.
-    fn size(&self, moment: usize, dim: &Dim) -> Dim {
-        self.bands.at(moment).map_or_else(|| dim.clone(), |band| band.size(dim, self.band_rows))
+    fn size(&self, moment: Option<usize>, dim: &Dim) -> Dim {
+        moment
+            .and_then(|moment| self.bands.at(moment))
+            .map_or_else(|| dim.clone(), |band| band.size(dim, self.band_rows))
     }
 
     /// The address of the window, if a kernel writes only that of a buffer.

@@ -4,6 +4,7 @@
 //! whatever writes weights or states can stand behind the last check.
 
 use super::cells::{Cells, Key, View};
+use super::kept::KeptCopies;
 use super::order::reads;
 use super::scope::{Item, Pending, Scopes};
 use crate::fuse::storage;
@@ -61,13 +62,15 @@ pub(super) struct Timeline {
     /// For each scope that is a loop's body.
     pub marks: Vec<Marks>,
     pub checks: Vec<Check>,
+    /// What is not made at any of them.
+    pub kept: KeptCopies,
 }
 
 impl Timeline {
     pub fn new(cells: &mut Cells<'_>, entry: &Entry) -> Timeline {
         let scopes = cells.scopes;
         let checks = checks(scopes, entry);
-        let homes = homes(cells);
+        let (homes, kept) = homes(cells);
         let mut writer =
             Writer { scopes, homes, moments: Vec::new(), marks: vec![Marks::default(); scopes.list.len()] };
         let early = early(scopes, &checks);
@@ -76,7 +79,7 @@ impl Timeline {
         writer.moments.extend((0..checks.len()).map(Moment::Fault));
         then.into_iter().for_each(|item| writer.item(0, item));
         writer.moments.push(Moment::Finish);
-        Timeline { moments: writer.moments, marks: writer.marks, checks }
+        Timeline { moments: writer.moments, marks: writer.marks, checks, kept }
     }
 
     /// The last index check.
@@ -156,15 +159,24 @@ fn early(scopes: &Scopes<'_>, checks: &[Check]) -> BTreeSet<Item> {
 
 // ---- copies that stay the same
 
-/// The scope in which each kernel runs: a copy of what doesn't change in a loop is made before it.
-fn homes(cells: &mut Cells<'_>) -> Vec<Vec<Vec<usize>>> {
+/// The scope in which each kernel runs: a copy of what doesn't change in a loop is made before it, and one
+/// that is kept in none.
+fn homes(cells: &mut Cells<'_>) -> (Vec<Vec<Vec<Option<usize>>>>, KeptCopies) {
     let scopes = cells.scopes;
+    let mut kept = KeptCopies::default();
     let mut homes = Vec::with_capacity(scopes.list.len());
-    for (at, scope) in scopes.list.iter().enumerate() {
-        let mut home = |pending: &Pending| if makes_copy(pending) { copy_home(cells, at, pending) } else { at };
-        homes.push(scope.groups.iter().map(|group| group.iter().map(&mut home).collect()).collect());
+    for (scope, it) in scopes.list.iter().enumerate() {
+        let mut home = |group: usize, at: usize, pending: &Pending| match makes_copy(pending) {
+            true if kept.keep(cells, (scope, group, at)) => None,
+            true => Some(copy_home(cells, scope, pending)),
+            false => Some(scope),
+        };
+        let of_group = |(group, list): (usize, &Vec<Pending>)| {
+            list.iter().enumerate().map(|(at, pending)| home(group, at, pending)).collect()
+        };
+        homes.push(it.groups.iter().enumerate().map(of_group).collect());
     }
-    homes
+    (homes, kept)
 }
 
 fn makes_copy(pending: &Pending) -> bool {
@@ -201,7 +213,7 @@ fn is_outside(cells: &Cells<'_>, view: &View, body: usize) -> bool {
 
 struct Writer<'a> {
     scopes: &'a Scopes<'a>,
-    homes: Vec<Vec<Vec<usize>>>,
+    homes: Vec<Vec<Vec<Option<usize>>>>,
     moments: Vec<Moment>,
     marks: Vec<Marks>,
 }
@@ -223,7 +235,7 @@ impl Writer<'_> {
     /// The kernels of a group that run in the scope `home`.
     fn group(&mut self, scope: usize, group: usize, home: usize) {
         for at in 0..self.homes[scope][group].len() {
-            if self.homes[scope][group][at] == home {
+            if self.homes[scope][group][at] == Some(home) {
                 if self.scopes.list[scope].groups[group][at].nest.window.is_some() {
                     self.now(Moment::Renew { scope, group });
                 }

@@ -16,6 +16,11 @@ pub fn plan_stage_text(graph: &Graph, lowered: &LoweredProgram, entry: usize) ->
     let kernels = lowered.kernels.iter().filter(|info| info.entry == entry);
     let mut spans = kernels.map(|info| places(graph, &info.nest.spans));
     let mut steps = StepsText { lowered, printer: &printer, spans: &mut spans, text: &mut text };
+    if !code.kept.steps.is_empty() {
+        let globals: Vec<String> = code.kept.of.iter().map(|n| loc(Loc::Global(*n))).collect();
+        let _ = writeln!(steps.text, "  kept from call to call: {} bytes of {}", code.kept.bytes, globals.join(", "));
+        steps.steps(&code.kept.steps, 2);
+    }
     steps.steps(&code.steps, 1);
     text
 }
@@ -135,6 +140,7 @@ fn loc(loc: Loc) -> String {
         Loc::Result(n) => format!("result{n}"),
         Loc::Global(n) => format!("global{n}"),
         Loc::Arena(n) => format!("a{n}"),
+        Loc::Kept(n) => format!("kept + {n}"),
         Loc::Seed => "seed".to_string(),
         Loc::Step => "step".to_string(),
         Loc::Epoch => "epoch".to_string(),

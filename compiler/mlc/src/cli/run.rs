@@ -40,7 +40,7 @@ pub fn execute(args: &Args, console: &mut Console) -> Result<(), Failure> {
         Some(entries) => (session.lower_only(&program, &entries), Wanted::Code),
     };
     let code = session.jit(&lowered, wanted)?;
-    let program = InMemory::new(code, session.metadata(&program, &lowered));
+    let program = InMemory::new(code, session.metadata(&program, std::slice::from_ref(&lowered)));
     if args.timings {
         super::say(&format!("{}\n", session.report()));
     }

@@ -18,6 +18,7 @@ use mlc_resolve::program::{Function, Program, Session, Train};
 use mlc_rt_core::abi::ABI_VERSION;
 use mlc_syntax::span::Sources;
 use serde_json::{Value, json};
+use std::collections::BTreeSet;
 
 /// What describes a program beside its code.
 #[derive(Clone, Debug)]
@@ -32,16 +33,17 @@ pub struct About<'a> {
     pub max_memory: Option<i64>,
 }
 
-/// The metadata of `program`, of which `lowered` was made.
-pub fn metadata(program: &Program, lowered: &LoweredProgram, about: &About) -> String {
+/// The metadata of `program`, of which `lowered` was made: once for each level, the lowest first.
+pub fn metadata(program: &Program, lowered: &[LoweredProgram], about: &About) -> String {
     let graph = &program.graph;
     let bounded: Vec<usize> = program.trains.iter().flat_map(Train::gradient_entries).collect();
-    // Faults are those of the code: passes may have added some.
-    let codes = lowered.graph.entries.iter().map(faults).zip(&lowered.program.entries);
     let entries: Vec<Value> = (0..)
-        .zip(graph.entries.iter().zip(codes))
-        .map(|(at, (entry, (faults, code)))| {
-            let mut value = self::entry(graph, entry, &faults, code);
+        .zip(&graph.entries)
+        .map(|(at, entry)| {
+            // Faults are those of the code: passes may have added some.
+            let faults = lowered.last().map_or(Vec::new(), |highest| faults(&highest.graph.entries[at]));
+            let codes: Vec<&EntryCode> = lowered.iter().map(|level| &level.program.entries[at]).collect();
+            let mut value = self::entry(graph, entry, &faults, &codes);
             value["sessions"] = Value::Array(session_uses(program, at));
             if let Some(limit) = about.max_memory.filter(|_| bounded.contains(&at)) {
                 value["max_arena"] = json!(limit);
@@ -119,7 +121,8 @@ fn function(function: &Function) -> Value {
     })
 }
 
-fn entry(graph: &Graph, entry: &Entry, faults: &[&Fault], code: &EntryCode) -> Value {
+/// `codes` are those of all levels, of which the program has one: there is memory for each.
+fn entry(graph: &Graph, entry: &Entry, faults: &[&Fault], codes: &[&EntryCode]) -> Value {
     let (args, results) = (args(graph, entry), results(graph, entry));
     let read = entry.inputs.iter().filter_map(|input| match input {
         Input::Global(id) => Some(id.index()),
@@ -129,6 +132,8 @@ fn entry(graph: &Graph, entry: &Entry, faults: &[&Fault], code: &EntryCode) -> V
         Output::Global(id) => Some(id.index()),
         _ => None,
     });
+    let highest = codes.last();
+    let of: BTreeSet<u32> = codes.iter().flat_map(|code| code.kept.of.iter().copied()).collect();
     json!({
         "name": entry.name,
         "args": args.iter().map(|(name, ty)| named(graph, name, ty)).collect::<Vec<Value>>(),
@@ -138,9 +143,10 @@ fn entry(graph: &Graph, entry: &Entry, faults: &[&Fault], code: &EntryCode) -> V
         "faults": faults.iter().map(|fault| self::fault(graph, fault)).collect::<Vec<Value>>(),
         "globals_read": read.collect::<Vec<usize>>(),
         "globals_written": written.collect::<Vec<usize>>(),
-        "buffers": code.plan.buffers.len(),
-        "arena": code.plan.formula(&graph.symbols),
-        "flops": dim(graph, &code.flops),
+        "buffers": codes.iter().map(|code| code.plan.buffers.len()).max().unwrap_or(0),
+        "arena": highest.map_or_else(String::new, |code| code.plan.formula(&graph.symbols)),
+        "kept": {"bytes": codes.iter().map(|code| code.kept.bytes).max().unwrap_or(0), "of": of},
+        "flops": dim(graph, &highest.map_or_else(Dim::zero, |code| code.flops.clone())),
     })
 }
 

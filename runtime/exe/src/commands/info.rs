@@ -36,6 +36,10 @@ fn text(cx: &Cx<'_>) -> String {
         let entry = &meta.entries[function.entry];
         let model = if function.model.is_empty() { String::new() } else { format!("{}.", function.model) };
         out.push_str(&format!("  {model}{}{}\n      {}\n", function.name, function.signature(entry), entry.arena));
+        if entry.kept.bytes > 0 {
+            let bytes = size_text(entry.kept.bytes as u64);
+            out.push_str(&format!("      keeps {bytes}: weights in the order in which it reads them\n"));
+        }
     }
     if !meta.not_exported.is_empty() {
         out.push_str("\nnot exported\n");
@@ -117,6 +121,7 @@ fn json(cx: &Cx<'_>) -> Value {
             ("args", ports(&entry.args)),
             ("results", ports(function.results(entry))),
             ("memory", Value::from(entry.arena.as_str())),
+            ("kept", Value::Int(entry.kept.bytes as i64)),
         ])
     });
     let not_exported = meta.not_exported.iter().map(|(name, reason)| {

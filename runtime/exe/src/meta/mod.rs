@@ -5,7 +5,7 @@
 //! size symbols, `+ - * / max` (`/` rounds down). Text in `<>` is explained, `or null` may be absent.
 //!
 //! ```text
-//! { "abi": 3, "mlc": "0.1.0", "name": "cnn", "source": "cnn.dl", "source_hash": "<hex>",
+//! { "abi": 4, "mlc": "0.1.0", "name": "cnn", "source": "cnn.dl", "source_hash": "<hex>",
 //!   "symbols": ["B"],
 //!   "globals": [                       <index = position in EntryCx.globals>
 //!     {"path": "conv1.weight",
@@ -22,6 +22,7 @@
 //!      "globals_read": [0, 1], "globals_written": [],
 //!      "sessions": [{"session": 0, "sizes": [{"symbol": 0, "size": dim}]}],   <those it touches: the symbols of the state's shape, in the entry's; may be missing>
 //!      "buffers": 12, "arena": "bytes(B) = 1234*B + 64", "flops": dim,
+//!      "kept": {"bytes": 4096, "of": [0]},   <memory that stays from call to call, and the globals it is made of>
 //!      "max_arena": 8388608}],           <larger ones are refused; may be missing>
 //!   "functions": [{"name": "forward", "model": "Cnn", "entry": 0,
 //!      "lengths": [{"name": "N", "result": 0, "axis": 1, "value": 1}]}],   <result 0 is cut to the value of result 1, an i32 scalar; may be missing>
@@ -244,6 +245,15 @@ pub struct Fault {
     pub bound: Dim,
 }
 
+/// What an entry makes of weights once and keeps.
+#[derive(Clone, Debug)]
+pub struct Kept {
+    /// Its memory.
+    pub bytes: usize,
+    /// The globals that it is made of.
+    pub of: Vec<usize>,
+}
+
 /// Something that can be called.
 #[derive(Clone, Debug)]
 pub struct Entry {
@@ -269,6 +279,8 @@ pub struct Entry {
     pub buffers: usize,
     /// Formula of the arena's bytes.
     pub arena: String,
+    /// What it keeps from call to call.
+    pub kept: Kept,
     /// Bytes of the arena that the program was compiled to stay under.
     pub max_arena: Option<usize>,
     /// Floating-point operations of a call.

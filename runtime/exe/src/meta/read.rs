@@ -1,8 +1,8 @@
 //! Reading the metadata. Every number in it is checked, so that the rest of the runtime may index by it.
 
 use super::{
-    Action, Checked, Combine, Entry, Evaluation, Every, Fault, Function, Global, Kind, Length, Load, Meta, Period,
-    Pipeline, Port, SessionState, SessionUse, Solve, Stage, Tally, Tokens, Train,
+    Action, Checked, Combine, Entry, Evaluation, Every, Fault, Function, Global, Kept, Kind, Length, Load, Meta,
+    Period, Pipeline, Port, SessionState, SessionUse, Solve, Stage, Tally, Tokens, Train,
 };
 use crate::dim::Dim;
 use crate::dtype::Dtype;
@@ -222,10 +222,15 @@ fn entry(r: &Reader<'_>, symbols: &[String], globals: usize) -> Result<Entry> {
         sessions: r.list_or_none("sessions", |s| session_use(s, symbols))?,
         buffers: r.field("buffers")?.size()?,
         arena: r.field("arena")?.text()?,
+        kept: kept(&r.field("kept")?, globals)?,
         max_arena: r.optional("max_arena").map(|m| m.size()).transpose()?,
         flops: r.optional("flops").map(|d| d.dim(symbols)).transpose()?,
         args,
     })
+}
+
+fn kept(r: &Reader<'_>, globals: usize) -> Result<Kept> {
+    Ok(Kept { bytes: r.field("bytes")?.size()?, of: r.list("of", |g| g.index(globals))? })
 }
 
 fn function(r: &Reader<'_>, entries: &[Entry]) -> Result<Function> {

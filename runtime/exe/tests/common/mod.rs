@@ -217,7 +217,8 @@ pub fn meta(pipelines: &str, every: &str, limits: &str) -> String {
             r#"{{"name": "{name}", "args": [{args}], "results": [{results}], "symbols": {solve},
                 "checks": ["B <= 100, required at fake.dl:3:4"],
                 "faults": [{{"place": "fake.dl:9:18", "text": "label picks one of 10 classes", "bound": {CLASSES}}}],
-                "globals_read": {read}, "globals_written": {written}, "buffers": 1, "arena": "bytes(B) = 64*B",
+                "globals_read": {read}, "globals_written": {written}, "buffers": 1,
+                "arena": "bytes(B) = 64*B", "kept": {{"bytes": 0, "of": []}},
                 "flops": {{"text": "8*B", "rpn": "8 B *"}}}}"#
         )
     };
@@ -254,7 +255,7 @@ pub fn meta(pipelines: &str, every: &str, limits: &str) -> String {
     .join(",\n");
     let tally = r#"{"finish": 6, "accumulands": [{"combine": "sum"}, {"combine": "sum"}, {"combine": "max"}]}"#;
     format!(
-        r#"{{"abi": 3, "mlc": "0.1.0", "name": "fake", "source": "fake.dl", "source_hash": "00ff",
+        r#"{{"abi": 4, "mlc": "0.1.0", "name": "fake", "source": "fake.dl", "source_hash": "00ff",
         "symbols": ["B"],
         "globals": [
           {{"path": "fc.w", "file_path": "fc.w", "kind": "param", "dtype": "f32", "shape": [4]}},
