@@ -3,6 +3,7 @@
 use crate::entry::{twice, twice_bits, twice_input};
 use mlc_codegen::{CodegenError, Emitter, Level, Options, PROGRAM_SYMBOL, Target, Version, compile_object};
 use mlc_kernel::program::{PARALLEL_WORK, Program};
+use mlc_rt_core::abi::ABI_VERSION;
 use object::{Object, ObjectSection, ObjectSymbol, SectionKind};
 use std::path::Path;
 use std::process::Command;
@@ -170,7 +171,7 @@ fn a_linked_object_gives_the_bits_of_the_jit() {
         let object = compile(&twice(PARALLEL_WORK), &Target::host(), level, 1);
         let jit = twice_bits(level);
         let bits: Vec<String> = jit.iter().map(|bits| format!("{bits:08x}")).collect();
-        let expected = format!("0 3 1 {{\"name\": \"twice\"}} 12345 2357 {}", bits.join(" "));
+        let expected = format!("0 {ABI_VERSION} 1 {{\"name\": \"twice\"}} 12345 2357 {}", bits.join(" "));
         for flags in [["-no-pie"], ["-pie"]] {
             assert_eq!(run_linked(&object, &flags), expected, "{level} {flags:?}");
         }
