@@ -19,11 +19,13 @@ pub(crate) struct Sought {
     pub dtype: Option<DType>,
     /// Where the tensor stands.
     pub span: Span,
+    /// Whether a `scan` seeks it.
+    pub in_scan: bool,
 }
 
 impl Sought {
     pub fn of(tensor: &Tensor, span: Span) -> Sought {
-        Sought { axes: tensor.axes.clone(), dtype: Some(tensor.dtype), span }
+        Sought { axes: tensor.axes.clone(), dtype: Some(tensor.dtype), span, in_scan: false }
     }
 }
 
@@ -32,7 +34,7 @@ impl<'a> Cx<'a> {
     pub fn axes_of_value(&mut self, value: &Value<'a>, span: Span) -> R<Sought> {
         match value {
             Value::Tensor(tensor) => Ok(Sought::of(tensor, span)),
-            Value::Lazy(lazy) => Ok(Sought { axes: lazy.axes.clone(), dtype: None, span }),
+            Value::Lazy(lazy) => Ok(Sought { axes: lazy.axes.clone(), dtype: None, span, in_scan: false }),
             other => self.fail(
                 Code::E0122,
                 span,
@@ -186,6 +188,9 @@ impl<'a> Cx<'a> {
             .also(sought.span, format!("its axes: {shown}"));
         error = match scope::nearest(text, names) {
             Some(near) => error.help(format!("did you mean `{near}`?")),
+            None if sought.in_scan => error.help(
+                "a scan has the axis in each of its inputs: name it so in their types, or write its number, `along 1`",
+            ),
             None => error.help("write `axis: -1` for an axis by its number, or name it in a type: `x: f32[B, T] = …`"),
         };
         self.tell(error)

@@ -52,7 +52,14 @@ impl<'a> Cx<'a> {
         };
         let differ = a.rank() != b.rank();
         if ends_in_one(a, b) || ends_in_one(b, a) {
-            error = error.help("take the last axis away: `y[:, 0]`, or give the other one: `x[:, new]`");
+            let (long, short) = if a.rank() > b.rank() { (place.left, place.right) } else { (place.right, place.left) };
+            let (zero, new) =
+                if a.rank().max(b.rank()) == 2 { ("[:, 0]", "[:, new]") } else { ("[..., 0]", "[..., new]") };
+            error = error.help(format!(
+                "`{}{zero}` takes the last axis of 1 away, `{}{new}` gives the other one such an axis",
+                self.operand(long),
+                self.operand(short)
+            ));
         } else if differ {
             error = error.note(
                 "shapes are aligned from the right; sizes must be equal there, or 1 in the operand with fewer axes",

@@ -118,6 +118,16 @@ impl<'a> Cx<'a> {
         let lengths = self.length_outputs(&names, decl.name.span)?;
         let mut results = Vec::new();
         for (name, value) in names.into_iter().zip(values) {
+            if let Value::Tuple(parts) = &value {
+                let shown = self.show_parts(parts);
+                let title =
+                    format!("a result of `{}` is a tuple, and who calls a program gets tensors", decl.name.text);
+                let place = decl.result.as_ref().map_or(decl.name.span, |ty| ty.span);
+                let error = Diagnostic::error(Code::E0122, place, title)
+                    .note(format!("its values: {shown}"))
+                    .help("return all values side by side: `-> (a: f32[B], b: f32[B], c: f32[B])`");
+                return Err(self.tell(error));
+            }
             let tensor = self.tensor(value, decl.name.span)?;
             results.push((Output::Result(name), tensor.value));
         }

@@ -107,6 +107,12 @@ pub(crate) fn instead_of(name: &str) -> Option<&'static str> {
         "model" => "a train block makes one under a name: `net = Net()`",
         "detach" => "write `stop_gradient(x)`",
         "super" | "__init__" => "parts of a layer are bound beside its functions: `fc = Linear(H)`",
+        "map" | "filter" | "apply" | "transform" | "Normalize" | "ToTensor" | "Compose" => {
+            "data is prepared in the `step` or the model; the stages of data are \
+             `resize augment shuffle take skip split rest rename batch`"
+        }
+        "prefetch" | "cache" => "leave it out: data is read before the first step",
+        "normalize" => "write `l2_normalize(x)`, `(x - mean) / std` or a layer, `LayerNorm()`",
         "device" | "cuda" => "leave it out: there are no devices",
         "tensor" | "Tensor" | "as_tensor" | "from_numpy" => {
             "numbers that are known are declared: `a: f32[3] = [0.1, 0.2, 0.7]`; others are arguments"

@@ -89,9 +89,13 @@ impl<'a> Cx<'a> {
         if let at @ (Value::Tensor(_) | Value::Lazy(_)) = self.expr(expr)? {
             let title =
                 format!("a list is indexed by what is known when compiling, and this is {}", self.show_value(&at));
-            let error = Diagnostic::error(Code::E0110, expr.span, title)
-                .help("equal layers can be a stack, `[Linear(4); 3]`, which takes an index of run time");
-            return Err(self.tell(error));
+            let help = match parts.first() {
+                Some(Value::Tensor(_) | Value::Lazy(_) | Value::Number(_)) => {
+                    "one tensor of them takes an index of run time: `concat([a[new], b[new]], axis: 0)[n]`"
+                }
+                _ => "equal layers can be a stack, `[Linear(4); 3]`, which takes an index of run time",
+            };
+            return Err(self.tell(Diagnostic::error(Code::E0110, expr.span, title).help(help)));
         }
         let number = self.static_int(expr)?;
         let count = parts.len() as i64;
@@ -233,6 +237,12 @@ impl<'a> Cx<'a> {
     fn counted_from_end(&mut self, place: &Dim, size: &Dim, span: Span) -> R<Dim> {
         match (place.as_const().is_some_and(|place| place < 0), size.add(place)) {
             (false, _) => Ok(place.clone()),
+            (true, Ok(sum)) if sum.as_const().is_some_and(|sum| sum < 0) => {
+                let title = format!("this index leaves its axis, whose size is {}", self.show_dim(size));
+                let error = Diagnostic::error(Code::E0117, span, title)
+                    .help(format!("the first element is 0 or -{}", self.show_dim(size)));
+                Err(self.tell(error))
+            }
             (true, Ok(sum)) => Ok(sum),
             (true, Err(_)) => self.fail(Code::E0114, span, "this index is too large"),
         }

@@ -400,7 +400,8 @@ impl<'a> Cx<'a> {
     ) -> Reported {
         let (first, second) = (self.show_dim(&solved.size.dim), self.show_dim(&actual.dim));
         let (path, line) = (self.instance_name(id), self.sources.position(solved.span));
-        let title = format!("the states of `{path}` have {name} = {first}, and here {name} is {second}");
+        let settled = if first == **name { String::new() } else { format!(" = {first}") };
+        let title = format!("the states of `{path}` have the size {name}{settled}, and here it is {second}");
         let error = Diagnostic::error(Code::E0107, found.span, title)
             .label(found.shown.clone())
             .note(format!("{name} was settled at {line}; a state keeps its sizes for a whole session"))

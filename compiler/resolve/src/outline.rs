@@ -437,8 +437,12 @@ impl<'a> Cx<'a> {
             Gradient::Declared(item) => item.span,
             Gradient::Function(name) => name.span,
         };
-        let counts =
-            format!("{} arguments, {} results, {floats} adjoints of float results", decl.params.len(), results.len());
+        let counts = [
+            count(decl.params.len(), "argument"),
+            count(results.len(), "result"),
+            format!("{} of float results", count(floats, "adjoint")),
+        ];
+        let counts = counts.join(", ");
         let error = Diagnostic::error(Code::E0103, span, title)
             .also(decl.name.span, "its function")
             .note(format!("in this order: {counts}"))
@@ -514,4 +518,9 @@ pub(crate) fn with_tensors<'a>(value: &Value<'a>, values: &mut impl Iterator<Ite
         Value::List(parts) => Value::List(Rc::new(parts.iter().map(|part| with_tensors(part, values)).collect())),
         other => other.clone(),
     }
+}
+
+/// `1 result`, `2 results`
+fn count(number: usize, what: &str) -> String {
+    if number == 1 { format!("1 {what}") } else { format!("{number} {what}s") }
 }

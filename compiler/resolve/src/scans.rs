@@ -134,7 +134,7 @@ impl<'a> Cx<'a> {
 
     fn along_axis(&mut self, tensor: &Tensor, along: &'a ast::Expr, span: Span) -> R<usize> {
         let axes = match &along.kind {
-            ExprKind::Name(_) => self.axes_by_name(&Sought::of(tensor, span), along)?,
+            ExprKind::Name(_) => self.axes_by_name(&Sought { in_scan: true, ..Sought::of(tensor, span) }, along)?,
             _ => {
                 let number = self.expr(along)?;
                 self.axes_by_number(tensor.rank(), &number, along.span)?

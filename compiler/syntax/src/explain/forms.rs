@@ -20,6 +20,12 @@ pub fn whole(refused: &Refused) -> Option<&'static str> {
             false => "a choice is written `if c then a else b`",
         });
     }
+    let is_operator = found.starts_with(['+', '-', '*', '/', '@', '%', '<', '>']) && found != "->";
+    if is_operator && refused.before().contains("|>") && refused.expects(Rule::EOI) {
+        return Some(
+            "a pipe goes to the end: bind its value to a name first, or put it in parentheses, `(x |> f) + 1`",
+        );
+    }
     if let Some(form) = in_type(refused).or_else(|| headline(refused)) {
         return Some(form);
     }
