@@ -7,7 +7,8 @@
 //!
 //! What a loop's body does not need its holes for stays outside, so it is computed once. Nodes that
 //! only move elements or make constants are copied into the body, because there they cost nothing
-//! and outside they would fill a buffer. A row that is read by the loop's own position becomes a
+//! and outside they would fill a buffer; not so in programs that ask for gradients by values, since no
+//! gradient leads from a copy to what it is a copy of. A row that is read by the loop's own position becomes a
 //! slice of the loop.
 
 use crate::builder::Builder;
@@ -51,6 +52,8 @@ pub struct LoopCut {
     pub whole: bool,
     /// Whether the backward pass computes the body again.
     pub remat: bool,
+    /// Whether a gradient may be asked for by any float from outside: none is made again in the body.
+    pub apart: bool,
 }
 
 /// The results of a loop that was cut out.
@@ -76,6 +79,8 @@ pub struct CallCut {
     pub operands: Vec<Value>,
     /// What they are outside.
     pub given: Vec<Value>,
+    /// As in [`LoopCut`].
+    pub apart: bool,
     /// What it gives.
     pub results: Vec<Value>,
 }
@@ -92,6 +97,7 @@ pub fn cut_loop(graph: &mut Graph, b: &mut Builder, cut: &LoopCut) -> LoopResult
         .collect();
     let mut piece = Piece::new(b.region(), cut.mark, &own, cut.whole);
     piece.rows_of = Some((cut.position, cut.trip.bound().clone()));
+    piece.apart = cut.apart;
     piece.collect(&results);
     let rows: Vec<(Value, Value)> = piece.rows.clone();
     let free = piece.free();
@@ -131,6 +137,7 @@ pub fn cut_call(
     gradient: impl FnOnce(&mut Graph, &Region, &CallCut, &[Value]) -> Option<RegionId>,
 ) -> Vec<Value> {
     let mut piece = Piece::new(b.region(), cut.mark, &cut.operands, true);
+    piece.apart = cut.apart;
     piece.collect(&cut.results);
     let params: Vec<Value> = cut.operands.iter().copied().chain(piece.free()).collect();
     let args: Vec<Value> = cut.given.iter().copied().chain(piece.free()).collect();
@@ -201,6 +208,7 @@ struct Piece<'a> {
     region: &'a Region,
     mark: usize,
     whole: bool,
+    apart: bool,
     /// Given values: never looked behind.
     own: Vec<Value>,
     made: Vec<bool>,
@@ -217,7 +225,7 @@ impl<'a> Piece<'a> {
         let made = made_of(region, mark, own);
         let own = own.to_vec();
         let (nodes, free) = (BTreeSet::new(), BTreeSet::new());
-        Piece { region, mark, whole, own, made, rows_of: None, nodes, free, rows: Vec::new() }
+        Piece { region, mark, whole, apart: false, own, made, rows_of: None, nodes, free, rows: Vec::new() }
     }
 
     fn free(&self) -> Vec<Value> {
@@ -256,7 +264,11 @@ impl<'a> Piece<'a> {
         } else {
             behind && node.args.iter().any(|arg| self.made[arg.index()])
         };
-        inside || matches!(node.op.info().class, Class::Source | Class::View | Class::Alias)
+        // A number by itself is nobody's name.
+        let stays = self.apart
+            && !matches!(node.op, Op::Constant(_))
+            && node.results.iter().any(|result| self.region.ty(*result).dtype.is_float());
+        inside || (!stays && matches!(node.op.info().class, Class::Source | Class::View | Class::Alias))
     }
 
     /// A row of an outer value by the position of an outer loop: it is to stay where that loop can

@@ -119,6 +119,7 @@ impl<'a> Cx<'a> {
             stop: None,
             whole: false,
             remat: false,
+            apart: false,
         };
         self.entry.builder.span = self.place(tensor.span);
         let results = cut_loop(&mut self.graph, &mut self.entry.builder, &cut);

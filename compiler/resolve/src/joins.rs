@@ -224,6 +224,7 @@ impl<'a> Cx<'a> {
             stop: None,
             whole: true,
             remat: false,
+            apart: self.files.asks_gradients,
         };
         self.entry.builder.span = self.place(span);
         let given = cut_loop(&mut self.graph, &mut self.entry.builder, &cut).carries;

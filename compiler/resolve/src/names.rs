@@ -115,6 +115,22 @@ pub(crate) fn reads_before_assigning(block: &ast::Block, name: &Arc<str>) -> boo
     false
 }
 
+/// Whether code of a file reads a name.
+pub(crate) fn are_read(module: &ast::Module, name: &str) -> bool {
+    let in_fns = |members: &[ast::Member]| {
+        members.iter().any(|member| matches!(member, ast::Member::Fn(decl) if of_fn(decl).reads(name)))
+    };
+    module.items.iter().any(|item| match item {
+        ast::Item::Fn(decl) => of_fn(decl).reads(name),
+        ast::Item::Layer(layer) => in_fns(&layer.members),
+        ast::Item::Optimizer(optimizer) => in_fns(&optimizer.members),
+        ast::Item::Train(train) => mentioned_in_train(train).contains(name),
+        ast::Item::Grad(grad) => Names::of_block(&grad.body).reads(name),
+        ast::Item::Test(test) => Names::of_block(&test.body).reads(name),
+        ast::Item::Import(_) | ast::Item::Const(_) | ast::Item::Extern(_) => false,
+    })
+}
+
 /// The names that a type gives to sizes.
 pub(crate) fn sizes_in(ty: &ast::Type) -> BTreeSet<Arc<str>> {
     let mut names = Names::default();
@@ -194,6 +210,16 @@ fn of_fn(decl: &ast::Fn) -> Names {
 }
 
 impl Names {
+    fn of_block(block: &ast::Block) -> Names {
+        let mut names = Names::default();
+        names.block(block);
+        names
+    }
+
+    fn reads(&self, name: &str) -> bool {
+        self.read.iter().any(|(read, _)| **read == *name)
+    }
+
     fn param(&mut self, param: &ast::Param) {
         self.known.insert(param.name.text.clone());
         self.ty(&param.ty);

@@ -5,6 +5,7 @@ mod faults;
 mod settle;
 
 use crate::cx::Cx;
+use crate::entry::Mode;
 use crate::exprs::Truth;
 use crate::molds::Mold;
 use crate::train::ParamKey;
@@ -292,6 +293,8 @@ impl<'a> Cx<'a> {
         let has_hole = |key: &ParamKey| holes.tensors.iter().any(|(other, ..)| other == key);
         let changed = |key: &ParamKey, tensor: &Tensor| match before.get(key) {
             Some(old) => old.value != tensor.value,
+            // The first values of weights of a test are made where they are first read.
+            None if self.entry.mode == Mode::Test && !self.is_state(key.0, &key.1) => false,
             None => !matches!(region.values[tensor.value.index()].def, Def::Param(_)),
         };
         let tensors = self.entry.tensors.iter();
@@ -355,6 +358,7 @@ impl<'a> Cx<'a> {
             stop: None,
             whole: false,
             remat: form.checkpoint || self.recomputes_loops(),
+            apart: self.files.asks_gradients,
         }
     }
 

@@ -81,6 +81,7 @@ impl<'a> Cx<'a> {
             remat: Remat::Recompute,
             operands: Vec::new(),
             given: Vec::new(),
+            apart: self.files.asks_gradients,
             results: results.iter().map(|tensor| tensor.value).collect(),
         };
         let given = self.cut(cut, began, span, |_, _, _, _| None);
@@ -186,6 +187,7 @@ impl<'a> Cx<'a> {
             remat: Remat::Keep,
             operands,
             given,
+            apart: false,
             results: results.iter().map(|tensor| tensor.value).collect(),
         };
         let own = self.evaluate_gradient(decl, grad, arguments, &results, &cut, &began)?;

@@ -46,6 +46,8 @@ pub(crate) struct Files<'a> {
     /// What `import "file.dl" as f` brings into a file.
     aliases: BTreeMap<FileId, BTreeMap<&'a str, (FileId, Span)>>,
     prelude: Names<'a>,
+    /// Whether one of the user's files asks for a gradient by a value.
+    pub asks_gradients: bool,
     /// `grad f`, by file and function.
     gradients: BTreeMap<(FileId, &'a str), &'a ast::Grad>,
 }
@@ -71,6 +73,7 @@ impl<'a> Files<'a> {
                 self.gradients.entry((file.id, &grad.name.text)).or_insert(grad);
             }
         }
+        self.asks_gradients |= file.origin == Origin::User && crate::names::are_read(file.module, "gradient");
         self.list.push(file);
     }
 
