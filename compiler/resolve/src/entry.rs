@@ -98,6 +98,8 @@ pub(crate) struct Entry<'a> {
     pub wants_region: bool,
     /// Loops around what is being evaluated, outermost first.
     pub loops: Vec<crate::nest::Pass>,
+    /// The run-time loops among them whose body is being evaluated.
+    pub bodies: Vec<crate::nest::Body>,
     /// Run-time integers whose range is known.
     pub indices: Vec<crate::nest::KnownIndex>,
     /// How many run-time `if`s are around what is being evaluated.
@@ -139,6 +141,7 @@ impl<'a> Entry<'a> {
             constants: BTreeMap::new(),
             wants_region: false,
             loops: Vec::new(),
+            bodies: Vec::new(),
             indices: Vec::new(),
             conditional: 0,
             lengths: Vec::new(),

@@ -2,7 +2,10 @@
 //! knows, and cut out afterwards ([`mlc_ir::nested`]). `scan` and `for` share this.
 
 mod faults;
+mod gradients;
 mod settle;
+
+pub(crate) use gradients::{Body, Places};
 
 use crate::cx::Cx;
 use crate::entry::Mode;
@@ -107,6 +110,14 @@ struct Holes<'a, 's> {
     position: Tensor,
 }
 
+impl Holes<'_, '_> {
+    fn own(&self) -> Vec<IrValue> {
+        let names = self.names.iter().flat_map(|(_, _, _, own)| own);
+        let tensors = self.tensors.iter().map(|(_, _, hole)| hole);
+        std::iter::once(&self.position).chain(names).chain(tensors).map(|tensor| tensor.value).collect()
+    }
+}
+
 impl<'a> Cx<'a> {
     /// Evaluates a loop as a loop. On an error the names of the frame are left as the body left them.
     pub fn loop_form(&mut self, form: &LoopForm<'a>) -> R<LoopOutcome<'a>> {
@@ -182,11 +193,13 @@ impl<'a> Cx<'a> {
         }
         let position = self.hole(DType::I64, Vec::new());
         let holes = Holes { form, names, tensors, position };
-        let (loops, indices) = (self.entry.loops.len(), self.entry.indices.len());
+        let (loops, indices, bodies) = (self.entry.loops.len(), self.entry.indices.len(), self.entry.bodies.len());
         self.entry.loops.push(Pass::Looped(holes.position.value));
+        self.entry.bodies.push(Body::new(holes.own()));
         let result = self.pass(&holes, mark, told, &before, runs);
         self.entry.loops.truncate(loops);
         self.entry.indices.truncate(indices);
+        self.entry.bodies.truncate(bodies);
         result
     }
 
@@ -262,12 +275,14 @@ impl<'a> Cx<'a> {
         self.require_kept(holes)?;
         let stop = self.stop(holes, &nexts, &runs)?;
         let mut cut = self.loop_cut(holes, mark, &nexts, &yields);
-        self.take_faults(&mut cut, told, runs.is_some())?;
+        let may_stop = runs.is_some();
         if let Some(runs) = runs {
             cut.trip = Trip::UpTo(form.trip.clone());
             cut.count = Some(self.first_count(form, runs)?);
             cut.stop = stop;
         }
+        self.settle_gradients(&mut cut, told)?;
+        self.take_faults(&mut cut, told, may_stop)?;
         self.entry.builder.span = self.place(form.span);
         let results = cut_loop(&mut self.graph, &mut self.entry.builder, &cut);
         Ok(Attempt::Done(self.loop_outcome(holes, told, &results.carries, &results.stacks, &yields)))

@@ -25,6 +25,8 @@ pub(crate) struct Snapshot<'a> {
     faults: usize,
     loops: usize,
     indices: usize,
+    /// How many gradients were asked for in each body of a loop.
+    bodies: Vec<usize>,
     conditional: u32,
     step: Option<StepState<'a>>,
     frame: FrameState<'a>,
@@ -61,6 +63,7 @@ impl<'a> Cx<'a> {
             faults: entry.faults.len(),
             loops: entry.loops.len(),
             indices: entry.indices.len(),
+            bodies: entry.bodies.iter().map(|body| body.asked.len()).collect(),
             conditional: entry.conditional,
             step: entry.step.clone(),
             frame: self.top().state(),
@@ -103,6 +106,8 @@ impl<'a> Cx<'a> {
         entry.faults.truncate(to.faults);
         entry.loops.truncate(to.loops);
         entry.indices.truncate(to.indices);
+        entry.bodies.truncate(to.bodies.len());
+        entry.bodies.iter_mut().zip(to.bodies).for_each(|(body, asked)| body.asked.truncate(asked));
         entry.conditional = to.conditional;
         entry.step = to.step;
         entry.constants = to.constants;

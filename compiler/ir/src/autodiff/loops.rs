@@ -14,12 +14,12 @@ use crate::ops::Types;
 use crate::region_ops::{Loop, Trip, stacked};
 use crate::rewrite::reaching;
 
-/// Adjoints of the operands of the loop at `id`.
+/// Adjoints of the operands of the loop at `id`, from what it gives behind the first `passes` passes, or behind all.
 pub(super) fn vjp(
     graph: &mut Graph,
     b: &mut Builder,
-    id: NodeId,
-    op: &Loop,
+    (id, op): (NodeId, &Loop),
+    passes: Option<Value>,
     adjoints: &[Option<Value>],
     wanted: &[bool],
 ) -> Vec<Adj> {
@@ -29,7 +29,7 @@ pub(super) fn vjp(
     let mut linear = Linear::new(graph, &body, &roles.seeded, &roles.wanted);
     let plan = Plan::new(graph, op, &mut linear, &roles);
     let rows = widen(graph, b, id, op, &mut linear, &plan);
-    let results = backward(graph, b, id, op, &linear, &plan, &rows, adjoints);
+    let results = backward(graph, b, (id, op), passes, &linear, &plan, &rows, adjoints);
     plan.adjoints(op, wanted.len(), &results)
 }
 
@@ -176,8 +176,8 @@ fn widen(graph: &mut Graph, b: &mut Builder, id: NodeId, op: &Loop, linear: &mut
 fn backward(
     graph: &mut Graph,
     b: &mut Builder,
-    id: NodeId,
-    op: &Loop,
+    (id, op): (NodeId, &Loop),
+    passes: Option<Value>,
     linear: &Linear,
     plan: &Plan,
     rows: &[Value],
@@ -185,7 +185,7 @@ fn backward(
 ) -> Vec<Value> {
     let node = b.region().nodes[id.index()].clone();
     let shift = op.carry_args().start;
-    let counted = op.until.then(|| node.results[0]).or(op.has_count().then(|| node.args[0]));
+    let counted = passes.or(op.until.then(|| node.results[0])).or(op.has_count().then(|| node.args[0]));
     let (mut params, mut args) = (vec![linear.param(0)], Vec::from_iter(counted));
     for (param, _) in &plan.carries {
         let result = op.carry_results().start + param - 1;

@@ -106,6 +106,12 @@ pub fn gradient(graph: &mut Graph, builder: &mut Builder, loss: Value, wrt: &[Va
     wrt.iter().zip(adjoints).map(explain).collect()
 }
 
+/// Why none of some values has a gradient by `by`.
+pub fn no_path(graph: &Graph, region: &Region, of: &[Value], by: Value) -> Cut {
+    let cuts = of.iter().map(|value| cut::explain(graph, region, region.nodes.len(), *value, by));
+    cuts.max_by_key(|cut| cut.at.is_some()).unwrap_or(Cut { at: None })
+}
+
 /// The adjoints of `wrt` from adjoints of other values (a value may occur more than once); `None`
 /// where no differentiable path leads.
 pub fn backprop(
@@ -114,9 +120,40 @@ pub fn backprop(
     seeds: &[(Value, Value)],
     wrt: &[Value],
 ) -> Vec<Option<Value>> {
+    backprop_by(graph, builder, None, seeds, wrt)
+}
+
+/// The first passes of a loop, by themselves.
+#[derive(Clone, Copy, Debug)]
+pub struct Prefix {
+    /// The loop, a node of the region under construction.
+    pub node: NodeId,
+    /// How many passes, i64; the loop runs at least so many.
+    pub passes: Value,
+}
+
+/// [`backprop`] as if a loop ended behind the first of its passes: `seeds` may be its carries, which then stand for
+/// what they are there. Adjoints of rows that later passes stacked must be zero.
+pub fn backprop_prefix(
+    graph: &mut Graph,
+    builder: &mut Builder,
+    prefix: Prefix,
+    seeds: &[(Value, Value)],
+    wrt: &[Value],
+) -> Vec<Option<Value>> {
+    backprop_by(graph, builder, Some(prefix), seeds, wrt)
+}
+
+fn backprop_by(
+    graph: &mut Graph,
+    builder: &mut Builder,
+    prefix: Option<Prefix>,
+    seeds: &[(Value, Value)],
+    wrt: &[Value],
+) -> Vec<Option<Value>> {
     let before = (builder.span, builder.made_by, builder.epoch);
     builder.made_by = PASS;
-    let adjoints = Backprop::run(graph, builder, seeds, wrt);
+    let adjoints = Backprop::run(graph, builder, prefix, seeds, wrt);
     (builder.span, builder.made_by, builder.epoch) = before;
     adjoints
 }
@@ -141,16 +178,23 @@ pub fn active(region: &Region, nodes: usize, starts: &[Value]) -> Vec<bool> {
 struct Backprop<'a> {
     graph: &'a mut Graph,
     b: &'a mut Builder,
+    prefix: Option<Prefix>,
     active: Vec<bool>,
     adjoints: Vec<Option<Value>>,
 }
 
 impl Backprop<'_> {
-    fn run(graph: &mut Graph, b: &mut Builder, seeds: &[(Value, Value)], wrt: &[Value]) -> Vec<Option<Value>> {
+    fn run(
+        graph: &mut Graph,
+        b: &mut Builder,
+        prefix: Option<Prefix>,
+        seeds: &[(Value, Value)],
+        wrt: &[Value],
+    ) -> Vec<Option<Value>> {
         let nodes = b.region().nodes.len();
         let active = active(b.region(), nodes, wrt);
         let adjoints = vec![None; b.region().values.len()];
-        let mut pass = Backprop { graph, b, active, adjoints };
+        let mut pass = Backprop { graph, b, prefix, active, adjoints };
         for (value, adjoint) in seeds {
             pass.b.span = pass.span_of(*value);
             pass.add(*value, *adjoint);
@@ -174,7 +218,10 @@ impl Backprop<'_> {
         }
         self.b.span = node.span;
         let given = match &node.op {
-            Op::Loop(op) => loops::vjp(self.graph, self.b, id, op, &adjoints, &wanted),
+            Op::Loop(op) => {
+                let passes = self.prefix.filter(|prefix| prefix.node == id).map(|prefix| prefix.passes);
+                loops::vjp(self.graph, self.b, (id, op), passes, &adjoints, &wanted)
+            }
             Op::Call(op) => call::vjp(self.graph, self.b, id, op, &adjoints, &wanted),
             Op::Foreign(_) => vec![Adj::Zero(Reason::Foreign); node.args.len()],
             op => match op.primitive() {

@@ -60,12 +60,7 @@ impl<'a> Cx<'a> {
         if results.is_empty() {
             return;
         }
-        let own: Vec<IrValue> = std::iter::once(&holes.position)
-            .chain(holes.names.iter().flat_map(|(_, _, _, own)| own))
-            .chain(holes.tensors.iter().map(|(_, _, hole)| hole))
-            .map(|tensor| tensor.value)
-            .collect();
-        let made = made_of(self.entry.builder.region(), 0, &own);
+        let made = made_of(self.entry.builder.region(), 0, &holes.own());
         let all = holes.form.condition.is_some();
         let taken = self.entry.faults[told..].iter_mut().filter(|(value, _)| all || made[value.index()]);
         for ((value, _), result) in taken.zip(results) {

@@ -1,6 +1,6 @@
 //! What kinds of values a loop hands on, which one evaluation of its body shows.
 
-use super::{Handed, LoopForm, Pass};
+use super::{Body, Handed, LoopForm, Pass};
 use crate::cx::Cx;
 use crate::molds::Mold;
 use crate::report::Reported;
@@ -80,11 +80,13 @@ impl<'a> Cx<'a> {
             }
         }
         let position = self.hole(DType::I64, Vec::new());
-        let (loops, indices) = (self.entry.loops.len(), self.entry.indices.len());
+        let (loops, indices, bodies) = (self.entry.loops.len(), self.entry.indices.len(), self.entry.bodies.len());
         self.entry.loops.push(Pass::Looped(position.value));
+        self.entry.bodies.push(Body::dry(position.value));
         let ran = self.bind_items(form, &position).and_then(|()| self.run_body(form));
         self.entry.loops.truncate(loops);
         self.entry.indices.truncate(indices);
+        self.entry.bodies.truncate(bodies);
         ran?;
         let locals = &self.top().locals;
         let values: Vec<Option<Value<'a>>> =

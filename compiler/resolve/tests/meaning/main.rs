@@ -2,6 +2,8 @@
 
 #[path = "../common/mod.rs"]
 mod common;
+#[path = "../common/grads.rs"]
+mod grads;
 #[path = "../common/run.rs"]
 mod run;
 #[path = "../common/values.rs"]
@@ -11,6 +13,7 @@ mod axes;
 mod indexing;
 mod layers;
 mod library;
+mod loop_gradients;
 mod numbers;
 mod order;
 mod own_gradients;

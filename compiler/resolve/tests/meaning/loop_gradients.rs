@@ -1,0 +1,191 @@
+//! `gradient` in the bodies of run-time loops, by values that earlier passes used too: as in the unrolled loop.
+
+use crate::common::outcome;
+use crate::grads::check_gradients;
+use crate::run::Machine;
+use crate::values::{f32s, near, numbers};
+use mlc_ir::interp;
+use mlc_ir::ops::Op;
+use mlc_ir::tensor::Tensor;
+use mlc_resolve::program::{Check, Program};
+
+/// A function of two tensors with a loop of five passes over `PASSES`.
+const FUNCTION: &str = "
+model M {
+    @export
+    fn f(x: f32[5, 3], w: f32[3, 3]) -> (first: f32[3], last: f32[3], s: f32) { return loop(x, w) }
+}
+fn loop(x: float[5, 3], w: float[3, 3]) -> (float[3], float[3], float) {
+    h = mean(x, axis: 0)
+    g = zeros([3])
+    s = sum(x) * 0.1
+    BODY
+    return h, g, s
+}
+fn slope(h: float[3], w: float[3, 3]) -> float[3, 3] { return gradient(sum(sin(h)), w) }
+test \"gradients\" { check_grad(loop, x: normal([5, 3], seed: 1), w: normal([3, 3], seed: 2)) }
+";
+
+/// A loop of five passes while a condition holds, and the same without a loop.
+fn programs(condition: &str, body: &str) -> [Program; 2] {
+    let (pause, branch) = match condition {
+        "" => (String::new(), body.to_string()),
+        condition => (format!("while {condition}"), format!("if {condition} {{ {body} }}")),
+    };
+    let looped = FUNCTION.replace("BODY", &format!("CHECKED for t in 0..5 {pause} {{ {body} }}"));
+    let unrolled = FUNCTION.replace("BODY", &format!("for t in [0, 1, 2, 3, 4] {{ {branch} }}"));
+    let checked = if body.contains("@checkpoint") { "@checkpoint" } else { "" };
+    [looped, unrolled]
+        .map(|text| outcome("t.dl", &text.replace("CHECKED", checked).replace("# @checkpoint", "")).program())
+}
+
+/// How many loops the function `f` has, outside of other loops.
+fn loops(program: &Program) -> usize {
+    let region = program.graph.region(program.graph.entries[program.functions[0].entry].region);
+    region.nodes.iter().filter(|node| matches!(node.op, Op::Loop(_))).count()
+}
+
+fn results(program: Program) -> Vec<f64> {
+    let mut machine = Machine::new(program, 0);
+    let entry = machine.function("f");
+    let some = |count: usize| (0..count).map(|at| ((at * 7 % 11) as f32 - 5.0) / 6.0).collect::<Vec<f32>>();
+    let found = machine.call(entry, &[("x", f32s(&[5, 3], &some(15))), ("w", f32s(&[3, 3], &some(9)))]);
+    found.named.values().flat_map(numbers).collect()
+}
+
+#[test]
+fn as_in_the_unrolled_loop() {
+    let cases = [
+        // By what the loop starts from.
+        ("", "h = tanh(h * 0.7 + x[1]); g = gradient(sum(h * h), x)[1]; s += sum(g * g)"),
+        // By weights, from a function.
+        ("", "h = tanh(h @ w + x[t]); k = slope(h, w); g = g + k[0] * k[1]; s += sum(k * k)"),
+        // By all rows, by the row of the pass, and by several at once.
+        (
+            "",
+            "r = x[t]
+             h = tanh(h @ w + r)
+             all = gradient(sum(h * h), x)
+             own, k, both = gradient(sum(h) * h[0], (r, w, x))
+             g = g + own * sum(k) + all[0]
+             s += sum(all * both)",
+        ),
+        // Of gradients.
+        (
+            "",
+            "h = tanh(h @ w + x[t])
+             k = gradient(sum(h * h), w)
+             twice = gradient(sum(sin(k)), w)
+             own = gradient(sum(twice * k), h)
+             thrice = gradient(sum(twice * k), x)
+             g = g + own * thrice[0]
+             s += sum(twice * twice) + sum(thrice)",
+        ),
+        // In a branch, and behind one.
+        (
+            "",
+            "if h[0] > -0.2 { h = sin(h @ w) } else { h = h + x[t] }
+             if h[1] > 0 { g = g + gradient(sum(h * h), w)[1] }
+             s += sum(gradient(h[2], x))",
+        ),
+        // The number of passes is known when it runs.
+        ("t < 3", "h = tanh(h @ w + x[t]); g = g + gradient(sum(h * h), w)[0]"),
+        ("s < 0.9", "h = tanh(h @ w + x[t]); g = g + gradient(sum(h * h), w)[0]; s += sum(h * h)"),
+        // The condition depends on the gradients, what they go through does not.
+        ("sum(g * g) < 4", "h = tanh(h @ w + x[t]); g = g + gradient(sum(h * h), w)[0]"),
+        // Computed again for the gradient.
+        ("", "h = tanh(h @ w + x[t]); g = g + gradient(sum(h * h), w)[0] # @checkpoint"),
+        // Loops in the loop: an unrolled one, one that knows nothing of the gradient, one that it goes through.
+        (
+            "",
+            "for u in [0.3, 0.5] { h = sin(h @ w) + u * x[t]; g = g + gradient(sum(h * h), w)[0] }
+             for u in 0..4 { h = h + 0.1 * sin(h) }
+             z = h * x[t]
+             y = z
+             for u in 0..4 while u < 3 { y = sin(y @ w) + z; g = g + gradient(sum(y * y), z) }
+             s += sum(gradient(sum(y), z))",
+        ),
+        // Random draws are those of the pass.
+        ("", "h = tanh(h @ w + uniform([3]) * x[t]); s += sum(gradient(sum(h * h), w))"),
+        // What is handed on does not depend on `x`.
+        ("", "h = h * 0; s += sum(gradient(sum((h + 2) * x), x))"),
+    ];
+    for (condition, body) in cases {
+        let [looped, unrolled] = programs(condition, body);
+        assert!(loops(&looped) > 0, "{body}");
+        check_gradients(&looped);
+        println!("{condition} {body}");
+        near(&results(looped), &results(unrolled));
+    }
+}
+
+/// What only moves elements or has the same number everywhere is asked about behind loops, branches and
+/// checkpoints that use it, as in code without them.
+#[test]
+fn by_values_that_cost_nothing() {
+    const FUNCTION: &str = "
+model M {
+    @export
+    fn f(x: f32[5, 3], w: f32[3, 3]) -> (a: f32[3, 3], b: f32[3]) {
+        v = transpose(w)
+        c = full([3], 0.25, dtype: f32)
+        h = x[0]
+        BODY
+        return gradient(sum(h * h) + sum(v), v), gradient(sum(h), c)
+    }
+    @checkpoint
+    fn kept(h: f32[3], v: f32[3, 3], c: f32[3]) -> f32[3] { return tanh(h @ v + c) }
+}";
+    let value = |body: &str| results(outcome("t.dl", &FUNCTION.replace("BODY", body)).program());
+    let expected = value("for t in [0, 1, 2] { h = tanh(h @ v + c) }");
+    assert!(expected.iter().all(|slope| *slope != 0.0));
+    for body in [
+        "for t in 0..3 { h = tanh(h @ v + c) }",
+        "for t in 0..9 while t < 3 { h = tanh(h @ v + c) }",
+        "for t in [0, 1, 2] { if x[1, 1] < 9 { h = tanh(h @ v + c) } }",
+        "for t in 0..3 { if x[1, 1] < 9 { h = tanh(h @ v + c) } }",
+        "for t in 0..3 { h = kept(h, v, c) }",
+        "@checkpoint for t in 0..3 { h = tanh(h @ v + c) }",
+        "for t in [0, 1, 2] { for u in 0..1 while u < 9 { h = tanh(h @ v + c) } }",
+    ] {
+        near(&value(body), &expected);
+    }
+}
+
+/// In tests the weights of layers are made where they are first read, which may be in a loop.
+#[test]
+fn by_the_first_values_of_tests() {
+    let text = |passes: &str| {
+        format!(
+            "layer L {{
+                param w: f32[D] = 0.7
+                state s: f32[D] = 0.25
+                fn forward(x: f32[D]) -> f32[D] {{
+                    g = zeros([D])
+                    for n in {passes} {{
+                        s = tanh(s + w * x)
+                        g = g + gradient(sum(sin(s * x)), w)
+                    }}
+                    return g
+                }}
+            }}
+            test \"sums\" {{ print(L()(ones([2]) * 1.5)) }}"
+        )
+    };
+    let shown = |passes: &str| {
+        let program = outcome("t.dl", &text(passes)).program();
+        let Some(Check::Print { value: Some(value), .. }) = program.tests[0].checks.first() else { panic!("a print") };
+        let zero = Tensor::from_i64(&[], &[0]);
+        numbers(&interp::run(&program.graph, *value, &[zero.clone(), zero], &[])[0])
+    };
+    let found = shown("0..5");
+    // By hand: the state after each pass, and its derivative.
+    let (mut s, mut ds, mut sum) = (0.25f64, 0.0f64, 0.0);
+    for _ in 0..5 {
+        s = (s + 0.7 * 1.5).tanh();
+        ds = (1.0 - s * s) * (ds + 1.5);
+        sum += (s * 1.5).cos() * 1.5 * ds;
+    }
+    near(&found, &[sum, sum]);
+    near(&shown("[0, 1, 2, 3, 4]"), &found);
+}
