@@ -221,7 +221,7 @@ const TILE_VECTORS: usize = 4;
 fn has_register_tile(lane: &Lane) -> bool {
     fn in_block(lane: &Lane, block: &Block) -> bool {
         block.insts.iter().any(|inst| match inst {
-            Inst::Def { .. } | Inst::Store { .. } => false,
+            Inst::Def { .. } | Inst::Store { .. } | Inst::Prefetch { .. } => false,
             Inst::If { then, otherwise, .. } => in_block(lane, then) || in_block(lane, otherwise),
             Inst::Loop { params, body, .. } => {
                 let vectors = params.iter().filter(|v| lane.types[v.index()].lanes > 1).count();

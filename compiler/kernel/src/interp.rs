@@ -79,6 +79,7 @@ impl Interp<'_> {
                 self.values[result.index()] = value;
             }
             Inst::Store { ptr, disp, mem, tail, value } => self.store(*ptr, *disp, *mem, *tail, *value),
+            Inst::Prefetch { .. } => {}
             Inst::Loop { index, low, high, step, init, params, body, next, results } => {
                 let (mut turn, high) = (self.int(*low), self.int(*high));
                 self.copy(init, params);

@@ -309,6 +309,16 @@ pub enum Inst {
         /// What to write.
         value: V,
     },
+    /// Asks for the line of memory around `ptr + disp`. A hint: it changes nothing and never faults, so
+    /// the address may be anywhere.
+    Prefetch {
+        /// Where.
+        ptr: V,
+        /// Bytes added.
+        disp: i32,
+        /// Whether it will be written over rather than read.
+        write: bool,
+    },
     /// `for index in (low..high).step_by(step)` with values carried from turn to turn.
     Loop {
         /// i64, defined in the body.

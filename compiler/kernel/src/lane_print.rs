@@ -62,7 +62,7 @@ impl Printer<'_> {
             self.indent(depth);
             self.head(inst)?;
             match inst {
-                Inst::Def { .. } | Inst::Store { .. } => {}
+                Inst::Def { .. } | Inst::Store { .. } | Inst::Prefetch { .. } => {}
                 Inst::Loop { body, next, .. } => self.loop_body(body, next, depth)?,
                 Inst::If { then, otherwise, .. } => {
                     self.block(then, depth + 1)?;
@@ -102,6 +102,10 @@ impl Printer<'_> {
             Inst::Store { ptr, disp, mem, tail, value } => {
                 let (place, value) = (self.place(*ptr, *disp, *mem), self.v(*value));
                 format!("store {place}{}, {value}", self.tail(*tail))
+            }
+            Inst::Prefetch { ptr, disp, write } => {
+                let why = if *write { "prefetch to write" } else { "prefetch" };
+                format!("{why} {}", self.bytes_at(*ptr, *disp))
             }
             Inst::Loop { index, low, high, step, init, params, results, .. } => {
                 let (low, high) = (self.v(*low), self.v(*high));
@@ -152,8 +156,12 @@ impl Printer<'_> {
     }
 
     fn place(&mut self, ptr: V, disp: i32, mem: Mem) -> String {
+        format!("{} {}", lower(&mem), self.bytes_at(ptr, disp))
+    }
+
+    fn bytes_at(&mut self, ptr: V, disp: i32) -> String {
         let sign = if disp < 0 { '-' } else { '+' };
-        format!("{} {} {sign} {}", lower(&mem), self.v(ptr), disp.unsigned_abs())
+        format!("{} {sign} {}", self.v(ptr), disp.unsigned_abs())
     }
 
     fn tail(&mut self, tail: Tail) -> String {

@@ -108,6 +108,7 @@ impl<'a> Verifier<'a> {
                 self.define(*result, defined).map_err(at)
             }
             Inst::Store { ptr, disp, mem, tail, value } => self.store(*ptr, *disp, *mem, *tail, *value).map_err(at),
+            Inst::Prefetch { ptr, .. } => self.expect(*ptr, ADDRESS).map_err(at),
             Inst::Loop { index, params, body, next, results, .. } => {
                 self.loop_head(inst).map_err(at)?;
                 let mut inner = Vec::new();

@@ -323,6 +323,10 @@ impl Printer<'_> {
             Stmt::Save { scratch, slot } => format!("scratch{scratch}[{}] = acc", self.ix(slot)),
             Stmt::Recall { scratch, slot } => format!("acc = scratch{scratch}[{}]", self.ix(slot)),
             Stmt::Let { number, value } => format!("let {number} = {}", self.expr(value)),
+            Stmt::Prefetch { buffer, at, write } => {
+                let why = if *write { "prefetch to write" } else { "prefetch" };
+                format!("{why} {}[{}]", self.buffers[*buffer], self.ix(at))
+            }
             Stmt::Store { buffer, at, value } => {
                 format!("{}[{}] = {}", self.buffers[*buffer], self.ix(at), self.expr(value))
             }

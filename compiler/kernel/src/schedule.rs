@@ -187,15 +187,17 @@ const SHORT_CHAIN: i64 = 256;
 /// something for each output, as an optimizer's update does, those of a register block: tiles one after
 /// another then go along whole rows of it.
 fn tile_rows(nest: &Nest, schedule: &Schedule, typical: &[(Sym, i64)]) -> Option<i64> {
-    let Some(Reduction::Dot { dtype, .. }) = nest.reduce.as_ref().filter(|_| schedule.shape == Shape::Block) else {
+    let Some(Reduction::Dot { left, right, dtype }) = nest.reduce.as_ref().filter(|_| schedule.shape == Shape::Block)
+    else {
         return None;
     };
     let ((axis, rows), vector) = (schedule.rows?, schedule.vector?);
     let extent = size_at(&nest.par[axis], typical);
     let terms = nest.red.iter().map(|dim| size_at(dim, typical)).fold(1, i64::saturating_mul);
     let row_bytes = terms.saturating_mul(dtype.bytes());
-    let columns = (0..nest.par.len()).filter(|other| *other != axis).map(|other| size_at(&nest.par[other], typical));
-    let columns = columns.fold(1, i64::saturating_mul);
+    let vectors = if depends(left, AxisId(vector as u32)) { left } else { right };
+    let columns = (0..nest.par.len()).filter(|other| *other != axis && depends(vectors, AxisId(*other as u32)));
+    let columns = columns.map(|other| size_at(&nest.par[other], typical)).fold(1, i64::saturating_mul);
     let wide = size_at(&nest.par[vector], typical) < columns;
     let wanted = if terms <= SHORT_CHAIN && columns.saturating_mul(row_bytes) <= FAR && reads_behind(nest, axis) {
         rows

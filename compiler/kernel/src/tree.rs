@@ -2,6 +2,7 @@
 //! registers, what is unrolled and where vectors lie, and still speaks of buffers and index
 //! expressions, not of addresses.
 
+mod ahead;
 mod block;
 mod builder;
 mod cut;
@@ -238,6 +239,15 @@ pub enum Stmt {
     Release {
         /// Which.
         acc: usize,
+    },
+    /// Asks for the line of memory that an element is in. The element may lie outside of the buffer.
+    Prefetch {
+        /// Which buffer.
+        buffer: usize,
+        /// The element's row-major number.
+        at: Ix,
+        /// Whether it will be written over rather than read.
+        write: bool,
     },
     /// Writes an element.
     Store {

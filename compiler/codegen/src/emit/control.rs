@@ -32,6 +32,8 @@ impl EmitCx<'_> {
                 self.set(*result, value);
             }
             Inst::Store { ptr, disp, mem, tail, value } => self.store(*ptr, *disp, *mem, *tail, *value),
+            // Cranelift has no such instruction.
+            Inst::Prefetch { .. } => {}
             Inst::Loop { index, low, high, step, init, params, body, next, results } => {
                 let (index, low, high, step) = (*index, *low, *high, *step);
                 self.repeat(Loop { index, low, high, step, init, params, body, next, results });

@@ -344,6 +344,8 @@ mod tests {
             (inst(false, false, 0x83, 7, Rm::Reg(10), Imm::Byte(-3)), "cmp $0xFFFFFFFD,%r10d"),
             (inst(true, true, 0xaf, 8, Rm::Reg(2), Imm::No), "imul %rdx,%r8"),
             (inst(true, false, 0xc1, 4, Rm::Reg(11), Imm::Byte(5)), "shl $5,%r11"),
+            (inst(false, true, 0x18, 2, Rm::Mem { base: 9, index: None, disp: 64 }, Imm::No), "prefetcht1 0x40(%r9)"),
+            (inst(false, true, 0x0d, 1, Rm::Mem { base: 0, index: None, disp: 0 }, Imm::No), "prefetchw (%rax)"),
         ];
         for (inst, expected) in cases {
             let mut out = Vec::new();

@@ -122,6 +122,11 @@ impl LaneBuilder {
         self.top().insts.push(Inst::Store { ptr, disp, mem, tail, value });
     }
 
+    /// A hint that memory will be read, or written over.
+    pub fn prefetch(&mut self, (ptr, disp): (V, i32), write: bool) {
+        self.top().insts.push(Inst::Prefetch { ptr, disp, write });
+    }
+
     fn top(&mut self) -> &mut Open {
         let last = self.blocks.len() - 1;
         &mut self.blocks[last]

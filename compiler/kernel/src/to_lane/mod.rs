@@ -216,6 +216,7 @@ impl Emit<'_> {
                 let value = self.expr(value);
                 self.lets.insert(*number, value);
             }
+            Stmt::Prefetch { buffer, at, write } => self.prefetch(*buffer, at, *write),
             Stmt::Store { buffer, at, value } => self.store(*buffer, at, value),
         }
     }
@@ -366,6 +367,15 @@ impl Emit<'_> {
 
     fn memory(&self, buffer: usize) -> Memory {
         if self.written.contains(&self.tree.buffers[buffer].source) { Memory::Written } else { Memory::Constant }
+    }
+
+    fn prefetch(&mut self, buffer: usize, at: &Ix, write: bool) {
+        let Some(lin) = self.lin(at).filter(|lin| lin.lane == 0) else {
+            mlc_ir::internal_error("lane", "lines are asked for one by one")
+        };
+        let base = self.base(buffer);
+        let address = self.address(base, &lin, mem(self.tree.buffers[buffer].dtype));
+        self.b.prefetch(address, write);
     }
 
     fn store(&mut self, buffer: usize, at: &Ix, value: &ExprRef) {

@@ -235,6 +235,13 @@ impl TreeBuilder<'_> {
 
     /// One register block: clear, reduce, epilogue.
     fn block_body(&mut self, block: &RegisterBlock<'_>) -> Vec<Stmt> {
+        self.ahead = self.ahead(block);
+        let stmts = self.block_terms(block);
+        self.ahead = None;
+        stmts
+    }
+
+    fn block_terms(&mut self, block: &RegisterBlock<'_>) -> Vec<Stmt> {
         match self.registers.breaks {
             Some(breaks) => {
                 let mut stmts = self.clear(block, breaks);
@@ -434,6 +441,9 @@ impl TreeBuilder<'_> {
             let mut inside = body(self);
             if turns > 1 {
                 inside = vec![Stmt::For { var: inner, extent: Dim::from(turns), how: How::Unroll, body: inside }];
+                if let Some(ahead) = &self.ahead {
+                    inside.extend(ahead.requests(outer, &part.count));
+                }
             }
             if part.count.is(1) {
                 stmts.extend(inside);

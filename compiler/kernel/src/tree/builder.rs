@@ -1,6 +1,7 @@
 //! The walk that makes a tree: which loop variables stand for which axes, and the statements at the
 //! innermost point.
 
+use super::ahead::Ahead;
 use super::block::Registers;
 use super::pieces::Piece;
 use super::{Acc, How, Result, ScratchTile, Stmt, Tree};
@@ -31,6 +32,7 @@ pub fn build(nest: &Nest, schedule: &Schedule) -> Tree {
             breaks: None,
             rows: None,
         },
+        ahead: None,
     };
     let parts = match schedule.shape {
         Shape::Map => builder.map(),
@@ -66,6 +68,8 @@ pub(super) struct TreeBuilder<'a> {
     /// The piece of the vector axis at hand.
     pub(super) piece: Option<Piece>,
     pub(super) registers: Registers,
+    /// What is asked for between the terms of the register block at hand.
+    pub(super) ahead: Option<Ahead>,
 }
 
 impl TreeBuilder<'_> {

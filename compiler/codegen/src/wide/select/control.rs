@@ -40,6 +40,7 @@ impl Select<'_> {
                 }
             }
             Inst::Store { ptr, disp, mem, tail, value } => self.store(*ptr, *disp, *mem, *tail, *value),
+            Inst::Prefetch { ptr, disp, write } => self.prefetch(*ptr, *disp, *write),
             Inst::Loop { index, low, high, step, init, params, body, next, results } => {
                 let (index, low, high, step) = (*index, *low, *high, *step);
                 self.repeat(&Loop { index, low, high, step, init, params, body, next, results });

@@ -194,6 +194,12 @@ impl Select<'_> {
         self.general_with((wide, false, opcode, false), reg, rm, imm);
     }
 
+    /// `prefetcht1`: the line of memory into the second cache; or `prefetchw`: into the first, to be written.
+    pub(super) fn prefetch_line(&mut self, at: Src, write: bool) {
+        let (opcode, how) = if write { (0x0d, 1) } else { (0x18, 2) };
+        self.general_with((false, true, opcode, false), Reg::Number(how), at, Imm::No);
+    }
+
     /// The flag of a condition as 0 or 1.
     pub(super) fn flag(&mut self, condition: crate::wide::inst::Cond) -> VReg {
         let gpr = crate::wide::inst::GPR;

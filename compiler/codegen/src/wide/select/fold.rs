@@ -47,6 +47,7 @@ impl Facts {
                     }
                     self.counted(lane, isa, *tail, *mem, *value);
                 }
+                Inst::Prefetch { ptr, .. } => self.used(*ptr),
                 Inst::Loop { low, high, init, body, next, .. } => {
                     [low, high].into_iter().chain(init).chain(next).for_each(|&v| self.used(v));
                     self.count(lane, isa, body);
@@ -84,6 +85,7 @@ impl Facts {
                     }
                 }
                 Inst::Store { .. } => open.clear(),
+                Inst::Prefetch { .. } => {}
                 Inst::Loop { body, .. } => {
                     open.clear();
                     self.defer(lane, isa, body);

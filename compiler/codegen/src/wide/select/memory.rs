@@ -70,6 +70,11 @@ impl Select<'_> {
         self.emit(simd);
     }
 
+    pub(super) fn prefetch(&mut self, ptr: V, disp: i32, write: bool) {
+        let address = self.address(ptr, disp);
+        self.prefetch_line(Src::Memory(address), write);
+    }
+
     fn lanes(&mut self, tail: Tail, mem: Mem, ty: Ty) -> Lanes {
         match tail {
             Tail::Full if fills_register(ty) => Lanes::All,
