@@ -83,6 +83,14 @@ impl Walk<'_> {
             Op::Call(_) if self.is_given(node, at) => return None,
             Op::Call(_) => at,
             Op::Loop(op) if at < op.carry_args().start => return Some((node.span, Reason::Integer)),
+            // Where there may be no pass the result is the start.
+            Op::Loop(op)
+                if op.has_count()
+                    && op.carry_args().contains(&at)
+                    && self.region.ty(node.args[at]).dtype.is_float() =>
+            {
+                return None;
+            }
             Op::Loop(op) => at + 1 - op.carry_args().start,
             Op::Foreign(_) => return Some((node.span, Reason::Foreign)),
             op => return reason(op, self.region, node, at).map(|reason| (node.span, reason)),

@@ -63,7 +63,13 @@ impl Roles {
 
     /// An active carry has an adjoint if its result has, or if it reaches a result that has.
     fn seeded(op: &Loop, body: &Region, adjoints: &[Option<Value>], needs: Vec<bool>, active: &[bool]) -> Roles {
-        let has = |at: usize| adjoints[at].is_some() && active[body.results[at].index()];
+        // Where there may be no pass the result is the start, whatever a pass would make of it.
+        let stays = |at: usize| {
+            op.has_count() && op.carry_results().contains(&at) && {
+                needs[op.carry_params().start + at - op.carry_results().start]
+            }
+        };
+        let has = |at: usize| adjoints[at].is_some() && (active[body.results[at].index()] || stays(at));
         let mut seeded: Vec<bool> = (0..body.results.len()).map(|at| !(op.until && at == 0) && has(at)).collect();
         loop {
             let reaches = reaching(body, &super::linear::chosen(&body.results, &seeded));

@@ -189,3 +189,25 @@ fn by_the_first_values_of_tests() {
     near(&found, &[sum, sum]);
     near(&shown("[0, 1, 2, 3, 4]"), &found);
 }
+
+/// Where a branch is not taken and a loop makes no pass, values stay what they were, and so do gradients by what
+/// they were made of, whatever would have taken their place.
+#[test]
+fn what_might_have_been_replaced_keeps_its_gradient() {
+    let bodies = [
+        "h = x * 2; if sum(x) > 100 { h = ones([3]) }; return sum(h * h)",
+        "h = x * 2; if sum(x) < 100 { s = 0 } else { h = round(x) }; return sum(h * h)",
+        "h = x * 2; for t in 0..4 while sum(x) > 100 { h = ones([3]) }; return sum(h * h)",
+        "h = x * 2
+         for t in 0..4 { if t > 1 and sum(x) > 100 { h = ones([3]) } else { h = sin(h) } }
+         return sum(h * h)",
+        "h = x * 2; if sum(x) > 100 { h = ones([3]) }; g = gradient(sum(h * h * h), x); return sum(sin(g))",
+    ];
+    for body in bodies {
+        let text = format!(
+            "fn f(x: float[3]) -> float {{ {body} }}
+             test \"gradients\" {{ check_grad(f, x: normal([3], seed: 1)) }}"
+        );
+        check_gradients(&outcome("t.dl", &text).program());
+    }
+}
