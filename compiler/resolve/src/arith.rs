@@ -224,10 +224,12 @@ impl<'a> Cx<'a> {
 
     fn dtypes_differ(&mut self, a: &Tensor, b: &Tensor, place: Operation<'_>) -> Reported {
         let title = format!("dtypes do not agree: {} {} {}", a.dtype, place.symbol, b.dtype);
+        let wanted = meant(a.dtype, b.dtype);
+        let converted = self.excerpt(if b.dtype == wanted { place.left } else { place.right });
         let error = Diagnostic::error(Code::E0104, place.span, title)
             .also(place.left, self.show(a))
             .also(place.right, self.show(b))
-            .help(format!("write `cast(x, {})` where the conversion is meant", meant(a.dtype, b.dtype)));
+            .help(format!("write `cast({converted}, {wanted})` where the conversion is meant"));
         self.tell(error)
     }
 

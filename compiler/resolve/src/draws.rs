@@ -26,8 +26,12 @@ pub(crate) struct Site {
 }
 
 impl<'a> Cx<'a> {
-    /// The site of the next draw here.
-    pub fn draw_site(&mut self, name: &str) -> Site {
+    /// The site of the next draw here. One site stands for all draws with a seed of their own, which
+    /// tells them apart or not.
+    pub fn draw_site(&mut self, name: &str, seed: Option<i64>) -> Site {
+        if seed.is_some() {
+            return Site { hash: fnv1a("seed"), passes: Vec::new() };
+        }
         let mut site = Site { hash: fnv1a(&self.next_path(name)), passes: Vec::new() };
         for (depth, pass) in self.entry.loops.iter().enumerate() {
             let factor = fnv1a(&format!("loop {depth}")) | 1;

@@ -219,7 +219,7 @@ impl<'a> Cx<'a> {
         match &axis.kind {
             ast::AxisKind::Size(expr) => {
                 if let Some((name, span)) = self.unbound_in(expr)? {
-                    return Err(self.unsolvable(&name, span));
+                    return Err(self.unsolvable(&name, span, expr));
                 }
                 let size = self.size_expr(expr)?;
                 if size.dim.as_const().is_some_and(|size| size < 0) {
@@ -248,10 +248,32 @@ impl<'a> Cx<'a> {
         }
     }
 
-    fn unsolvable(&mut self, name: &Arc<str>, span: Span) -> crate::report::Reported {
+    /// The type of a weight that mentions an open size of a layer.
+    fn weight_with_size(&self, id: InstanceId, name: &str) -> Option<Span> {
+        let instance = self.instance(id);
+        let tensors = instance.layer.members.iter().filter_map(|member| match member {
+            ast::Member::Param(tensor) | ast::Member::State(tensor) => Some(tensor),
+            ast::Member::Fn(_) | ast::Member::Bind(_) => None,
+        });
+        let mut types = tensors.map(|tensor| &tensor.ty);
+        let mentions = |ty: &&ast::Type| crate::names::sizes_in(ty).iter().any(|size| **size == *name);
+        instance.open.get(name)?;
+        types.find(mentions).map(|ty| ty.span)
+    }
+
+    fn unsolvable(&mut self, name: &Arc<str>, span: Span, whole: &ast::Expr) -> crate::report::Reported {
         let error =
-            Diagnostic::error(Code::E0106, span, format!("the size `{name}` cannot be found from these arguments"))
-                .help(format!("a size is found where a type has it alone: `{name}`, not `{name} / 2`"));
+            Diagnostic::error(Code::E0106, span, format!("the size `{name}` cannot be found from these arguments"));
+        let weight = self.top().instance.and_then(|id| self.weight_with_size(id, name));
+        let error = match weight {
+            Some(place) => error
+                .also(place, "a size of weights, which no call changes")
+                .help(format!("write a number here, or make it an argument of the model: `{name}: dim`")),
+            None => {
+                let written = self.sources.text(whole.span);
+                error.help(format!("a size is found where a type has it alone: `{name}`, not `{written}`"))
+            }
+        };
         self.tell(error)
     }
 }

@@ -60,7 +60,10 @@ impl<'a> Cx<'a> {
         };
         let Some(size) = size else {
             let title = format!("{subject} is a size and takes an integer, not {}", self.show_value(&value));
-            return self.fail(Code::E0122, span, title);
+            let error = Diagnostic::error(Code::E0122, span, title);
+            let at_run_time = matches!(value, Value::Tensor(_) | Value::Lazy(_));
+            let help = "sizes are known when compiling: a number, a `const`, or a name from a type";
+            return Err(self.tell(if at_run_time { error.help(help) } else { error }));
         };
         let (low, high) = size.dim.range();
         if high < 1 || (size.dim.as_const().is_some() && low < 1) {

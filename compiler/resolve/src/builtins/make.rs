@@ -88,7 +88,7 @@ fn drawn<'a>(cx: &mut Cx<'a>, args: &Args<'a>, distribution: Distribution, first
         Some((value, span)) => Some(cx.as_int(&value, span)?),
         None => None,
     };
-    let site = cx.draw_site(args.builtin.name);
+    let site = cx.draw_site(args.builtin.name, seed);
     cx.refuse_draw(args.site.span)?;
     let kind =
         LazyKind::Draw { distribution, site, seed, first: Box::new(or(first, 0)), second: Box::new(or(second, 1)) };
@@ -109,7 +109,7 @@ pub(super) fn shares<'a>(cx: &mut Cx<'a>, args: &Args<'a>, axes: Vec<Size>, dtyp
         Some((value, span)) => Some(cx.as_int(&value, span)?),
         None => None,
     };
-    let site = cx.draw_site(args.builtin.name);
+    let site = cx.draw_site(args.builtin.name, seed);
     cx.refuse_draw(args.site.span)?;
     let (first, second) = (Box::new(Value::int(0)), Box::new(Value::int(1)));
     let kind = LazyKind::Draw { distribution: Distribution::Uniform, site, seed, first, second };

@@ -30,6 +30,23 @@ fn random_integers() {
     assert!((180.0..320.0).contains(&few.iter().sum::<f64>()));
 }
 
+/// In a loop, unrolled or not, and at another place a draw with a seed of its own is the same one.
+#[test]
+fn a_seed_of_its_own_fixes_a_draw() {
+    let same = |body: &str| {
+        near(&value(&format!("(x: f32[4]) -> f32[4] {{ {body} }}"), &[("x", f32s(&[4], &[0.0; 4]))]), &[0.0; 4])
+    };
+    same("return x + uniform([4], seed: 7) - uniform([4], seed: 7)");
+    same("for i in 0..3 { x = x + normal([4], seed: 7) }; return x - 3 * normal([4], seed: 7)");
+    same("for a in [2, 1] { x = x + a * normal([4], seed: 7) }; return x - 3 * normal([4], seed: 7)");
+    same("a = permutation(4, seed: 1); return x + cast(permutation(4, seed: 1) - a, f32)");
+    let draws = value(
+        "(x: f32[4]) -> f32[4] { return uniform([4], seed: 7) - uniform([4], seed: 8) + x }",
+        &[("x", f32s(&[4], &[0.0; 4]))],
+    );
+    assert!(draws.iter().any(|difference| difference.abs() > 1e-3));
+}
+
 #[test]
 fn initialisers() {
     let text = "
