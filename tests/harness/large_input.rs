@@ -251,6 +251,12 @@ fn what_grows_without_end() {
     let outcome =
         check(&[("lists.dl", format!("const l0 = [1]\n{lists}{}", in_function("        x = x + l59")).as_bytes())]);
     assert!(outcome.status == 1 && outcome.stderr.len() <= MOST_SAID, "{}", outcome.stderr.len());
+    let pairs: String = (1..30).map(|at| format!("const l{at} = [l{0}, l{0}]\n", at - 1)).collect();
+    let nested: String = (1..3000).map(|at| format!("const l{at} = [l{}]\n", at - 1)).collect();
+    for (lists, last) in [(pairs, 29), (nested, 2999)] {
+        let source = format!("const l0 = [1]\n{lists}{}", in_function(&format!("        y: f32[2] = l{last}")));
+        refused(source.as_bytes(), &["error[E0"]);
+    }
 }
 
 #[test]

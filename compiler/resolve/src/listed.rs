@@ -19,7 +19,10 @@ use mlc_syntax::span::Span;
 /// Most numbers that a list may have as a tensor: each is code.
 const MOST: usize = 1024;
 
-/// Numbers or truth values in the order of a tensor's elements.
+/// Most lists in one another that are looked into.
+const DEEPEST: usize = 32;
+
+/// Numbers or truth values in the order of a tensor's elements; of too many only the first.
 #[derive(Debug)]
 pub(crate) struct Listed<'a> {
     shape: Vec<usize>,
@@ -35,12 +38,18 @@ impl<'a> Listed<'a> {
         (!parts.is_empty() && listed.add(parts, 0)).then_some(listed)
     }
 
+    /// Whether there is nothing else in `parts`. Lists may share their parts so often that nobody can
+    /// count them to the end.
     fn add(&mut self, parts: &[Value<'a>], depth: usize) -> bool {
+        if depth >= DEEPEST {
+            return false;
+        }
         match self.shape.get(depth) {
             None if self.leaves.is_empty() => self.shape.push(parts.len()),
             known => self.ragged |= known != Some(&parts.len()),
         }
         parts.iter().all(|part| match part {
+            _ if self.leaves.len() > MOST => true,
             Value::Number(_) | Value::Bool(_) => {
                 self.ragged |= self.shape.len() != depth + 1;
                 self.leaves.push(part.clone());
@@ -70,15 +79,14 @@ impl<'a> Listed<'a> {
 impl<'a> Cx<'a> {
     /// The numbers of a list as a tensor.
     pub fn listed_tensor(&mut self, listed: Listed<'a>, dtype: DType, span: Span) -> R<Tensor> {
-        if listed.ragged {
-            return self.fail(Code::E0105, span, "the rows of this list have different lengths");
-        }
         if listed.leaves.len() > MOST {
-            let title =
-                format!("{} numbers in a list that is a tensor, and at most {MOST} can be", listed.leaves.len());
+            let title = format!("more than {MOST} numbers in a list that is a tensor");
             let error = Diagnostic::error(Code::E0003, span, title)
                 .help("larger tables are a `param` of their own, and their values come from a weight file");
             return Err(self.tell(error));
+        }
+        if listed.ragged {
+            return self.fail(Code::E0105, span, "the rows of this list have different lengths");
         }
         let row = vec![Size::plain(listed.leaves.len() as i64)];
         let places = Iota { shape: shape_of(&row), axis: 0, dtype: DType::I32 };

@@ -39,7 +39,7 @@ codes! {
     E0004 "a file could not be read",
     E0005 "a file is not UTF-8 text",
     E0006 "a number is not written as this language writes numbers",
-    E0007 "a word of another language",
+    E0007 "a word or sign of another language",
     E0008 "arguments are named with `:`",
     E0009 "a part of the language that is not supported yet",
     E0010 "a source file is too large",
