@@ -22,10 +22,11 @@ from pathlib import Path
 HERE = Path(__file__).resolve().parent
 sys.path.insert(0, str(HERE / "others"))
 
-from cases import INPUTS, cases  # noqa: E402
+from cases import INPUTS, SMALL, cases  # noqa: E402
 from report import markdown  # noqa: E402
 
-SYSTEMS = {"infer": ("torch", "torch.compile", "onnxruntime", "openvino", "jax"), "train": ("torch", "torch.compile", "jax")}
+CALLED = ("torch", "torch.compile", "onnxruntime", "openvino", "jax")
+SYSTEMS = {"small": CALLED, "infer": CALLED, "train": ("torch", "torch.compile", "jax")}
 PRODUCTS = (256, 512, 1024, 2048)
 # Channels, and the side of the picture.
 CONVOLUTIONS = ((32, 56), (64, 56), (128, 28), (256, 14))
@@ -165,15 +166,16 @@ def run_case(compiler, model, mode, batch, arguments, report):
     report["cases"].append({"model": model, "mode": mode, "batch": batch, "times": times})
 
 
-def peak(arguments):
+def peak(arguments, threads):
     """GFLOP/s of independent multiply-adds on so many threads."""
     command = [arguments.peak] if arguments.peak else ["cargo", "bench", "-q", "-p", "mlc-benches", "--bench", "peak", "--"]
-    run = subprocess.run([*command, "--json", str(arguments.threads)], cwd=HERE, check=True, capture_output=True, text=True)
+    run = subprocess.run([*command, "--json", str(threads)], cwd=HERE, check=True, capture_output=True, text=True)
     return last_json(run.stdout)["gflops"]
 
 
 def run_limits(compiler, arguments, report):
-    """Products and convolutions as a share of the peak that is measured right before and after each."""
+    """Products and convolutions, on one thread and on all, as a share of the peak that is measured right before and
+    after each."""
     jobs = [("product", f"{n}³", ["product"], [f"N={n}"], []) for n in PRODUCTS]
     for channels, side in CONVOLUTIONS:
         for function in ("output", "input", "weight"):
@@ -182,16 +184,19 @@ def run_limits(compiler, arguments, report):
             jobs.append(("convolution", name, [function], [f"C={channels}", f"H={side}"], sizes))
     for model, name, function, defines, sizes in jobs:
         executable = compiler.build(model, *defines)
-        before = peak(arguments)
-        command = [executable, "bench", *function, *sizes, "--threads", str(arguments.threads), "--json"]
-        turns = []
-        for _ in range(arguments.rounds):
-            run = subprocess.run([*command, "--seconds", str(arguments.seconds / 2)], check=True, capture_output=True, text=True)
-            turns.append(json.loads(run.stdout))
-        best = min(turns, key=lambda turn: turn["min_ms"])
-        gflops = best["gflops"] * best["median_ms"] / best["min_ms"]
-        limit = max(before, peak(arguments))
-        report["limits"].append({"what": f"{model} {name}", "gflops": gflops, "peak_gflops": limit, "min_ms": best["min_ms"]})
+        for threads in sorted({1, arguments.threads}):
+            command = [executable, "bench", *function, *sizes, "--threads", str(threads), "--json"]
+            report["limits"].append({"what": f"{model} {name}"} | limit(command, threads, arguments))
+
+
+def limit(command, threads, arguments):
+    before = peak(arguments, threads)
+    command = [*command, "--seconds", str(arguments.seconds / 2)]
+    runs = [subprocess.run(command, check=True, capture_output=True, text=True) for _ in range(arguments.rounds)]
+    best = min((json.loads(run.stdout) for run in runs), key=lambda turn: turn["min_ms"])
+    gflops = best["gflops"] * best["median_ms"] / best["min_ms"]
+    most = max(before, peak(arguments, threads))
+    return {"threads": threads, "gflops": gflops, "peak_gflops": most, "min_ms": best["min_ms"]}
 
 
 def cpu_name():
@@ -219,7 +224,7 @@ def parsed():
     names = lambda text: [name for name in text.split(",") if name]
     parser.add_argument("--models", type=names, default=list(INPUTS))
     parser.add_argument("--systems", type=names, default=list(SYSTEMS["infer"]))
-    parser.add_argument("--modes", type=names, default=["infer", "train"])
+    parser.add_argument("--modes", type=names, default=list(SYSTEMS))
     parser.add_argument("--threads", type=int, default=len(os.sched_getaffinity(0)))
     parser.add_argument("--seconds", type=float, default=2.0, help="of one turn")
     parser.add_argument("--rounds", type=int, default=3)
@@ -247,7 +252,7 @@ def main():
         report["versions"]["mlc"] = subprocess.run(
             [compiler.mlc, "--version"], check=True, capture_output=True, text=True
         ).stdout.strip()
-        for model in arguments.models:
+        for model in (model for model in arguments.models if model not in SMALL):
             report["programs"].append(compiler.program(model, model))
         if "gpt" in arguments.models:
             report["programs"].append(compiler.program("gpt, 48 layers", "gpt", "Layers=48"))

@@ -184,7 +184,21 @@ def transformer(vocabulary, context, width, heads, layers):
     return weights, forward
 
 
+def dense_alone(inputs, outputs):
+    return linear(inputs, outputs, bias=False), dense
+
+
+def conv28():
+    def forward(w, x):
+        return lax.conv_general_dilated(x, w, (1, 1), "VALID", dimension_numbers=("NHWC", "HWIO", "NHWC"))
+
+    return weight(3, 3, 1, 32), forward
+
+
 MAKE = {
+    "dense64": lambda: dense_alone(64, 64),
+    "dense512": lambda: dense_alone(128, 512),
+    "conv28": conv28,
     "mlp": mlp,
     "cnn": cnn,
     "rnn": rnn,

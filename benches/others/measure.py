@@ -1,6 +1,6 @@
 """One system, one model, one batch: makes it ready, then times it whenever it is told to.
 
-    measure.py SYSTEM MODEL infer|train BATCH THREADS
+    measure.py SYSTEM MODEL small|infer|train BATCH THREADS
 
 Prints a JSON line when ready: seconds from the imports to the end of the first call, version, bytes before the model was made. Each line on
 standard input is a number of seconds; the answer is a JSON line with the milliseconds of the calls and the most memory
@@ -49,7 +49,7 @@ def prepare_torch(model, mode, batch, threads, compiled):
     net = MAKE[model]()
     x, y = torch_tensors(torch, model, batch)
     run = torch.compile(net) if compiled else net
-    if mode == "infer":
+    if mode != "train":
         net.eval()
 
         def call():
@@ -121,7 +121,7 @@ def prepare_jax(model, mode, batch, threads):
     else:
         x = jax.random.uniform(key, (batch, *shape))
         y = jax.random.randint(key, (batch,), 0, classes)
-    if mode == "infer":
+    if mode != "train":
         run = jax.jit(forward)
         return lambda: run(weights, x).block_until_ready(), jax.__version__, base
 

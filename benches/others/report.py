@@ -59,8 +59,8 @@ def limits(report):
     rows = []
     for row in report["limits"]:
         share = row["gflops"] / row["peak_gflops"]
-        rows.append([row["what"], number(row["min_ms"]), f"{row['gflops']:.0f}", f"{row['peak_gflops']:.0f}", f"{share:.0%}"])
-    return table(["what", "least ms", "GFLOP/s", "peak", "share"], rows) if rows else ""
+        rows.append([row["what"], str(row["threads"]), number(row["min_ms"]), f"{row['gflops']:.0f}", f"{row['peak_gflops']:.0f}", f"{share:.0%}"])
+    return table(["what", "threads", "least ms", "GFLOP/s", "peak", "share"], rows) if rows else ""
 
 
 def programs(report):
@@ -93,6 +93,7 @@ def markdown(report):
     about = ", ".join(f"{key.replace('_', ' ')} {value}" for key, value in report["machine"].items())
     versions = ", ".join(f"{name} {version}" for name, version in report["versions"].items())
     sections = [
+        ("Single products and convolutions, least / median ms", contests(report, "small")),
         ("Inference, least / median ms", contests(report, "infer")),
         ("Training step, least / median ms", contests(report, "train")),
         ("Products and convolutions against the peak of multiply-adds", limits(report)),

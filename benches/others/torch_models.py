@@ -110,6 +110,9 @@ class Vgg16(nn.Module):
 
 
 MAKE = {
+    "dense64": lambda: nn.Linear(64, 64, bias=False),
+    "dense512": lambda: nn.Linear(128, 512, bias=False),
+    "conv28": lambda: nn.Conv2d(1, 32, 3, bias=False),
     "mlp": Mlp,
     "cnn": Cnn,
     "rnn": Rnn,
