@@ -101,6 +101,12 @@ impl<'a> Run<'a> {
                     self.sizes[last] = self.sizes[bands.rows.0 as usize];
                     self.steps(&bands.body, times);
                 }
+                Step::Chain(chain) => {
+                    let units = self.size(&chain.units);
+                    for run in &chain.runs {
+                        self.kernel(run.kernel, &run.frame, &Dim::from(units * run.tiles), times);
+                    }
+                }
                 Step::Call { .. } | Step::Fault { .. } | Step::Absent | Step::Copy { .. } => {}
             }
         }

@@ -5,12 +5,14 @@
 //! `EntryCx::parallel_for` where there is a pool and the work is worth it.
 
 mod bands;
+mod chains;
 mod foreign;
 mod frame;
 mod looped;
 mod place;
 
 pub(crate) use bands::band_function;
+pub(crate) use chains::chain_function;
 
 use crate::dims::{DimCx, Overflow};
 use crate::emit::kernel_signature;
@@ -64,6 +66,8 @@ pub(crate) struct Calls<'a> {
     pub(crate) pieces: &'a [FuncId],
     /// Its own functions of bands.
     pub(crate) bands: &'a [FuncId],
+    /// Its own functions of chains.
+    pub(crate) chains: &'a [FuncId],
     /// Its own function that makes what it keeps.
     pub(crate) kept: Option<FuncId>,
 }
@@ -295,6 +299,7 @@ impl EntryEmit<'_> {
             Step::Copy { from, to, bytes } => self.copy(from, to, bytes),
             Step::Loop(looped) => self.looped(looped),
             Step::Bands(bands) => self.bands(bands),
+            Step::Chain(chain) => self.chain(chain),
             Step::Absent => self.leave_absent(),
             Step::Call { symbol, args, status } => self.call(symbol, args, status),
         }

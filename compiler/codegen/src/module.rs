@@ -5,7 +5,9 @@
 //! bytes, filled in a fixed order: kernels, then an entry, its pieces, its bands and its plan function in turn.
 
 use crate::emit::{self, MulAdd};
-use crate::entry::{self, Calls, band_function, entry_function, entry_signature, kept_function, piece_function};
+use crate::entry::{
+    self, Calls, band_function, chain_function, entry_function, entry_signature, kept_function, piece_function,
+};
 use crate::error::{CodegenError, bug};
 use crate::plan::{plan_function, plan_signature};
 use crate::target::{Emitter, Level, Optimize, Place, Target};
@@ -74,6 +76,8 @@ pub(crate) enum Part {
     Piece(usize, usize),
     /// What runs bands of rows: the entry's number and its own.
     Bands(usize, usize),
+    /// What runs a chain of kernels: the entry's number and its own.
+    Chain(usize, usize),
     /// What makes what an entry keeps.
     Kept(usize),
     Plan(usize),
@@ -86,7 +90,8 @@ pub(crate) fn parts(program: &Program) -> Vec<Part> {
         let pieces = (0..entry::pieces(entry)).map(move |piece| Part::Piece(n, piece));
         let bands = (0..entry.bands().len()).map(move |bands| Part::Bands(n, bands));
         let kept = (!entry.kept.steps.is_empty()).then_some(Part::Kept(n));
-        std::iter::once(Part::Entry(n)).chain(pieces).chain(bands).chain(kept).chain([Part::Plan(n)])
+        let chains = (0..entry.chains().len()).map(move |chain| Part::Chain(n, chain));
+        std::iter::once(Part::Entry(n)).chain(pieces).chain(bands).chain(chains).chain(kept).chain([Part::Plan(n)])
     });
     kernels.chain(entries).collect()
 }
@@ -99,6 +104,7 @@ pub(crate) fn part_name(program: &Program, level: Level, part: Part) -> String {
         Part::Entry(n) => format!("mlc.{level}.entry.{n}.{}", program.entries[n].name),
         Part::Piece(n, piece) => format!("mlc.{level}.entry.{n}.{}.{piece}", program.entries[n].name),
         Part::Bands(n, bands) => format!("mlc.{level}.entry.{n}.{}.bands{bands}", program.entries[n].name),
+        Part::Chain(n, chain) => format!("mlc.{level}.entry.{n}.{}.chain{chain}", program.entries[n].name),
         Part::Kept(n) => format!("mlc.{level}.entry.{n}.{}.kept", program.entries[n].name),
         Part::Plan(n) => format!("mlc.{level}.plan.{n}.{}", program.entries[n].name),
     }
@@ -141,7 +147,9 @@ impl<'a> Compiler<'a> {
         match part {
             Part::Kernel(n) if has_register_tile(&self.program.kernels[n]) => &*self.register_tiles,
             Part::Kernel(_) => &*self.kernels,
-            Part::Entry(_) | Part::Piece(..) | Part::Bands(..) | Part::Kept(_) | Part::Plan(_) => &*self.entries,
+            Part::Entry(_) | Part::Piece(..) | Part::Bands(..) | Part::Chain(..) | Part::Kept(_) | Part::Plan(_) => {
+                &*self.entries
+            }
         }
     }
 
@@ -157,6 +165,9 @@ impl<'a> Compiler<'a> {
             }
             Part::Bands(n, bands) => {
                 band_function(self.program.entries[n].bands()[bands], functions.of_entry(n), name, config)
+            }
+            Part::Chain(n, chain) => {
+                chain_function(self.program.entries[n].chains()[chain], functions.of_entry(n), name, config)
             }
             Part::Kept(n) => kept_function(&self.program.entries[n], functions.of_entry(n), name, config),
             Part::Plan(n) => plan_function(&self.program.entries[n].plan, name, config),
@@ -283,6 +294,8 @@ pub(crate) struct Functions {
     pieces: Vec<Vec<FuncId>>,
     /// Of each entry.
     bands: Vec<Vec<FuncId>>,
+    /// Of each entry.
+    chains: Vec<Vec<FuncId>>,
     /// Of each entry, if it keeps anything.
     kept: Vec<Option<FuncId>>,
     pub(crate) plans: Vec<FuncId>,
@@ -290,7 +303,13 @@ pub(crate) struct Functions {
 
 impl Functions {
     fn of_entry(&self, n: usize) -> Calls<'_> {
-        Calls { callees: &self.callees, pieces: &self.pieces[n], bands: &self.bands[n], kept: self.kept[n] }
+        Calls {
+            callees: &self.callees,
+            pieces: &self.pieces[n],
+            bands: &self.bands[n],
+            chains: &self.chains[n],
+            kept: self.kept[n],
+        }
     }
 }
 
@@ -323,7 +342,7 @@ fn declare(module: &mut dyn Module, compiler: &Compiler<'_>, parts: &[Part]) -> 
     let call_conv = compiler.entries.default_call_conv();
     let declare_one = |&part: &Part| {
         let signature = match part {
-            Part::Kernel(_) | Part::Bands(..) => emit::kernel_signature(call_conv),
+            Part::Kernel(_) | Part::Bands(..) | Part::Chain(..) => emit::kernel_signature(call_conv),
             Part::Entry(_) | Part::Piece(..) | Part::Kept(_) => entry_signature(call_conv),
             Part::Plan(_) => plan_signature(call_conv),
         };
@@ -348,8 +367,8 @@ fn declare_foreign(module: &mut dyn Module, compiler: &Compiler<'_>) -> BTreeMap
 
 /// The numbers of parts, by what they are; `callees` gets the kernels.
 pub(crate) fn sort(parts: &[Part], ids: &[FuncId], callees: Callees) -> Functions {
-    let (pieces, bands, kept) = (Vec::new(), Vec::new(), Vec::new());
-    let mut functions = Functions { callees, entries: Vec::new(), pieces, bands, kept, plans: Vec::new() };
+    let (pieces, bands, chains, kept) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
+    let mut functions = Functions { callees, entries: Vec::new(), pieces, bands, chains, kept, plans: Vec::new() };
     for (part, &id) in parts.iter().zip(ids) {
         match part {
             Part::Kernel(_) => functions.callees.kernels.push(id),
@@ -357,11 +376,13 @@ pub(crate) fn sort(parts: &[Part], ids: &[FuncId], callees: Callees) -> Function
                 functions.entries.push(id);
                 functions.pieces.push(Vec::new());
                 functions.bands.push(Vec::new());
+                functions.chains.push(Vec::new());
                 functions.kept.push(None);
             }
             // These follow their entry.
             Part::Kept(_) => functions.kept.last_mut().into_iter().for_each(|kept| *kept = Some(id)),
             Part::Bands(..) => functions.bands.last_mut().into_iter().for_each(|bands| bands.push(id)),
+            Part::Chain(..) => functions.chains.last_mut().into_iter().for_each(|chains| chains.push(id)),
             Part::Piece(..) => functions.pieces.last_mut().into_iter().for_each(|pieces| pieces.push(id)),
             Part::Plan(_) => functions.plans.push(id),
         }

@@ -41,7 +41,7 @@ fn print(
     let functions = sort(&parts, &ids, Callees::new(program, foreign));
     let wanted = parts.iter().zip(&ids).filter(|(part, _)| match **part {
         Part::Kernel(n) => program.kernels[n].name == name,
-        Part::Entry(n) | Part::Piece(n, _) | Part::Bands(n, _) | Part::Kept(n) | Part::Plan(n) => {
+        Part::Entry(n) | Part::Piece(n, _) | Part::Bands(n, _) | Part::Chain(n, _) | Part::Kept(n) | Part::Plan(n) => {
             program.entries[n].name == name
         }
     });

@@ -154,6 +154,7 @@ impl Task<'_> {
 fn kernels(steps: &[Step]) -> usize {
     let of = |step: &Step| match step {
         Step::Run { .. } => 1,
+        Step::Chain(chain) => chain.runs.len(),
         Step::Loop(looped) => kernels(&looped.body),
         Step::Bands(bands) => kernels(&bands.body),
         Step::Fault { .. } | Step::Absent | Step::Copy { .. } | Step::Call { .. } => 0,

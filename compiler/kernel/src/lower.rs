@@ -7,6 +7,7 @@
 
 mod bands;
 mod cells;
+mod chains;
 mod copies;
 mod homes;
 mod kept;

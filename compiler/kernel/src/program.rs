@@ -53,7 +53,7 @@ fn add_symbols(steps: &[Step], symbols: &mut BTreeSet<Arc<str>>) {
             Step::Call { symbol, .. } => _ = symbols.insert(symbol.clone()),
             Step::Loop(looped) => add_symbols(&looped.body, symbols),
             Step::Bands(bands) => add_symbols(&bands.body, symbols),
-            Step::Run { .. } | Step::Fault { .. } | Step::Absent | Step::Copy { .. } => {}
+            Step::Run { .. } | Step::Chain(_) | Step::Fault { .. } | Step::Absent | Step::Copy { .. } => {}
         }
     }
 }
@@ -282,6 +282,36 @@ pub enum Step {
     Loop(Box<Loop>),
     /// Runs steps as a whole or band by band.
     Bands(Box<Bands>),
+    /// Runs kernels unit by unit.
+    Chain(Box<Chain>),
+}
+
+/// Kernels one after another that are run for some units before they are run for the next: a unit is some
+/// tiles of each, and what a kernel reads of another's results is made in the same unit. The pool takes
+/// units; no way changes a bit.
+#[derive(Clone, Debug)]
+pub struct Chain {
+    /// Number among those of the entry.
+    pub number: u32,
+    /// In order.
+    pub runs: Vec<ChainRun>,
+    /// How many units.
+    pub units: Dim,
+    /// Units gone through at a time.
+    pub at_once: i64,
+    /// Estimated work of all kernels, as that of [`Step::Run`].
+    pub work: Dim,
+}
+
+/// A kernel of a chain.
+#[derive(Clone, Debug)]
+pub struct ChainRun {
+    /// Position in [`Program::kernels`].
+    pub kernel: usize,
+    /// The frame's words.
+    pub frame: Vec<Slot>,
+    /// Tiles of a unit.
+    pub tiles: i64,
 }
 
 /// Steps that go through rows which don't meet: they can be run for all rows, each kernel split over the
@@ -316,13 +346,36 @@ impl EntryCode {
                 match step {
                     Step::Loop(looped) => collect(&looped.body, found),
                     Step::Bands(bands) => found.push(bands),
-                    Step::Run { .. } | Step::Call { .. } | Step::Fault { .. } | Step::Absent | Step::Copy { .. } => {}
+                    Step::Run { .. }
+                    | Step::Chain(_)
+                    | Step::Call { .. }
+                    | Step::Fault { .. }
+                    | Step::Absent
+                    | Step::Copy { .. } => {}
                 }
             }
         }
         let mut found = Vec::new();
         collect(&self.steps, &mut found);
         found.sort_by_key(|bands| bands.number);
+        found
+    }
+
+    /// All chains, in the order of their numbers.
+    pub fn chains(&self) -> Vec<&Chain> {
+        fn collect<'a>(steps: &'a [Step], found: &mut Vec<&'a Chain>) {
+            for step in steps {
+                match step {
+                    Step::Chain(chain) => found.push(chain),
+                    Step::Loop(looped) => collect(&looped.body, found),
+                    Step::Bands(bands) => collect(&bands.body, found),
+                    Step::Run { .. } | Step::Call { .. } | Step::Fault { .. } | Step::Absent | Step::Copy { .. } => {}
+                }
+            }
+        }
+        let mut found = Vec::new();
+        collect(&self.steps, &mut found);
+        found.sort_by_key(|chain| chain.number);
         found
     }
 }

@@ -4,7 +4,7 @@
 //! The arena and all results start out filled with signalling NaN, and every access is checked.
 
 use crate::interp::{self, Rounding, Word};
-use crate::program::{Bands, Loc, Loop, Place, Program, RunIndex, Slot, Step, Trip};
+use crate::program::{Bands, Chain, Loc, Loop, Place, Program, RunIndex, Slot, Step, Trip};
 use mlc_ir::dim::SizeError;
 use mlc_ir::graph::Relation;
 use mlc_ir::ty::DType;
@@ -145,10 +145,7 @@ impl Machine<'_> {
     fn step(&mut self, step: &Step) -> Result<Option<Outcome>, SizeError> {
         match step {
             Step::Run { kernel, frame, tiles, .. } => {
-                let mut words = Vec::with_capacity(frame.len());
-                for slot in frame {
-                    words.push(self.word(slot)?);
-                }
+                let words = self.words(frame)?;
                 for (low, high) in ranges(tiles.eval(&self.sizes)?, self.order) {
                     let kernel = &self.program.kernels[*kernel];
                     interp::run(kernel, Rounding::Fused, &words, &mut self.buffers, low, high);
@@ -172,8 +169,27 @@ impl Machine<'_> {
             }
             Step::Loop(looped) => return self.looped(looped),
             Step::Bands(bands) => return self.bands(bands),
+            Step::Chain(chain) => self.chain(chain)?,
         }
         Ok(None)
+    }
+
+    fn words(&self, frame: &[Slot]) -> Result<Vec<Word>, SizeError> {
+        frame.iter().map(|slot| self.word(slot)).collect()
+    }
+
+    /// All units at once, or each by itself, in the order of tiles.
+    fn chain(&mut self, chain: &Chain) -> Result<(), SizeError> {
+        let frames: Result<Vec<Vec<Word>>, SizeError> = chain.runs.iter().map(|run| self.words(&run.frame)).collect();
+        let frames = frames?;
+        for (low, high) in ranges(chain.units.eval(&self.sizes)?, self.order) {
+            for (run, words) in chain.runs.iter().zip(&frames) {
+                let kernel = &self.program.kernels[run.kernel];
+                let (low, high) = (low * run.tiles, high * run.tiles);
+                interp::run(kernel, Rounding::Fused, words, &mut self.buffers, low, high);
+            }
+        }
+        Ok(())
     }
 
     /// All rows as one band, or each as a band of its own, in the order of tiles.

@@ -5,13 +5,14 @@ use super::EntryEmit;
 use crate::error::bug;
 use cranelift_codegen::ir::{InstBuilder, StackSlot, StackSlotData, StackSlotKind, types as clif};
 use cranelift_frontend::FunctionBuilder;
-use mlc_kernel::program::{RunIndex, Slot, Step};
+use mlc_kernel::program::{Chain, RunIndex, Slot, Step};
 
 /// The slot for all frames.
 pub(super) fn slot(b: &mut FunctionBuilder<'_>, steps: &[Step]) -> StackSlot {
     let loops = steps.iter().map(|step| match step {
         Step::Loop(looped) => words_of_all(&looped.body),
         Step::Bands(bands) => words_of_all(&bands.body),
+        Step::Chain(chain) => words_of_chain(chain),
         _ => 0,
     });
     let words = shared_words(steps) + loops.max().unwrap_or(0);
@@ -24,9 +25,13 @@ pub(super) fn shared_words(steps: &[Step]) -> usize {
     let words = steps.iter().map(|step| match step {
         Step::Run { frame, .. } => frame.len(),
         Step::Bands(bands) => shared_words(&bands.body),
-        Step::Call { .. } | Step::Fault { .. } | Step::Copy { .. } | Step::Absent | Step::Loop(_) => 0,
+        Step::Call { .. } | Step::Fault { .. } | Step::Copy { .. } | Step::Absent | Step::Loop(_) | Step::Chain(_) => 0,
     });
     words.max().unwrap_or(0)
+}
+
+fn words_of_chain(chain: &Chain) -> usize {
+    chain.runs.iter().map(|run| run.frame.len()).sum()
 }
 
 fn words_of_all(steps: &[Step]) -> usize {
@@ -34,9 +39,14 @@ fn words_of_all(steps: &[Step]) -> usize {
         Step::Run { frame, .. } => frame.len(),
         Step::Loop(looped) => words_of_all(&looped.body),
         Step::Bands(bands) => words_of_all(&bands.body),
+        Step::Chain(chain) => words_of_chain(chain),
         Step::Call { .. } | Step::Fault { .. } | Step::Copy { .. } | Step::Absent => 0,
     });
     words.sum()
+}
+
+fn offset_of(words: usize) -> i32 {
+    i32::try_from(words * 8).unwrap_or_else(|_| bug("a frame beyond 2 GiB"))
 }
 
 /// Whether a word is the same in all iterations of all loops around.
@@ -69,12 +79,14 @@ impl EntryEmit<'_> {
         for step in steps {
             match step {
                 Step::Run { frame, tiles, work, .. } => {
-                    let Ok(at) = i32::try_from(*words * 8) else { bug("a frame beyond 2 GiB") };
-                    self.frames.push_back(at);
-                    self.store_words(frame, at, stays);
+                    self.open_frame(frame, words);
                     self.dims.emit(&mut self.b, tiles);
                     self.dims.emit(&mut self.b, work);
-                    *words += frame.len();
+                }
+                Step::Chain(chain) => {
+                    chain.runs.iter().for_each(|run| self.open_frame(&run.frame, words));
+                    self.dims.emit(&mut self.b, &chain.units);
+                    self.dims.emit(&mut self.b, &chain.work);
                 }
                 Step::Loop(looped) => self.open(&looped.body, words),
                 Step::Bands(bands) => {
@@ -85,6 +97,29 @@ impl EntryEmit<'_> {
                 Step::Call { .. } | Step::Fault { .. } | Step::Absent => {}
             }
         }
+    }
+
+    fn open_frame(&mut self, frame: &[Slot], words: &mut usize) {
+        let at = offset_of(*words);
+        self.frames.push_back(at);
+        self.store_words(frame, at, stays);
+        *words += frame.len();
+    }
+
+    /// Writes the frames of a chain's kernels, which are all in use at once; returns their offsets in the slot.
+    pub(super) fn fill_frames(&mut self, chain: &Chain) -> Vec<i32> {
+        if !self.is_outside() {
+            return chain.runs.iter().map(|run| self.fill_frame(&run.frame)).collect();
+        }
+        let mut words = self.shared_words;
+        let mut offsets = Vec::with_capacity(chain.runs.len());
+        for run in &chain.runs {
+            let at = offset_of(words);
+            self.store_words(&run.frame, at, |_| true);
+            offsets.push(at);
+            words += run.frame.len();
+        }
+        offsets
     }
 
     fn store_words(&mut self, frame: &[Slot], at: i32, which: impl Fn(&Slot) -> bool) {

@@ -41,6 +41,7 @@ fn as_if_large(steps: &mut [Step]) {
             Step::Run { work, .. } => *work = PARALLEL_WORK.into(),
             Step::Loop(looped) => as_if_large(&mut looped.body),
             Step::Bands(bands) => as_if_large(&mut bands.body),
+            Step::Chain(chain) => chain.work = PARALLEL_WORK.into(),
             Step::Call { .. } | Step::Fault { .. } | Step::Copy { .. } | Step::Absent => {}
         }
     }

@@ -4,6 +4,7 @@
 use super::Content;
 use super::bands::Bands;
 use super::cells::{Cells, Key, View};
+use super::chains::Chains;
 use super::live::{Lives, output_places};
 use super::timeline::Timeline;
 use crate::fuse::storage;
@@ -172,19 +173,19 @@ impl Homes {
     // ---- memory
 
     /// Plans the arena for every cell that has no other memory. `exchanges` are cells for copies that
-    /// exchange others, each with the moment at which it is used. What is used in bands lives as long as
-    /// they run. Also gives what each buffer of the plan holds first.
+    /// exchange others, each with the moment at which it is used. What is used in bands and chains lives as
+    /// long as they run. Also gives what each buffer of the plan holds first.
     pub fn place(
         &mut self,
         cells: &mut Cells<'_>,
         lives: &Lives,
         exchanges: &[(usize, Dim)],
-        bands: &Bands,
+        (bands, chains): (&Bands, &Chains),
         typical: &[i64],
     ) -> (Plan, Vec<Place>, Vec<Option<Content>>) {
         let widened = |(from, to): (usize, usize)| {
             let meets = |range: &&RangeInclusive<usize>| from <= *range.end() && *range.start() <= to;
-            let met = bands.stretches().filter(meets);
+            let met = bands.stretches().chain(chains.stretches()).filter(meets);
             met.fold((from, to), |(from, to), range| (from.min(*range.start()), to.max(*range.end())))
         };
         let mut requests: Vec<Request> = Vec::new();

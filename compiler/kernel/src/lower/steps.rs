@@ -2,6 +2,7 @@
 
 use super::bands::Bands;
 use super::cells::{Cells, Key, View, bytes_of};
+use super::chains::Chains;
 use super::copies::{End, Move, sequence};
 use super::homes::Homes;
 use super::live::{Lives, output_places};
@@ -10,7 +11,7 @@ use super::timeline::{Moment, Timeline};
 use super::{Content, KernelInfo, Kernels};
 use crate::fuse::storage;
 use crate::nest::Source;
-use crate::program::{self, CallArg, Kept, Loop, Place, Plan, Rest, RunIndex, Slot, Step, Trip};
+use crate::program::{self, CallArg, ChainRun, Kept, Loop, Place, Plan, Rest, RunIndex, Slot, Step, Trip};
 use crate::to_lane::FrameWord;
 use mlc_ir::dim::{Dim, Sym};
 use mlc_ir::graph::{Entry, NodeId};
@@ -27,6 +28,7 @@ pub(super) struct Layout<'a> {
     bands: Bands,
     /// What counts the rows of a band.
     band_rows: Sym,
+    chains: Chains,
 }
 
 impl<'a> Layout<'a> {
@@ -52,9 +54,10 @@ impl<'a> Layout<'a> {
             copies.push(ordered);
         }
         let bands = Bands::new(&mut cells, &time, &homes, &copies);
-        let (plan, exchanges, contents) = homes.place(&mut cells, &lives, &exchanges, &bands, typical);
+        let chains = Chains::new(&mut cells, &time, &homes, &copies, &bands);
+        let (plan, exchanges, contents) = homes.place(&mut cells, &lives, &exchanges, (&bands, &chains), typical);
         let band_rows = Sym(typical.len() as u32);
-        (Layout { cells, time, homes, copies, exchanges, bands, band_rows }, plan, contents)
+        (Layout { cells, time, homes, copies, exchanges, bands, band_rows, chains }, plan, contents)
     }
 
     /// What is kept from call to call; its kernels are added to the program's.
@@ -93,7 +96,8 @@ impl<'a> Layout<'a> {
                     let kernel = kernels.add(&pending.lowered.lane);
                     infos.push(info(pending, entry, kernel));
                     let step = self.run(pending, kernel, (scope, home), Some(at));
-                    push(&mut open, step);
+                    let step = self.in_chain(at, step, &mut open);
+                    step.into_iter().for_each(|step| push(&mut open, step));
                 }
                 Moment::Call { scope, node } => {
                     let step = self.call(scope, node);
@@ -142,6 +146,32 @@ impl<'a> Layout<'a> {
             body: vec![looped],
             work,
         }))
+    }
+
+    /// A kernel's step goes into the chain that it is in; else it stays.
+    fn in_chain(&self, at: usize, step: Step, open: &mut [Vec<Step>]) -> Option<Step> {
+        let Some((number, chain)) = self.chains.at(at) else { return Some(step) };
+        let Step::Run { kernel, frame, work, .. } = step else { return Some(step) };
+        let position = at - *chain.moments.start();
+        let run = ChainRun { kernel, frame, tiles: chain.tiles[position] };
+        if position == 0 {
+            let (units, at_once) = (chain.units.clone(), chain.at_once);
+            return Some(Step::Chain(Box::new(program::Chain {
+                number: number as u32,
+                runs: vec![run],
+                units,
+                at_once,
+                work,
+            })));
+        }
+        match open.last_mut().and_then(|steps| steps.last_mut()) {
+            Some(Step::Chain(begun)) => {
+                begun.runs.push(run);
+                begun.work = super::checked(begun.work.add(&work));
+            }
+            _ => mlc_ir::internal_error("lower", "a chain without a beginning"),
+        }
+        None
     }
 
     fn place(&mut self, scope: usize, value: mlc_ir::graph::Value) -> Place {

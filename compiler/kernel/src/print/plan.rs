@@ -44,7 +44,7 @@ struct StepsText<'a> {
 impl StepsText<'_> {
     fn steps(&mut self, steps: &[Step], depth: usize) {
         for step in steps {
-            let line = self.line(step);
+            let line = self.line(step, depth);
             let _ = writeln!(self.text, "{:width$}{line}", "", width = 2 * depth);
             match step {
                 Step::Loop(looped) => {
@@ -57,7 +57,7 @@ impl StepsText<'_> {
         }
     }
 
-    fn line(&mut self, step: &Step) -> String {
+    fn line(&mut self, step: &Step, depth: usize) -> String {
         match step {
             Step::Run { kernel, frame, tiles, .. } => {
                 let words: Vec<String> = frame.iter().map(|slot| self.slot(slot)).collect();
@@ -71,6 +71,25 @@ impl StepsText<'_> {
                 format!("copy {} to {}, {} bytes", self.place(from), self.place(to), self.printer.dim(bytes))
             }
             Step::Loop(looped) => self.looped(looped),
+            Step::Chain(chain) => {
+                let at_once = chain.at_once;
+                let mut line = format!("{} units, {at_once} at a time, each through", self.printer.dim(&chain.units));
+                for run in &chain.runs {
+                    let words: Vec<String> = run.frame.iter().map(|slot| self.slot(slot)).collect();
+                    let name = &self.lowered.program.kernels[run.kernel].name;
+                    let places = self.spans.next().unwrap_or_default();
+                    let _ = write!(
+                        line,
+                        "\n{:width$}k{} {name}({}) over {} tiles{places}",
+                        "",
+                        run.kernel,
+                        words.join(", "),
+                        run.tiles,
+                        width = 2 * depth + 2
+                    );
+                }
+                line
+            }
             Step::Bands(bands) => {
                 let (rows, all) = (Dim::from(self.lowered.program.band_rows()), Dim::from(bands.rows));
                 format!("bands of {}, {BAND_ROWS} of {} rows and more", self.printer.dim(&rows), self.printer.dim(&all))

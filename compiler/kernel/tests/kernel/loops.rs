@@ -107,6 +107,7 @@ fn growing(steps: &[Step], inside: bool) -> usize {
     let grows = |dim: &Dim| usize::from(inside && dim.as_const().is_none());
     let step = |step: &Step| match step {
         Step::Run { work, .. } => grows(work),
+        Step::Chain(chain) => grows(&chain.work),
         Step::Copy { bytes, .. } => grows(bytes),
         Step::Loop(looped) => growing(&looped.body, true) + growing(&looped.turn, true),
         Step::Bands(bands) => growing(&bands.body, inside),

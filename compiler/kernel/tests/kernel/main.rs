@@ -4,6 +4,7 @@
 
 mod bands;
 mod budget;
+mod chains;
 mod checkpoint;
 mod common;
 mod golden;
