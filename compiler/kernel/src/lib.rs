@@ -27,3 +27,4 @@ pub mod run;
 pub mod schedule;
 pub mod to_lane;
 pub mod tree;
+mod widths;

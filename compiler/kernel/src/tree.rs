@@ -11,6 +11,7 @@ mod map;
 mod pieces;
 mod rows;
 mod stream;
+mod terms;
 
 pub use builder::build;
 

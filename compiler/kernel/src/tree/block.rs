@@ -2,8 +2,9 @@
 
 use super::builder::TreeBuilder;
 use super::cut::{Segment, cut, cut_rows};
-use super::{How, Part, Result, ScratchTile, Stmt, identity};
-use crate::nest::{ReducePlan, Reduction};
+use super::terms::{Breaks, ChainBlock};
+use super::{How, Part, Result, Stmt, identity};
+use crate::nest::Reduction;
 use mlc_ir::dim::Dim;
 use mlc_ir::index::{AxisId, Combine, Extreme, Ix};
 use mlc_ir::scalar::Literal;
@@ -21,24 +22,6 @@ pub(super) struct Registers {
     pub(super) breaks: Option<Breaks>,
     /// First and number of the rows of the tile at hand.
     pub(super) rows: Option<(Ix, Dim)>,
-}
-
-/// A chain in blocks.
-#[derive(Clone, Copy)]
-pub(super) struct Breaks {
-    /// Position of the axis that blocks cut, among the reduced ones.
-    axis: usize,
-    /// Its values in a block.
-    count: i64,
-    pub(super) scratch: usize,
-}
-
-/// A block of a chain: `length` values from `start` of the axis that blocks cut.
-pub(super) struct ChainBlock {
-    pub(super) start: Ix,
-    pub(super) length: Dim,
-    /// Whether what follows the chain comes next.
-    pub(super) last: bool,
 }
 
 /// The columns of a register block: vectors along an axis.
@@ -312,38 +295,6 @@ impl TreeBuilder<'_> {
         (0..self.accs.len()).map(|acc| Stmt::Release { acc }).collect()
     }
 
-    /// The loop over the blocks of a chain. One that stands alone behind all others is told that it is the last.
-    pub(super) fn blocks_of_chain(
-        &mut self,
-        breaks: Breaks,
-        body: &mut dyn FnMut(&mut Self, &ChainBlock) -> Vec<Stmt>,
-    ) -> Vec<Stmt> {
-        let par = self.nest.par.len();
-        let outer: Vec<usize> = (par..par + breaks.axis).collect();
-        let extent = self.extent(par + breaks.axis);
-        self.around(&outer, &mut |this| {
-            let mut stmts = Vec::new();
-            let parts = cut(&extent, breaks.count);
-            let ends = outer.is_empty() && parts.last().is_some_and(|part| part.count.is(1));
-            let behind = parts.len() - 1;
-            for (number, part) in parts.into_iter().enumerate() {
-                let last = ends && number == behind;
-                let var = this.var();
-                let mut start = Ix::constant(part.start.clone());
-                if !part.count.is(1) {
-                    start = start.add(Ix::axis(var).scaled(&part.length));
-                }
-                let body = body(this, &ChainBlock { start, length: part.length, last });
-                if part.count.is(1) {
-                    stmts.extend(body);
-                } else {
-                    stmts.push(Stmt::For { var, extent: part.count, how: How::Serial, body });
-                }
-            }
-            stmts
-        })
-    }
-
     /// The variables and accumulators of register blocks, shared by all of them.
     fn registers(&mut self) -> Registers {
         let (row, unrolled, lane) = (self.var(), self.var(), self.var());
@@ -387,118 +338,5 @@ impl TreeBuilder<'_> {
                 (vec![init(acc, Literal::zero(*dtype))], breaks)
             }
         }
-    }
-
-    /// The axis and count of the chain's blocks with a scratch tile for them, unless one block is all.
-    fn breaks(&mut self, acc: usize) -> Option<Breaks> {
-        let Some(ReducePlan::Chain { axis, count }) = self.nest.plan().filter(|_| !self.nest.red.is_empty()) else {
-            return None;
-        };
-        if axis == 0 && self.nest.red[0].as_const().is_some_and(|extent| extent <= count) {
-            return None;
-        }
-        let (rows, slots) = match self.schedule.rows {
-            None => (1, 1),
-            Some((axis, rows)) => {
-                let extent = self.extent(axis).as_const();
-                let most = self.schedule.tile_rows.map_or(extent, |tile| Some(extent.map_or(tile, |n| n.min(tile))));
-                (rows, most.map_or(1, |most| most / rows + 1))
-            }
-        };
-        let slots = if self.schedule.side_by_side { slots } else { 1 };
-        self.scratch.push(ScratchTile { acc, registers: rows * self.schedule.vectors, slots });
-        Some(Breaks { axis, count, scratch: self.scratch.len() - 1 })
-    }
-
-    /// Terms of all `axes` in order, one turn of the innermost loop unrolled a few times.
-    fn chain(&mut self, axes: &[usize], block: &RegisterBlock<'_>) -> Vec<Stmt> {
-        let Some((last, outer)) = axes.split_last() else { return self.over(block, &mut |this| this.term()) };
-        let last = *last;
-        self.around(outer, &mut |this| {
-            let extent = this.extent(last);
-            this.unrolled(last, &Ix::constant(0), &extent, &mut |this| this.over(block, &mut |this| this.term()))
-        })
-    }
-
-    /// A loop over `extent` values of an axis from `start`, several turns written out.
-    fn unrolled(
-        &mut self,
-        axis: usize,
-        start: &Ix,
-        extent: &Dim,
-        body: &mut dyn FnMut(&mut Self) -> Vec<Stmt>,
-    ) -> Vec<Stmt> {
-        let factor = self.schedule.unroll;
-        let mut stmts = Vec::new();
-        for part in cut_rows(extent, factor) {
-            let turns = part.length.as_const().unwrap_or(1);
-            let (outer, inner) = (self.var(), self.var());
-            let mut first = start.clone().plus(part.start.clone());
-            if !part.count.is(1) {
-                first = first.add(Ix::axis(outer).times(turns));
-            }
-            self.at[axis] = if turns == 1 { first } else { first.add(Ix::axis(inner)) };
-            let mut inside = body(self);
-            if turns > 1 {
-                inside = vec![Stmt::For { var: inner, extent: Dim::from(turns), how: How::Unroll, body: inside }];
-                if let Some(ahead) = &self.ahead {
-                    inside.extend(ahead.requests(outer, &part.count));
-                }
-            }
-            if part.count.is(1) {
-                stmts.extend(inside);
-            } else {
-                stmts.push(Stmt::For { var: outer, extent: part.count, how: How::Serial, body: inside });
-            }
-        }
-        stmts
-    }
-
-    fn chain_part(
-        &mut self,
-        axis: usize,
-        start: &Ix,
-        length: &Dim,
-        inner: &[usize],
-        block: &RegisterBlock<'_>,
-    ) -> Vec<Stmt> {
-        if inner.is_empty() {
-            return self.unrolled(axis, start, length, &mut |this| this.over(block, &mut |this| this.term()));
-        }
-        if length.is(1) {
-            self.at[axis] = start.clone();
-            return self.chain(inner, block);
-        }
-        let var = self.var();
-        self.at[axis] = start.clone().add(Ix::axis(var));
-        let body = self.chain(inner, block);
-        vec![Stmt::For { var, extent: length.clone(), how: How::Serial, body }]
-    }
-
-    /// One term into the accumulator of this element.
-    pub(super) fn term(&mut self) -> Vec<Stmt> {
-        let acc = match self.reduced {
-            Some(Result::Acc(acc) | Result::Best(acc, _)) => acc,
-            None => mlc_ir::internal_error("tree", "a term without a reduction"),
-        };
-        self.term_into(acc)
-    }
-
-    pub(super) fn term_into(&mut self, acc: usize) -> Vec<Stmt> {
-        let stmt = match (&self.nest.reduce, self.reduced) {
-            (Some(Reduction::Fold { combine, value, .. }), _) => {
-                Stmt::Fold { acc, combine: *combine, value: self.here(value) }
-            }
-            (Some(Reduction::Dot { left, right, .. }), _) => {
-                Stmt::MulAdd { acc, left: self.here(left), right: self.here(right) }
-            }
-            (Some(Reduction::Best { extreme, value, .. }), Some(Result::Best(acc, position))) => {
-                let par = self.nest.par.len();
-                let at = Ix::row_major(&self.at[par..], &self.nest.red);
-                Stmt::Best { acc, position, extreme: *extreme, value: self.here(value), at }
-            }
-            _ => mlc_ir::internal_error("tree", "a term without a reduction"),
-        };
-        vec![stmt]
     }
 }

@@ -2,9 +2,10 @@
 //! through a wide layer: a few terms at a time for all vectors of a tile, so that the operand is read in
 //! long runs. The sums are kept in near memory meanwhile; the order in which each takes its terms stays.
 
-use super::block::{ChainBlock, Columns, RegisterBlock};
+use super::block::{Columns, RegisterBlock};
 use super::builder::TreeBuilder;
 use super::cut::cut_rows;
+use super::terms::ChainBlock;
 use super::{How, ScratchTile, Stmt};
 use mlc_ir::dim::Dim;
 use mlc_ir::index::Ix;
