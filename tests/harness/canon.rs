@@ -3,8 +3,8 @@
 
 #![expect(clippy::unwrap_used, reason = "test code: whatever is wrong panics")]
 
-use mlc::model::{Array, Instance, Model};
-use mlc_tests::{process, repository};
+use mlc::model::{Array, Instance};
+use mlc_tests::{level, process, repository};
 use std::path::{Path, PathBuf};
 
 fn source(name: &str) -> PathBuf {
@@ -12,7 +12,7 @@ fn source(name: &str) -> PathBuf {
 }
 
 fn with<T>(name: &str, job: impl FnOnce(&mut Instance<'_>) -> T) -> T {
-    let model = Model::open(source(name)).unwrap_or_else(|error| panic!("{error}"));
+    let model = level::open(source(name)).unwrap_or_else(|error| panic!("{error}"));
     let mut instance = model.instance(1).unwrap();
     instance.init(5).unwrap();
     job(&mut instance)

@@ -1,11 +1,12 @@
 //! `gradient(y, x)` through loops in machine code: against the reference interpreter, against unrolled loops, and
 //! in a training.
 
-use mlc::model::{Array, Model};
+use mlc::model::Array;
 use mlc::session::{Options, Session};
 use mlc_ir::interp;
 use mlc_ir::tensor::Tensor;
 use mlc_tests::arrays::difference;
+use mlc_tests::level;
 use mlc_tests::npy;
 use mlc_tests::programs::Program;
 use mlc_tests::weights::{self, distance};
@@ -65,7 +66,7 @@ fn machine_code_does_what_the_interpreter_does() {
     let path = folder.path().join("m.dl");
     std::fs::write(&path, BODIES).unwrap();
     let program = Session::open(&path, Options::default()).unwrap().resolve().unwrap();
-    let model = Model::open(&path).unwrap();
+    let model = level::open(&path).unwrap();
     for (time, batch) in [(1, 1), (2, 3), (7, 2), (12, 33)] {
         let (x, w) = (some(time * batch * 3, 7), some(9, 5));
         let (x_shape, w_shape) = ([time, batch, 3], [3, 3]);

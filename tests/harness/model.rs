@@ -2,9 +2,8 @@
 
 #![expect(clippy::unwrap_used, reason = "test code: whatever is wrong panics")]
 
-use mlc::model::{Array, Instance, Model};
-use mlc_tests::process;
-use mlc_tests::{digits, npy};
+use mlc::model::{Array, Instance};
+use mlc_tests::{digits, level, npy, process};
 use std::path::Path;
 use tempfile::TempDir;
 
@@ -65,7 +64,7 @@ fn a_step_and_a_call_are_those_of_the_executable() {
         &["run", "net.dl", "run", "forward", "--weights", "v.safetensors", "--in", "image=x.npy", "--out", "z.npy"],
     );
 
-    let model = Model::open(folder.path().join("net.dl")).unwrap();
+    let model = level::open(folder.path().join("net.dl")).unwrap();
     let mut net = model.instance(2).unwrap();
     net.init(3).unwrap();
     let report = net.step("digits", &[("label", &label), ("image", &image)]).unwrap();
@@ -90,7 +89,7 @@ fn forward(net: &mut Instance<'_>, image: &Array) -> Vec<f32> {
 #[test]
 fn training_is_a_function_call() {
     let folder = folder();
-    let model = Model::open(folder.path().join("net.dl")).unwrap();
+    let model = level::open(folder.path().join("net.dl")).unwrap();
     let mut net = model.instance(1).unwrap();
     net.init(1).unwrap();
     let ((_, image), (_, label)) = (images(20), labels(20));
@@ -109,7 +108,7 @@ fn calls_between_steps_read_the_weights_of_the_last() {
     std::fs::write(folder.path().join("net.dl"), text).unwrap();
     let info = mlc(folder.path(), &["run", "net.dl", "info", "--json"]).json();
     assert_eq!(info["functions"][0]["kept"].as_i64(), Some(4 * 28 * 512));
-    let model = Model::open(folder.path().join("net.dl")).unwrap();
+    let model = level::open(folder.path().join("net.dl")).unwrap();
     let ((_, image), (_, label)) = (images(70), labels(70));
     let [mut net, mut fresh] = [1, 2].map(|threads| model.instance(threads).unwrap());
     net.init(1).unwrap();
@@ -129,7 +128,7 @@ fn calls_between_steps_read_the_weights_of_the_last() {
 #[test]
 fn mistakes_are_told_and_change_nothing() {
     let folder = folder();
-    let model = Model::open(folder.path().join("net.dl")).unwrap();
+    let model = level::open(folder.path().join("net.dl")).unwrap();
     let mut net = model.instance(1).unwrap();
     net.init(1).unwrap();
     let ((_, image), (_, label)) = (images(2), labels(3));
@@ -148,8 +147,8 @@ fn mistakes_are_told_and_change_nothing() {
     assert_eq!(forward(&mut net, &image), before);
 
     std::fs::write(folder.path().join("bad.dl"), SOURCE.replace("flatten", "flaten")).unwrap();
-    wrong(Model::open(folder.path().join("bad.dl")).unwrap_err().to_string(), "flatten");
-    wrong(Model::open(folder.path().join("none.dl")).unwrap_err().to_string(), "none.dl");
+    wrong(level::open(folder.path().join("bad.dl")).unwrap_err().to_string(), "flatten");
+    wrong(level::open(folder.path().join("none.dl")).unwrap_err().to_string(), "none.dl");
 }
 
 #[test]
@@ -161,7 +160,7 @@ fn a_size_that_breaks_a_requirement_is_refused() {
         fn half(x: f32[B, T]) -> f32[B, T / 2] { return x[:, 0:T / 2] + x[:, T / 2:] }
     }";
     std::fs::write(folder.path().join("halves.dl"), text).unwrap();
-    let model = Model::open(folder.path().join("halves.dl")).unwrap();
+    let model = level::open(folder.path().join("halves.dl")).unwrap();
     let mut instance = model.instance(1).unwrap();
     instance.init(1).unwrap();
     let mut call = |sizes: &[usize]| {
@@ -179,7 +178,7 @@ fn instances_of_one_of_several_trainings() {
     let folder = folder();
     let second = SOURCE.split_once("train digits").unwrap().1.replace("lr: 1e-2", "lr: 1e-1");
     std::fs::write(folder.path().join("net.dl"), format!("{SOURCE}train again{second}")).unwrap();
-    let model = Model::open(folder.path().join("net.dl")).unwrap();
+    let model = level::open(folder.path().join("net.dl")).unwrap();
     let refused = model.instance(1).unwrap_err().to_string();
     assert!(refused.contains("`digits`, `again`") && refused.contains("instance_of"), "{refused}");
     assert!(model.instance_of("other", 1).unwrap_err().to_string().contains("no train block `other`"));

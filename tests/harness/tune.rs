@@ -2,8 +2,8 @@
 
 #![expect(clippy::unwrap_used, reason = "test code: whatever is wrong panics")]
 
-use mlc_tests::npy;
 use mlc_tests::process::{self, Outcome};
+use mlc_tests::{level, npy};
 use std::fs;
 use std::path::Path;
 
@@ -47,9 +47,9 @@ fn folder() -> tempfile::TempDir {
     folder
 }
 
-/// The object for this processor, and the weights behind two steps.
+/// The object for the level that runs here, and the weights behind two steps.
 fn outcome(folder: &Path) -> (Vec<u8>, Vec<u8>) {
-    run(folder, &["build", "m.dl", "--cpu", "native", "--emit", "obj", "-o", "m.o"]).ok();
+    run(folder, &[&["build", "m.dl", "--emit", "obj", "-o", "m.o"], &level::one_level()[..]].concat()).ok();
     run(folder, &["run", "m.dl", "train", "--steps", "2", "--quiet", "--out", "out"]).ok();
     let found = (fs::read(folder.join("m.o")).unwrap(), fs::read(folder.join("out/last.safetensors")).unwrap());
     fs::remove_dir_all(folder.join("out")).unwrap();

@@ -5,6 +5,7 @@
 
 pub mod arrays;
 pub mod digits;
+pub mod level;
 pub mod npy;
 pub mod process;
 pub mod programs;

@@ -1,5 +1,6 @@
 //! Starting programs and looking at what they say.
 
+use crate::level;
 use serde_json::Value;
 use std::ffi::OsStr;
 use std::path::Path;
@@ -22,9 +23,13 @@ pub fn run_bare<S: AsRef<OsStr>>(program: &Path, folder: &Path, args: &[S]) -> O
     outcome(Command::new(program).args(args).current_dir(folder).env_clear().env("PATH", "").output())
 }
 
-/// Runs `program` in `folder`, with the environment of the test.
-pub fn run<S: AsRef<OsStr>>(program: &Path, folder: &Path, args: &[S]) -> Outcome {
-    outcome(Command::new(program).args(args).current_dir(folder).output())
+/// Runs a command of `mlc` in `folder`, with the environment of the test and for the level that the tests
+/// are run for.
+pub fn run<S: AsRef<OsStr>>(mlc: &Path, folder: &Path, args: &[S]) -> Outcome {
+    let args: Vec<&OsStr> = args.iter().map(AsRef::as_ref).collect();
+    // In front of the file: what comes behind it may be the program's.
+    let (command, rest) = args.split_at(args.len().min(1));
+    outcome(Command::new(mlc).args(command).args(level::options_for(&args)).args(rest).current_dir(folder).output())
 }
 
 fn outcome(output: std::io::Result<Output>) -> Outcome {

@@ -34,11 +34,17 @@ pub fn told(what: &str, found: Result<f64, String>, tolerance: f64) -> Option<St
     }
 }
 
+/// What is started.
+enum Kind {
+    /// `mlc run` with this source.
+    Source(PathBuf),
+    Executable(PathBuf),
+}
+
 /// A program in a folder of its own, and how it is started.
 pub struct Running {
     folder: TempDir,
-    start: PathBuf,
-    before: Vec<String>,
+    kind: Kind,
 }
 
 impl Running {
@@ -55,7 +61,7 @@ impl Running {
     /// As `mlc run` runs it.
     pub fn in_memory(program: &Path, float: Float) -> Running {
         let (folder, path) = Running::copy(program, float);
-        Running { folder, start: mlc().to_path_buf(), before: vec!["run".into(), path.to_str().unwrap().into()] }
+        Running { folder, kind: Kind::Source(path) }
     }
 
     /// As an executable.
@@ -64,13 +70,17 @@ impl Running {
         let executable = folder.path().join("case");
         let args = ["build", path.to_str().unwrap(), "-o", executable.to_str().unwrap()];
         process::run(mlc(), folder.path(), &args).ok();
-        Running { folder, start: executable, before: Vec::new() }
+        Running { folder, kind: Kind::Executable(executable) }
     }
 
     /// What it does with these arguments.
     pub fn run(&self, args: &[&str]) -> Outcome {
-        let all: Vec<&str> = self.before.iter().map(String::as_str).chain(args.iter().copied()).collect();
-        process::run(&self.start, self.folder.path(), &all)
+        match &self.kind {
+            Kind::Source(path) => {
+                process::run(mlc(), self.folder.path(), &[&["run", path.to_str().unwrap()], args].concat())
+            }
+            Kind::Executable(path) => process::run_bare(path, self.folder.path(), args),
+        }
     }
 
     /// A file in its folder.
