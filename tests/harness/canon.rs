@@ -3,8 +3,9 @@
 
 #![expect(clippy::unwrap_used, reason = "test code: whatever is wrong panics")]
 
-use mlc::model::{Array, Instance};
-use mlc_tests::{level, process, repository};
+use mlc::model::{Array, Error, Instance, Model};
+use mlc_tests::level::{self, Way};
+use mlc_tests::{process, repository};
 use std::path::{Path, PathBuf};
 
 fn source(name: &str) -> PathBuf {
@@ -12,7 +13,11 @@ fn source(name: &str) -> PathBuf {
 }
 
 fn with<T>(name: &str, job: impl FnOnce(&mut Instance<'_>) -> T) -> T {
-    let model = level::open(source(name)).unwrap_or_else(|error| panic!("{error}"));
+    with_model(level::open(source(name)), job)
+}
+
+fn with_model<T>(model: Result<Model, Error>, job: impl FnOnce(&mut Instance<'_>) -> T) -> T {
+    let model = model.unwrap_or_else(|error| panic!("{error}"));
     let mut instance = model.instance(1).unwrap();
     instance.init(5).unwrap();
     job(&mut instance)
@@ -46,7 +51,8 @@ fn tests_hold_in_compiled_code() {
     }
 }
 
-/// The mean loss of the last ten of `steps` steps on one batch is below `share` of that of the first ten.
+/// The mean loss of the last ten of `steps` steps on one batch is below `share` of that of the first ten, and
+/// code that is made in another way has the same losses.
 #[track_caller]
 fn learns(name: &str, train: &str, columns: &[(&str, Array)], steps: usize, share: f64) {
     let columns: Vec<(&str, &Array)> = columns.iter().map(|(name, array)| (*name, array)).collect();
@@ -54,6 +60,12 @@ fn learns(name: &str, train: &str, columns: &[(&str, Array)], steps: usize, shar
     let mean = |losses: &[f64]| losses.iter().sum::<f64>() / losses.len() as f64;
     let (first, last) = (mean(&losses[..10]), mean(&losses[steps - 10..]));
     assert!(last < share * first, "{name}: from {first} to {last}");
+    if let Some(twin) = Way::chosen().twin() {
+        let model = Model::compile(&source(name), twin.options());
+        let again: Vec<f64> =
+            with_model(model, |net| (0..10).map(|_| net.step(train, &columns).unwrap()[0].1).collect());
+        assert_eq!(again, losses[..10], "{name} with {twin:?}");
+    }
 }
 
 #[test]

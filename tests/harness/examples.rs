@@ -3,6 +3,7 @@
 //! same bytes as the executable.
 
 use libtest_mimic::{Arguments, Failed, Trial};
+use mlc_tests::level::Way;
 use mlc_tests::process::{self, Outcome};
 use mlc_tests::repository;
 use serde_json::Value;
@@ -131,7 +132,8 @@ fn reaches(example: &Example) -> Result<(), Failed> {
     if reached { Ok(()) } else { Err(format!("{:?} is {value}: {last}", example.metric).into()) }
 }
 
-/// A few steps of the first training: executable and `mlc run`, one thread and two.
+/// A few steps of the first training: executable and `mlc run`, one thread and two, and code that is made in
+/// another way.
 fn same_bytes(example: &Example) -> Result<(), Failed> {
     let folder = folder(example)?;
     build(example, &folder)?;
@@ -141,5 +143,15 @@ fn same_bytes(example: &Example) -> Result<(), Failed> {
     let source = format!("{}.dl", example.name);
     ok(process::run(mlc(), folder.path(), &[&["run", source.as_str()][..], &train("2", "b")].concat()))?;
     let weights = |out: &str| fs::read(folder.path().join(out).join("last.safetensors"));
-    if weights("a")? == weights("b")? { Ok(()) } else { Err("the weights differ".into()) }
+    if weights("a")? != weights("b")? {
+        return Err("the weights differ".into());
+    }
+    if let Some(twin) = Way::chosen().twin() {
+        let command = [&["run"], &twin.args()[..], &[&source], &train("1", "c")].concat();
+        ok(process::run(mlc(), folder.path(), &command))?;
+        if weights("a")? != weights("c")? {
+            return Err(format!("the weights differ with {twin:?}").into());
+        }
+    }
+    Ok(())
 }

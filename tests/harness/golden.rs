@@ -2,9 +2,10 @@
 
 #![expect(clippy::unwrap_used, reason = "test code: whatever is wrong panics")]
 
+use mlc_tests::level::Way;
 use mlc_tests::programs::Program;
 use mlc_tests::weights::{self, Tensor, distance};
-use mlc_tests::{level, npy, repository};
+use mlc_tests::{npy, repository};
 use std::collections::BTreeMap;
 use std::path::Path;
 
@@ -50,7 +51,7 @@ fn at_trained_weights() {
     // In image 4 two windows of one pooling of channel 2 have exactly the same value for these rounded
     // weights. Which of them gets the gradient hangs on how its sum is rounded: fused as in PyTorch, the
     // first; otherwise, in v2, the last. Both are gradients.
-    let ties: &Ties = if level::is_fused() { &[] } else { &[("conv1.weight", 2, 32)] };
+    let ties: &Ties = if Way::chosen().is_fused() { &[] } else { &[("conv1.weight", 2, 32)] };
     compare(&program, &expected, ties);
 }
 

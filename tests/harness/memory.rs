@@ -6,7 +6,7 @@
 use mlc::session::Session;
 use mlc_ir::ty::DType;
 use mlc_kernel::lower::Content;
-use mlc_tests::level;
+use mlc_tests::level::Way;
 use mlc_tests::npy;
 use mlc_tests::process::{self, Outcome};
 use serde_json::Value;
@@ -186,7 +186,7 @@ fn masks_are_a_small_part() {
         .collect();
     paths.sort();
     for path in paths {
-        let mut session = Session::open(&path, level::options()).unwrap();
+        let mut session = Session::open(&path, Way::chosen().options()).unwrap();
         let program = session.resolve().unwrap();
         let lowered = session.lower(&program);
         for train in &program.trains {

@@ -2,8 +2,9 @@
 
 #![expect(clippy::unwrap_used, reason = "test code: whatever is wrong panics")]
 
+use mlc_tests::level::Way;
+use mlc_tests::npy;
 use mlc_tests::process::{self, Outcome};
-use mlc_tests::{level, npy};
 use std::fs;
 use std::path::Path;
 
@@ -49,7 +50,8 @@ fn folder() -> tempfile::TempDir {
 
 /// The object for the level that runs here, and the weights behind two steps.
 fn outcome(folder: &Path) -> (Vec<u8>, Vec<u8>) {
-    run(folder, &[&["build", "m.dl", "--emit", "obj", "-o", "m.o"], &level::one_level()[..]].concat()).ok();
+    run(folder, &[&["build", "m.dl", "--emit", "obj", "-o", "m.o"], &Way::chosen().one_level().args()[..]].concat())
+        .ok();
     run(folder, &["run", "m.dl", "train", "--steps", "2", "--quiet", "--out", "out"]).ok();
     let found = (fs::read(folder.join("m.o")).unwrap(), fs::read(folder.join("out/last.safetensors")).unwrap());
     fs::remove_dir_all(folder.join("out")).unwrap();

@@ -1,6 +1,6 @@
 //! Starting programs and looking at what they say.
 
-use crate::level;
+use crate::level::Way;
 use serde_json::Value;
 use std::ffi::OsStr;
 use std::path::Path;
@@ -29,7 +29,9 @@ pub fn run<S: AsRef<OsStr>>(mlc: &Path, folder: &Path, args: &[S]) -> Outcome {
     let args: Vec<&OsStr> = args.iter().map(AsRef::as_ref).collect();
     // In front of the file: what comes behind it may be the program's.
     let (command, rest) = args.split_at(args.len().min(1));
-    outcome(Command::new(mlc).args(command).args(level::options_for(&args)).args(rest).current_dir(folder).output())
+    outcome(
+        Command::new(mlc).args(command).args(Way::chosen().args_behind(&args)).args(rest).current_dir(folder).output(),
+    )
 }
 
 fn outcome(output: std::io::Result<Output>) -> Outcome {
