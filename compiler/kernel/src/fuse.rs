@@ -8,6 +8,7 @@
 //! A group has at most one *anchor* (a node whose definition reduces); everything behind the anchor
 //! is its epilogue, everything before it is part of the reduced expression.
 
+mod cuts;
 mod merge;
 
 use mlc_ir::dim::Dim;
@@ -308,10 +309,13 @@ impl<'a> Walk<'a> {
     }
 
     /// Why a node must not be computed inside a group.
-    fn refuse(&self, id: NodeId, class: Class, group: usize, role: Role) -> Option<&'static str> {
-        let group = &self.groups[group];
+    fn refuse(&self, id: NodeId, class: Class, number: usize, role: Role) -> Option<&'static str> {
+        let group = &self.groups[number];
         if group.members.len() >= MEMBERS {
             return Some("the group is large enough");
+        }
+        if self.cuts_too_often(id, number) {
+            return Some("it would be cut too often");
         }
         if class == Class::Random && role != Role::Epilogue {
             return Some("random numbers would be drawn more than once");
@@ -336,7 +340,8 @@ impl<'a> Walk<'a> {
         let (group, role) = groups.iter().next().filter(|_| groups.len() == 1)?;
         let same_shape = self.region.ty(value).shape == self.groups[*group].domain;
         let aliased = self.uses[value.index()].iter().any(|(n, _)| self.homes[n.index()] == Home::Alias);
-        if *role != Role::Epilogue || !same_shape || aliased || self.groups[*group].members.len() >= MEMBERS {
+        let large = self.groups[*group].members.len() >= MEMBERS || self.cuts_too_often(id, *group);
+        if *role != Role::Epilogue || !same_shape || aliased || large {
             return None;
         }
         self.groups[*group].members.insert(id, Role::Epilogue);

@@ -3,6 +3,7 @@
 //! A pass reads a graph and returns a new one; nothing else. The driver checks every invariant after
 //! each pass and can hand out the graph after each stage.
 
+mod bundle;
 mod dce;
 mod fission;
 mod inline;
@@ -15,6 +16,7 @@ pub mod simplify;
 mod statuses;
 mod windows;
 
+pub use bundle::bundle;
 pub use dce::dce;
 pub use fission::fission;
 pub use inline::inline;
@@ -48,6 +50,7 @@ pub const PIPELINE: &[Pass] = &[
     Pass { name: "fission", run: fission },
     Pass { name: "tidy", run: tidied },
     Pass { name: "cleanup", run: dce },
+    Pass { name: "bundle", run: bundle },
     Pass { name: "remat", run: remat },
     Pass { name: "schedule", run: schedule },
 ];

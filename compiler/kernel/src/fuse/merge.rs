@@ -1,6 +1,7 @@
 //! Groups over one domain that become one, so that what several of them need is computed once and
 //! stays in registers: the gates of a recurrent cell, the values of a backward step.
 
+use super::cuts::CUTS;
 use super::{Group, Home, MEMBERS, Role, Walk};
 use mlc_ir::dim::Dim;
 use mlc_ir::graph::{NodeId, Value};
@@ -18,7 +19,8 @@ impl Walk<'_> {
         let members: usize = groups.iter().map(|group| self.groups[*group].members.len()).sum();
         let apart = |a: &usize, b: &usize| a == b || !self.waits(*b, *a);
         let free = || groups.iter().all(|a| groups.iter().all(|b| apart(a, b)));
-        if members >= MEMBERS || !uses.iter().all(fits) || !free() {
+        let cuts: usize = groups.iter().map(|group| self.cuts(*group)).sum();
+        if members >= MEMBERS || cuts > CUTS || !uses.iter().all(fits) || !free() {
             return None;
         }
         let (first, rest) = groups.split_first()?;

@@ -13,6 +13,7 @@ mod loops;
 mod maths;
 mod models;
 mod ops;
+mod parts;
 mod plan;
 mod random_cells;
 mod random_graphs;
