@@ -9,6 +9,7 @@ mod chains;
 mod foreign;
 mod frame;
 mod looped;
+mod parts;
 mod place;
 
 pub(crate) use bands::band_function;

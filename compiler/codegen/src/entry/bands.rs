@@ -1,19 +1,13 @@
 //! Bands of rows: steps that are run for all rows, or by a function that the pool calls as it calls a
 //! kernel, for ranges of bands.
 
-use super::{Band, Calls, EntryEmit, access, start};
-use crate::emit::kernel_signature;
-use crate::error::bug;
+use super::parts::{Parts, parts_function, word_offset};
+use super::{Band, Calls, EntryEmit, access};
 use cranelift_codegen::ir::condcodes::IntCC;
 use cranelift_codegen::ir::{Function, InstBuilder, StackSlotData, StackSlotKind, UserFuncName, Value, types as clif};
 use cranelift_codegen::isa::TargetFrontendConfig;
 use mlc_ir::dim::Dim;
 use mlc_kernel::program::{BAND_ROWS, BAND_WORK, Bands};
-
-/// Where the positions of the loops around are in a band's frame, behind the context's address.
-fn position_offset(depth: u32) -> i32 {
-    8 * (depth as i32 + 1)
-}
 
 /// The CLIF function that runs bands `low..high`.
 pub(crate) fn band_function(
@@ -22,21 +16,14 @@ pub(crate) fn band_function(
     name: UserFuncName,
     config: TargetFrontendConfig,
 ) -> Function {
-    let signature = kernel_signature(config.default_call_conv);
-    let mut function = Function::with_name_signature(name, signature);
-    let context =
-        |b: &mut super::FunctionBuilder<'_>, params: &[Value]| b.ins().load(clif::I64, access(), params[0], 0);
-    start(&mut function, &bands.body, calls, config, context, |cx, params| {
-        let &[frame, scratch, low, high] = params else { bug("a function of bands has four parameters") };
+    parts_function(&bands.body, calls, name, config, |cx, parts| {
         for depth in 0..bands.depth {
-            let position = cx.b.ins().load(clif::I64, access(), frame, position_offset(depth));
+            let position = cx.b.ins().load(clif::I64, access(), parts.frame, word_offset(depth as usize));
             cx.positions.push(position);
         }
         cx.outer = cx.positions.len();
-        cx.each_band(bands, scratch, (low, high));
-        cx.b.ins().return_(&[]);
-    });
-    function
+        cx.each_band(bands, parts);
+    })
 }
 
 impl EntryEmit<'_> {
@@ -73,11 +60,11 @@ impl EntryEmit<'_> {
     }
 
     fn run_bands(&mut self, bands: &Bands, count: Value) {
-        let bytes = position_offset(bands.depth).unsigned_abs();
+        let bytes = word_offset(bands.depth as usize).unsigned_abs();
         let slot = self.b.create_sized_stack_slot(StackSlotData::new(StackSlotKind::ExplicitSlot, bytes, 3));
         self.b.ins().stack_store(clif::I64, self.cx, slot, 0);
         for (depth, position) in (0..bands.depth).zip(self.positions.clone()) {
-            self.b.ins().stack_store(clif::I64, position, slot, position_offset(depth));
+            self.b.ins().stack_store(clif::I64, position, slot, word_offset(depth as usize));
         }
         let callee = self.function_ref(self.calls.bands[bands.number as usize], self.kernel);
         let function = self.b.ins().func_addr(clif::I64, callee);
@@ -86,7 +73,7 @@ impl EntryEmit<'_> {
     }
 
     /// The steps for each of the bands `low..high`.
-    fn each_band(&mut self, bands: &Bands, scratch: Value, (low, high): (Value, Value)) {
+    fn each_band(&mut self, bands: &Bands, Parts { scratch, low, high, .. }: Parts) {
         let all = self.dims.emit(&mut self.b, &Dim::from(bands.rows));
         let count = self.b.ins().udiv_imm_s(all, BAND_ROWS);
         let (head, body, done) = (self.b.create_block(), self.b.create_block(), self.b.create_block());

@@ -10,7 +10,7 @@ use super::scope::Pending;
 use super::timeline::{Moment, Timeline};
 use crate::expr::{Address, Expr};
 use crate::nest::{Reduction, axis_coef};
-use crate::schedule::{Shape, each_root};
+use crate::schedule::{Shape, each_root, size_at};
 use mlc_ir::dim::Dim;
 use mlc_ir::index::{AxisId, Ix, IxAtom};
 use std::collections::BTreeMap;
@@ -150,7 +150,7 @@ impl Open {
         let all = self.kernels.iter().map(|kernel| &kernel.tiles);
         let units = all.clone().find(|units| all.clone().all(|tiles| ratio(tiles, units).is_some()))?;
         let tiles: Vec<i64> = all.filter_map(|tiles| ratio(tiles, units)).collect();
-        let least = units.eval(&[1; 64]).unwrap_or(0);
+        let least = size_at(units, &[]);
         let enough = least >= UNITS || tiles.iter().all(|tiles| *tiles == 1) && !units.is(1);
         enough.then(|| (units.clone(), tiles))
     }
