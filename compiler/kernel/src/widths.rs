@@ -83,6 +83,8 @@ impl Widths<'_> {
                 self.scalar |= *distribution == Distribution::Normal;
                 self.narrow = true;
             }
+            // What it chooses between need not vary.
+            Expr::Select(_, chosen, _) => self.dtype(chosen).into_iter().for_each(|dtype| self.note(dtype)),
             Expr::Literal(_)
             | Expr::Size(..)
             | Expr::Test(_)
@@ -91,8 +93,23 @@ impl Widths<'_> {
             | Expr::Let(_)
             | Expr::Unary(..)
             | Expr::Binary(..)
-            | Expr::Compare(..)
-            | Expr::Select(..) => {}
+            | Expr::Compare(..) => {}
+        }
+    }
+
+    /// The dtype of an expression; that of a reduction is noted in any case.
+    fn dtype(&self, expr: &Expr) -> Option<DType> {
+        match expr {
+            Expr::Literal(literal) => Some(literal.dtype),
+            Expr::Size(dtype, _) | Expr::Position(dtype, _) | Expr::BestPosition(dtype) | Expr::Cast(dtype, _) => {
+                Some(*dtype)
+            }
+            Expr::Load { buffer, .. } => Some(self.nest.buffers[*buffer].dtype),
+            Expr::Test(_) | Expr::Compare(..) => Some(DType::Bool),
+            Expr::Random { .. } => Some(DType::F32),
+            Expr::Let(number) => self.dtype(&self.nest.lets[*number]),
+            Expr::Unary(_, x) | Expr::Binary(_, x, _) | Expr::Select(_, x, _) => self.dtype(x),
+            Expr::Reduced => None,
         }
     }
 }

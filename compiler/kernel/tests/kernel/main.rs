@@ -20,3 +20,4 @@ mod random_graphs;
 mod random_loops;
 mod scale;
 mod symbolic;
+mod widths;
