@@ -209,6 +209,9 @@ impl<'a> Walk<'a> {
         let mut groups = BTreeMap::new();
         let mut repeated = 0;
         for (consumer, position) in &self.uses[value.index()] {
+            if self.is_only_stored(*consumer) {
+                continue;
+            }
             let Home::In(homes) = &self.homes[consumer.index()] else { return None };
             if *position != WINDOW && homes.iter().any(|group| self.groups[*group].update == Some(*consumer)) {
                 return None;
@@ -224,6 +227,12 @@ impl<'a> Walk<'a> {
             }
         }
         Some((groups, repeated))
+    }
+
+    /// Whether a node is another view of stored elements, which nothing in the region reads.
+    fn is_only_stored(&self, node: NodeId) -> bool {
+        self.homes[node.index()] == Home::Alias
+            && self.uses[self.region.nodes[node.index()].results[0].index()].is_empty()
     }
 
     fn role_of_operand(&self, consumer: NodeId, group: usize) -> Role {
@@ -274,7 +283,9 @@ impl<'a> Walk<'a> {
             }
             return self.new_store(id);
         }
-        let repeatable = cheap(class, &self.region.nodes[id.index()].op) && repeated < REPEATED;
+        let op = &self.region.nodes[id.index()].op;
+        // To repeat a value along axes where it is used costs nothing, however often.
+        let repeatable = cheap(class, op) && (repeated < REPEATED || matches!(op, Op::Broadcast(_)));
         if !single && !repeatable {
             return self.new_store(id);
         }
@@ -339,7 +350,8 @@ impl<'a> Walk<'a> {
     fn join_as_sibling(&mut self, id: NodeId, value: Value, groups: &BTreeMap<usize, Role>) -> Option<Home> {
         let (group, role) = groups.iter().next().filter(|_| groups.len() == 1)?;
         let same_shape = self.region.ty(value).shape == self.groups[*group].domain;
-        let aliased = self.uses[value.index()].iter().any(|(n, _)| self.homes[n.index()] == Home::Alias);
+        let is_alias = |n: NodeId| self.homes[n.index()] == Home::Alias && !self.is_only_stored(n);
+        let aliased = self.uses[value.index()].iter().any(|(n, _)| is_alias(*n));
         let large = self.groups[*group].members.len() >= MEMBERS || self.cuts_too_often(id, *group);
         if *role != Role::Epilogue || !same_shape || aliased || large {
             return None;
@@ -353,9 +365,11 @@ impl<'a> Walk<'a> {
         let node = &self.region.nodes[id.index()];
         if let [value] = node.results.as_slice()
             && self.what == Fuse::ByClass
-            && !self.stored[value.index()]
             && let Some(group) = self.epilogue_of(*value)
         {
+            if self.stored[value.index()] {
+                self.groups[group].roots.insert(0, *value);
+            }
             self.groups[group].anchor = Some(id);
             self.groups[group].members.insert(id, Role::Epilogue);
             return Home::In(BTreeSet::from([group]));

@@ -1,5 +1,6 @@
 //! The order of a scope's items: that of the nodes whose places they take, but what may write over a
-//! value comes after everything else that reads it, where that is possible.
+//! value comes after everything else that reads it, where that is possible; and what is computed of
+//! values that live on anyway comes right before its first reader.
 
 use super::scope::{Item, Scopes};
 use crate::fuse::storage;
@@ -22,7 +23,44 @@ pub(super) fn order(scopes: &Scopes<'_>, scope: usize) -> Vec<Item> {
             graph.put_before(reader, writer);
         }
     }
-    graph.sorted().into_iter().map(|at| items[at]).collect()
+    let mut order = graph.sorted();
+    put_late(&mut order, &graph, &|at| last_readers(scopes, scope, &items, &graph, at));
+    order.into_iter().map(|at| items[at]).collect()
+}
+
+/// How far an item is moved at most.
+const FAR: usize = 64;
+
+/// Moves items whose operands live on behind what doesn't need them: what they make is then near.
+fn put_late(order: &mut [usize], graph: &Precedence, reads_until: &dyn Fn(usize) -> Option<Vec<usize>>) {
+    let mut position = vec![0; order.len()];
+    order.iter().enumerate().for_each(|(place, at)| position[*at] = place);
+    for place in (0..order.len()).rev() {
+        let item = order[place];
+        let Some(first) = graph.after[item].iter().map(|at| position[*at]).min() else { continue };
+        let Some(others) = reads_until(item).filter(|_| (place + 2..=place + FAR).contains(&first)) else { continue };
+        if others.iter().all(|reader| position[*reader] >= first) {
+            order[place..first].rotate_left(1);
+            (place..first).for_each(|place| position[order[place]] = place);
+        }
+    }
+}
+
+/// For a kernel's group, a reader of each operand that the region itself makes, the last in the order of nodes;
+/// `None` if there is no other.
+fn last_readers(
+    scopes: &Scopes<'_>,
+    scope: usize,
+    items: &[Item],
+    graph: &Precedence,
+    at: usize,
+) -> Option<Vec<usize>> {
+    let Item::Group(group) = items[at] else { return None };
+    if scopes.update(scope, group).is_some() {
+        return None;
+    }
+    let made = reads(scopes, scope, items[at]).into_iter().filter(|value| scopes.item_of(scope, *value).is_some());
+    made.map(|value| graph.readers.get(&value)?.iter().copied().filter(|reader| *reader != at).max()).collect()
 }
 
 /// The values that an item reads from memory.

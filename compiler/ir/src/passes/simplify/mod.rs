@@ -10,6 +10,7 @@
 mod arith;
 mod fold;
 mod parts;
+mod repeats;
 mod views;
 
 use crate::builder::Builder;
@@ -49,7 +50,7 @@ fn emit(b: &mut Builder, op: impl Into<Op>, args: &[Value]) -> Value {
 
 /// A shorter form of a node with one result.
 fn rule(b: &mut Builder, op: &Op, args: &[Value]) -> Option<Value> {
-    fold::rule(b, op, args).or_else(|| match op {
+    fold::rule(b, op, args).or_else(|| repeats::elementwise(b, op, args)).or_else(|| match op {
         Op::Unary(op) => arith::unary(b, op.op, args[0]),
         Op::Binary(op) => arith::binary(b, op.op, args[0], args[1]),
         Op::Select(_) => arith::select(b, args[0], args[1], args[2]),
