@@ -1,7 +1,7 @@
 //! What passes weigh: sizes at representative values of the symbols, and which ops cost what.
 
 use crate::dim::Dim;
-use crate::graph::Graph;
+use crate::graph::{Graph, Node, Region, Value};
 use crate::ops::{Class, Op};
 use crate::scalar::{BinaryOp, UnaryOp};
 use crate::ty::Type;
@@ -52,6 +52,37 @@ pub fn is_repeatable(op: &Op) -> bool {
         Class::Reduce | Class::Contraction | Class::Window | Class::Gather | Class::Scatter => false,
         Class::Loop | Class::Call | Class::Foreign => false,
     }
+}
+
+/// Bytes that no cache holds.
+const ROOMY: i64 = 16 << 20;
+
+/// How many times its operands a result has to be.
+const TIMES: i64 = 4;
+
+/// Whether a contraction is rather done again than its result kept, which is many times its operands and more
+/// than caches hold: so few terms take no longer than the way to memory and back. Of such a kind are the scores of
+/// attention over long texts.
+pub fn is_roomy(region: &Region, node: &Node, typical: &Typical) -> bool {
+    let bytes = |values: &[Value]| {
+        let of = values.iter().map(|value| typical.bytes(region.ty(*value)));
+        of.fold(0, i64::saturating_add)
+    };
+    let result = bytes(&node.results);
+    matches!(node.op, Op::Contract(_)) && result >= ROOMY && result / TIMES >= bytes(&node.args)
+}
+
+/// For each value whether it is made element by element of a contraction [that is done again](is_roomy).
+pub fn of_roomy(region: &Region, typical: &Typical) -> Vec<bool> {
+    let mut found = vec![false; region.values.len()];
+    for node in &region.nodes {
+        let follows = |arg: &Value| {
+            found[arg.index()] && typical.elements(region.ty(*arg)) == typical.elements(region.ty(node.results[0]))
+        };
+        let roomy = is_roomy(region, node, typical) || is_repeatable(&node.op) && node.args.iter().any(follows);
+        node.results.iter().for_each(|result| found[result.index()] = roomy);
+    }
+    found
 }
 
 /// Elementwise ops of many steps.

@@ -65,9 +65,14 @@ type Block = fn(&mut Builder, Value, Value, [Value; 3]) -> Value;
 
 /// A loop over a stack of blocks `(x, w, seed, step, offset) -> x`, with the gradients by `x` and all `w`.
 fn blocks(block: Block, remat: Option<Remat>) -> Graph {
+    blocks_of(ROWS, WIDTH, block, remat)
+}
+
+/// Of so many rows of a width.
+fn blocks_of(rows: i64, width: i64, block: Block, remat: Option<Remat>) -> Graph {
     let mut graph = Graph::new();
-    let (row, number) = (f32s(&[ROWS, WIDTH]), Type::scalar(DType::I64));
-    let types = [row.clone(), f32s(&[WIDTH, WIDTH]), number.clone(), number.clone(), number.clone()];
+    let (row, number) = (f32s(&[rows, width]), Type::scalar(DType::I64));
+    let types = [row.clone(), f32s(&[width, width]), number.clone(), number.clone(), number.clone()];
     let mut b = Builder::new("body");
     b.param(number.clone());
     let params = types.clone().map(|ty| b.param(ty));
@@ -143,6 +148,27 @@ fn softmax_keeps_its_operand_and_two_columns() {
         b.binary(BinaryOp::Add, x, p)
     };
     check(block, 2 * TENSOR + 2 * ROWS * 4, "the carry, what softmax is of, the largest and the total of each row");
+}
+
+/// `softmax(z · zᵀ) · z`
+fn attention(b: &mut Builder, x: Value, w: Value, _: [Value; 3]) -> Value {
+    let z = project(b, x, w);
+    let fit = b.add1(Contract { left: vec![0, 2], right: vec![1, 2], out: vec![0, 1] }, &[z, z]);
+    let weights = softmax(b, fit);
+    let seen = b.add1(Contract { left: vec![0, 1], right: vec![1, 2], out: vec![0, 2] }, &[weights, z]);
+    b.binary(BinaryOp::Add, x, seen)
+}
+
+#[test]
+fn scores_that_leave_every_cache_are_made_again() {
+    let (short, long, width) = (64, 2048, 32);
+    let tensor = |rows: i64| rows * width * 4;
+    let graph = blocks_of(long, width, attention, None);
+    let expected = 2 * tensor(long) + 2 * long * 4;
+    assert_eq!(kept(&graph), expected, "the carry, the projection and two columns:\n{}", graph_text(&graph));
+    let graph = blocks_of(short, width, attention, None);
+    let expected = 2 * tensor(short) + short * short * 4 + 2 * short * 4;
+    assert_eq!(kept(&graph), expected, "few scores are kept besides:\n{}", graph_text(&graph));
 }
 
 #[test]

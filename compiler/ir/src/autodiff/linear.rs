@@ -3,7 +3,7 @@
 use super::keep::{Price, cheapest};
 use super::{active, backprop};
 use crate::builder::Builder;
-use crate::cost::{Typical, is_repeatable};
+use crate::cost::{Typical, is_repeatable, is_roomy};
 use crate::graph::{Def, Graph, Region, Value};
 use crate::rewrite::{needed, part};
 use std::ops::Range;
@@ -73,6 +73,7 @@ impl Linear {
         for result in keep.kept.clone() {
             kept[self.results[result].index()] = true;
         }
+        let typical = Typical::of(graph);
         let price = |value: Value| match region.values[value.index()].def {
             // Behind the forward parameters come the seeds.
             Def::Param(at) if keep.free.get(at as usize).is_none_or(|free| *free) => Price::Nothing,
@@ -83,14 +84,14 @@ impl Linear {
                     Price::Again
                 } else if kept[value.index()] {
                     Price::Kept
-                } else if is_repeatable(&node.op) {
+                } else if is_repeatable(&node.op) || is_roomy(region, node, &typical) {
                     Price::Again
                 } else {
                     Price::Bytes
                 }
             }
         };
-        cheapest(region, &Typical::of(graph), &self.read_forward(outputs), price)
+        cheapest(region, &typical, &self.read_forward(outputs), price)
     }
 
     /// The forward values that nodes of the backward part read.

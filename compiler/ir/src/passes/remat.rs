@@ -3,7 +3,8 @@
 //! Where a gradient begins, what the nodes before it made and the nodes behind it read would be kept
 //! between. A cut ([`crate::autodiff::keep`]) says which values suffice; the rest, elementwise work,
 //! is repeated right before its first reader, into whose kernel it goes. What a contraction or
-//! another op reads that computes nothing on the way is kept: to repeat it would be a kernel more.
+//! another op reads that computes nothing on the way is kept: to repeat it would be a kernel more. But
+//! where scores leave every cache, they and what is made of them are made again.
 //! Bodies of loops are not looked at: their gradients chose what to stack.
 //!
 //! Where memory is short more is repeated: parts of the forward pass that the caller names
@@ -11,7 +12,7 @@
 
 use crate::autodiff;
 use crate::autodiff::keep::{Price, cheapest};
-use crate::cost::{Typical, is_repeatable};
+use crate::cost::{Typical, is_repeatable, of_roomy};
 use crate::flow::producer;
 use crate::graph::{Def, Epoch, Graph, Node, Region, Value};
 use crate::ops::Class;
@@ -84,6 +85,8 @@ pub(super) struct Backward<'a> {
     result: Vec<bool>,
     /// The last node of the forward pass that reads a value or a view of it.
     last_read: Vec<usize>,
+    /// Made of contractions that take no longer than their results' way to memory and back.
+    roomy: Vec<bool>,
 }
 
 impl<'a> Backward<'a> {
@@ -102,7 +105,8 @@ impl<'a> Backward<'a> {
         let mut result = vec![false; region.values.len()];
         region.results.iter().for_each(|value| result[value.index()] = true);
         let last_read = last_reads(region, start);
-        Backward { region, start, parts, typical, read, stored, result, last_read }
+        let roomy = of_roomy(region, typical);
+        Backward { region, start, parts, typical, read, stored, result, last_read, roomy }
     }
 
     fn price(&self, value: Value) -> Price {
@@ -117,6 +121,7 @@ impl<'a> Backward<'a> {
                     _ if node.epoch != Epoch::default() => false,
                     _ if moves(node) => is_repeatable(&node.op),
                     Some(part) => self.last_read[value.index()] < part.end,
+                    None if self.roomy[value.index()] => true,
                     None => is_repeatable(&node.op) && !self.stored[value.index()] && !small,
                 };
                 if again { Price::Again } else { Price::Bytes }
