@@ -11,6 +11,7 @@ use mlc_ir::dim::Dim;
 use mlc_kernel::lower::{KernelInfo, LoweredProgram};
 use mlc_kernel::nest::Reduction;
 use mlc_kernel::program::{Loc, Slot, Step};
+use mlc_rt_core::abi::SCRATCH_BYTES;
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
@@ -90,7 +91,10 @@ impl<'a> Run<'a> {
     fn steps(&mut self, steps: &[Step], times: i64) {
         for step in steps {
             match step {
-                Step::Run { kernel, frame, tiles, .. } => self.kernel(*kernel, frame, tiles, times),
+                Step::Run { kernel, frame, tiles, .. } => {
+                    let tiles = self.size(tiles);
+                    self.kernel(*kernel, frame, (tiles, tiles), times);
+                }
                 Step::Loop(looped) => {
                     let trip = self.size(looped.trip.bound());
                     self.steps(&looped.body, times * trip);
@@ -102,9 +106,12 @@ impl<'a> Run<'a> {
                     self.steps(&bands.body, times);
                 }
                 Step::Chain(chain) => {
+                    // As in the entry, a few units at a time.
                     let units = self.size(&chain.units);
+                    let at_once = units.min(chain.at_once).max(1);
                     for run in &chain.runs {
-                        self.kernel(run.kernel, &run.frame, &Dim::from(units * run.tiles), times);
+                        let turns = (units + at_once - 1) / at_once;
+                        self.kernel(run.kernel, &run.frame, (at_once * run.tiles, units * run.tiles), times * turns);
                     }
                 }
                 Step::Call { .. } | Step::Fault { .. } | Step::Absent | Step::Copy { .. } => {}
@@ -112,9 +119,9 @@ impl<'a> Run<'a> {
         }
     }
 
-    fn kernel(&mut self, kernel: usize, frame: &[Slot], tiles: &Dim, times: i64) {
+    /// Some of a kernel's tiles, which are run so often.
+    fn kernel(&mut self, kernel: usize, frame: &[Slot], (tiles, all): (i64, i64), times: i64) {
         let words: Vec<u64> = frame.iter().map(|slot| self.word(slot)).collect();
-        let tiles = self.size(tiles);
         let (run, scratch) = (self.jit.kernel(kernel), self.memory.scratch.pointer());
         let mut best = f64::MAX;
         let start = Instant::now();
@@ -124,7 +131,7 @@ impl<'a> Run<'a> {
             unsafe { run(words.as_ptr(), scratch, 0, tiles) };
             best = best.min(call.elapsed().as_secs_f64());
         }
-        let flops = self.infos.next().map_or(0.0, |info| self.flops(info));
+        let flops = self.infos.next().map_or(0.0, |info| self.flops(info)) * tiles as f64 / all.max(1) as f64;
         self.rows.push(Row { kernel, seconds: best, times, tiles, flops });
     }
 
@@ -145,6 +152,10 @@ impl<'a> Run<'a> {
             Loc::Global(n) => self.memory.globals[n as usize].as_ref().map_or(0, |memory| memory.pointer() as u64),
             Loc::Arena(n) => self.memory.arena.pointer().wrapping_add(self.memory.offsets[n as usize] as usize) as u64,
             Loc::Kept(offset) => self.memory.kept.pointer().wrapping_add(offset as usize) as u64,
+            Loc::Near(offset) => {
+                let scratch = self.memory.scratch.pointer();
+                scratch.wrapping_add(SCRATCH_BYTES + offset as usize) as u64
+            }
             Loc::Seed => &raw mut self.scalars[0] as u64,
             Loc::Step => &raw mut self.scalars[1] as u64,
             Loc::Epoch => &raw mut self.scalars[2] as u64,

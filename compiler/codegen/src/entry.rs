@@ -31,7 +31,7 @@ use mlc_ir::dim::Dim;
 use mlc_ir::graph::{Relation, SizeCheck};
 use mlc_ir::ty::DType;
 use mlc_kernel::program::{EntryCode, PARALLEL_WORK, Place, Slot, Step};
-use mlc_rt_core::abi::{SCRATCH_BYTES, Status, entry_cx};
+use mlc_rt_core::abi::{Status, entry_cx};
 use std::collections::{BTreeMap, VecDeque};
 
 /// The signature of [`mlc_rt_core::abi::EntryFn`].
@@ -167,6 +167,7 @@ fn start(
         positions: Vec::new(),
         outer: 0,
         band: None,
+        units: None,
         calls,
         refs: BTreeMap::new(),
         kernel,
@@ -205,6 +206,8 @@ struct EntryEmit<'a> {
     outer: usize,
     /// The rows at hand, in a function of bands.
     band: Option<Band>,
+    /// The units at hand, in a function of a chain.
+    units: Option<Units>,
     calls: Calls<'a>,
     refs: BTreeMap<usize, FuncRef>,
     kernel: SigRef,
@@ -215,6 +218,15 @@ struct EntryEmit<'a> {
 /// Rows that a thread goes through alone.
 #[derive(Clone, Copy)]
 struct Band {
+    /// The first.
+    first: Value,
+    /// The thread's scratch memory.
+    scratch: Value,
+}
+
+/// Units that a thread goes through at a time.
+#[derive(Clone, Copy)]
+struct Units {
     /// The first.
     first: Value,
     /// The thread's scratch memory.
@@ -366,7 +378,7 @@ impl EntryEmit<'_> {
         let parallel_for = self.field(entry_cx::PARALLEL_FOR);
         let pool = self.field(entry_cx::POOL);
         let scratch = self.field(entry_cx::SCRATCH);
-        let stride = self.b.ins().iconst(clif::I64, SCRATCH_BYTES as i64);
+        let stride = self.b.ins().iconst(clif::I64, self.calls.callees.scratch);
         let args = [pool, function, frame, scratch, stride, count];
         self.b.ins().call_indirect(self.parallel_for, parallel_for, &args);
     }

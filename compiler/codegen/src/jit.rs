@@ -26,6 +26,7 @@ pub struct JitProgram {
     plans: Vec<PlanFn>,
     /// Bytes that each entry keeps.
     kept: Vec<i64>,
+    near: i64,
     timings: Timings,
     level: Level,
 }
@@ -66,7 +67,7 @@ pub unsafe fn compile_jit_with(
     module.finalize_definitions().map_err(|error| CodegenError::Resources(error.to_string()))?;
     timings.link += start.elapsed();
     let kept = program.entries.iter().map(|entry| entry.kept.bytes).collect();
-    Ok(JitProgram::new(module, &functions, kept, timings, options.level))
+    Ok(JitProgram::new(module, &functions, (kept, program.near_bytes()), timings, options.level))
 }
 
 fn empty_module(compiler: &Compiler<'_>, foreign: &BTreeMap<Arc<str>, Address>) -> Result<JITModule, CodegenError> {
@@ -102,7 +103,13 @@ unsafe extern "C" {
 }
 
 impl JitProgram {
-    fn new(module: JITModule, functions: &Functions, kept: Vec<i64>, timings: Timings, level: Level) -> JitProgram {
+    fn new(
+        module: JITModule,
+        functions: &Functions,
+        (kept, near): (Vec<i64>, i64),
+        timings: Timings,
+        level: Level,
+    ) -> JitProgram {
         let address = |id: &FuncId| module.get_finalized_function(*id);
         // SAFETY: the address is that of a function which `module` compiled with the signature of `Kernel`.
         let kernel = |id| unsafe { std::mem::transmute::<*const u8, Kernel>(address(id)) };
@@ -113,7 +120,7 @@ impl JitProgram {
         let kernels = functions.callees.kernels.iter().map(kernel).collect();
         let entries = functions.entries.iter().map(entry).collect();
         let plans = functions.plans.iter().map(plan).collect();
-        JitProgram { module: Mutex::new(Some(module)), kernels, entries, plans, kept, timings, level }
+        JitProgram { module: Mutex::new(Some(module)), kernels, entries, plans, kept, near, timings, level }
     }
 
     /// Of its kernels.
@@ -134,6 +141,11 @@ impl JitProgram {
     /// Bytes that entry `n` keeps from call to call.
     pub fn kept(&self, n: usize) -> usize {
         usize::try_from(self.kept[n]).unwrap_or(0)
+    }
+
+    /// Bytes that each thread needs behind the scratch memory of kernels.
+    pub fn near(&self) -> usize {
+        usize::try_from(self.near).unwrap_or(0)
     }
 
     /// Kernel `n` of the program. Must not be called after `self` is dropped.

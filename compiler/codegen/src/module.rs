@@ -21,6 +21,7 @@ use mlc_ir::dim::Sym;
 use mlc_kernel::lane::{Block, Inst, Lane};
 use mlc_kernel::lane_verify::verify;
 use mlc_kernel::program::Program;
+use mlc_rt_core::abi::SCRATCH_BYTES;
 use rayon::prelude::*;
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -277,12 +278,15 @@ pub(crate) struct Callees {
     pub(crate) foreign: BTreeMap<Arc<str>, FuncId>,
     /// The symbol that counts the rows of a band.
     pub(crate) band_rows: Sym,
+    /// Bytes from a thread's scratch memory to the next one's.
+    pub(crate) scratch: i64,
 }
 
 impl Callees {
     /// Without kernels.
     pub(crate) fn new(program: &Program, foreign: BTreeMap<Arc<str>, FuncId>) -> Callees {
-        Callees { kernels: Vec::new(), foreign, band_rows: program.band_rows() }
+        let scratch = SCRATCH_BYTES as i64 + program.near_bytes();
+        Callees { kernels: Vec::new(), foreign, band_rows: program.band_rows(), scratch }
     }
 }
 

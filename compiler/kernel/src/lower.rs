@@ -5,6 +5,7 @@
 //! ([`timeline`]); values share memory where one only becomes the other ([`homes`]): a carry that each
 //! iteration makes anew, a row of a stack, a weight that is replaced.
 
+mod apart;
 mod bands;
 mod cells;
 mod chains;
@@ -14,6 +15,7 @@ mod kept;
 mod live;
 mod order;
 mod prepare;
+mod reach;
 mod scope;
 mod steps;
 mod timeline;

@@ -6,6 +6,8 @@
 //! And chunks: the operand whose elements are read one by one, where its rows are a multiple of a page
 //! apart and thus would fall into one set of the nearest cache, cut along the terms.
 
+mod batched;
+
 use crate::expr::{Address, Expr, ExprRef, Index};
 use crate::layout::{map_roots, plain};
 use crate::nest::{Buffer, Nest, Reduction, Source, axis_coef};
@@ -74,6 +76,16 @@ fn pays(nest: &Nest, operand: &Expr, source: &Buffer, typical: &[(Sym, i64)]) ->
     rows >= ROWS && elements.saturating_mul(source.dtype.bytes()) > NEAR
 }
 
+/// An axis of a contraction to be cut, and one of its operands with it.
+struct Cut {
+    axis: AxisId,
+    extent: i64,
+    /// Elements of a panel's or chunk's row.
+    width: i64,
+    operand: ExprRef,
+    is_left: bool,
+}
+
 /// Cuts the vector axis of a contraction into panels, where it pays; the copy to be made before it.
 pub(crate) fn cut(nest: &mut Nest, machine: &Machine, typical: &[(Sym, i64)], next_copy: &mut u32) -> Option<Nest> {
     let Some(Reduction::Dot { left, right, dtype }) = nest.reduce.clone() else { return None };
@@ -89,12 +101,19 @@ pub(crate) fn cut(nest: &mut Nest, machine: &Machine, typical: &[(Sym, i64)], ne
     let (operand, is_left) = if depends(&left, axis) { (left.clone(), true) } else { (right.clone(), false) };
     let Expr::Load { buffer, at: Address::Axes { index, within, .. } } = &*operand else { return None };
     let (index, source) = (plain(index).filter(|_| within.is_empty())?, nest.buffers[*buffer].clone());
+    if !pays(nest, &operand, &source, typical) {
+        return None;
+    }
+    let batch = batched::batch_axes(nest, &left, &right);
+    let whole = Cut { axis, extent, width, operand: operand.clone(), is_left };
+    if !batch.is_empty()
+        && let Some(made) = batched::cut(nest, &whole, (&source, &index), &batch, next_copy)
+    {
+        return Some(made);
+    }
     let (last, others) = index.split_last()?;
     let walks = *last == Ix::axis(axis) && source.shape.last()?.as_const().is_some_and(|size| size >= extent);
     if !walks || others.iter().any(|ix| axis_coef(ix, axis) != Some(0)) {
-        return None;
-    }
-    if !pays(nest, &operand, &source, typical) {
         return None;
     }
     let target = cut_target(&source, extent, width, next_copy);
@@ -123,7 +142,7 @@ pub(crate) fn chunk(nest: &mut Nest, typical: &[(Sym, i64)], next_copy: &mut u32
     let vector = AxisId(nest.par.len().checked_sub(1)? as u32);
     let axis = AxisId((nest.par.len() + nest.red.len()).checked_sub(1)? as u32);
     let extent = nest.red.last()?.as_const()?;
-    let (operand, is_left) = if depends(&left, vector) { (right, false) } else { (left, true) };
+    let (operand, is_left) = if depends(&left, vector) { (right.clone(), false) } else { (left.clone(), true) };
     let Expr::Load { buffer, at: Address::Axes { index, within, .. } } = &*operand else { return None };
     let (index, source) = (plain(index).filter(|_| within.is_empty())?, nest.buffers[*buffer].clone());
     let (last, others) = index.split_last()?;
@@ -137,7 +156,8 @@ pub(crate) fn chunk(nest: &mut Nest, typical: &[(Sym, i64)], next_copy: &mut u32
         (0..nest.par.len() as u32).partition(|axis| depends(&operand, AxisId(*axis)));
     let rows = rows.iter().map(size).fold(1, i64::saturating_mul);
     let columns = columns.iter().map(size).fold(1, i64::saturating_mul);
-    if rows < ROWS || columns < COLUMNS {
+    // What is made for each element of a batch is read soon after, row by row.
+    if rows < ROWS || columns < COLUMNS || !batched::batch_axes(nest, &left, &right).is_empty() {
         return None;
     }
     let target = cut_target(&source, extent, CHUNK, next_copy);

@@ -33,6 +33,11 @@ impl Program {
         Sym(self.symbols as u32)
     }
 
+    /// Bytes that a thread needs of its own for what chains forget, behind kernels' scratch memory.
+    pub fn near_bytes(&self) -> i64 {
+        self.entries.iter().flat_map(EntryCode::chains).map(|chain| chain.near).max().unwrap_or(0)
+    }
+
     /// The names of the C functions that it calls.
     pub fn foreign_symbols(&self) -> BTreeSet<Arc<str>> {
         let mut symbols = BTreeSet::new();
@@ -100,6 +105,8 @@ pub enum Loc {
     Arena(u32),
     /// `kept + n`
     Kept(u64),
+    /// Byte `n` of the thread's own memory behind kernels' scratch memory ([`Chain::near`]).
+    Near(u64),
     /// `&EntryCx::seed`
     Seed,
     /// `&EntryCx::step`
@@ -137,6 +144,8 @@ pub enum RunIndex {
     Loop(u32),
     /// The first row of the band at hand.
     Row,
+    /// The first of the chain's units at hand.
+    Unit,
     /// A number in memory, clamped into `0..=last`.
     Word {
         /// Where.
@@ -159,6 +168,13 @@ impl Place {
     pub fn plus(mut self, index: RunIndex, bytes: Dim) -> Place {
         self.steps.push(Stride { index, bytes });
         self
+    }
+}
+
+impl Slot {
+    /// Whether it is in memory of the thread's own, for the units at hand.
+    pub fn is_near(&self) -> bool {
+        matches!(self, Slot::Ptr(Place { loc: Loc::Near(_), .. }))
     }
 }
 
@@ -299,6 +315,9 @@ pub struct Chain {
     pub units: Dim,
     /// Units gone through at a time.
     pub at_once: i64,
+    /// Bytes of the thread's own memory for what only these kernels use, of as many units as are gone through
+    /// at a time.
+    pub near: i64,
     /// Estimated work of all kernels, as that of [`Step::Run`].
     pub work: Dim,
 }

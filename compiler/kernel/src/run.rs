@@ -4,7 +4,7 @@
 //! The arena and all results start out filled with signalling NaN, and every access is checked.
 
 use crate::interp::{self, Rounding, Word};
-use crate::program::{Bands, Chain, Loc, Loop, Place, Program, RunIndex, Slot, Step, Trip};
+use crate::program::{Bands, Chain, ChainRun, Loc, Loop, Place, Program, RunIndex, Slot, Step, Trip};
 use mlc_ir::dim::SizeError;
 use mlc_ir::graph::Relation;
 use mlc_ir::ty::DType;
@@ -102,10 +102,12 @@ fn try_run(
     poison(&mut kept);
     buffers.push(kept);
     buffers.extend(memory.scalars.iter().map(|v| v.to_le_bytes().to_vec()));
+    buffers.push(Vec::new());
     // What counts the rows of a band stands behind the symbols.
     let mut sizes = sizes.to_vec();
     sizes.resize(program.symbols + 1, 0);
-    let mut machine = Machine { program, sizes, order, offsets, starts, buffers, positions: Vec::new(), row: 0 };
+    let mut machine =
+        Machine { program, sizes, order, offsets, starts, buffers, positions: Vec::new(), row: 0, unit: 0 };
     machine.steps(&code.kept.steps)?;
     let outcome = machine.steps(&code.steps)?.unwrap_or(Outcome::Done);
     let buffers = machine.buffers;
@@ -129,6 +131,8 @@ struct Machine<'a> {
     positions: Vec<i64>,
     /// The first of the band.
     row: i64,
+    /// The first of the units at hand.
+    unit: i64,
 }
 
 impl Machine<'_> {
@@ -178,16 +182,29 @@ impl Machine<'_> {
         frame.iter().map(|slot| self.word(slot)).collect()
     }
 
-    /// All units at once, or each by itself, in the order of tiles.
+    /// A few units at once, or each by itself, in the order of tiles.
     fn chain(&mut self, chain: &Chain) -> Result<(), SizeError> {
-        let frames: Result<Vec<Vec<Word>>, SizeError> = chain.runs.iter().map(|run| self.words(&run.frame)).collect();
-        let frames = frames?;
         for (low, high) in ranges(chain.units.eval(&self.sizes)?, self.order) {
-            for (run, words) in chain.runs.iter().zip(&frames) {
-                let kernel = &self.program.kernels[run.kernel];
-                let (low, high) = (low * run.tiles, high * run.tiles);
-                interp::run(kernel, Rounding::Fused, words, &mut self.buffers, low, high);
+            let mut first = low;
+            while first < high {
+                let end = high.min(first + chain.at_once);
+                self.units(chain, first, end)?;
+                first = end;
             }
+        }
+        Ok(())
+    }
+
+    /// Units `low..high`, whose memory of the thread's own is filled with NaN before.
+    fn units(&mut self, chain: &Chain, low: i64, high: i64) -> Result<(), SizeError> {
+        let (near, _) = self.loc(Loc::Near(0));
+        self.buffers[near] = vec![0; chain.near as usize];
+        poison(&mut self.buffers[near]);
+        self.unit = low;
+        for ChainRun { kernel, frame, tiles } in &chain.runs {
+            let words = self.words(frame)?;
+            let kernel = &self.program.kernels[*kernel];
+            interp::run(kernel, Rounding::Fused, &words, &mut self.buffers, low * tiles, high * tiles);
         }
         Ok(())
     }
@@ -258,6 +275,7 @@ impl Machine<'_> {
             let index = match &step.index {
                 RunIndex::Loop(depth) => self.positions[*depth as usize],
                 RunIndex::Row => self.row,
+                RunIndex::Unit => self.unit,
                 RunIndex::Word { at, dtype, last } => {
                     let word = match dtype {
                         DType::I32 => i64::from(i32::from_le_bytes(self.read(at)?)),
@@ -280,6 +298,7 @@ impl Machine<'_> {
             Loc::Global(n) => (globals + n as usize, 0),
             Loc::Arena(n) => (arena, self.offsets[n as usize]),
             Loc::Kept(offset) => (arena + 1, offset as i64),
+            Loc::Near(offset) => (arena + 7, offset as i64),
             Loc::Seed => (arena + 2, 0),
             Loc::Step => (arena + 3, 0),
             Loc::Epoch => (arena + 4, 0),

@@ -193,8 +193,18 @@ fn tile_rows(nest: &Nest, schedule: &Schedule, typical: &[(Sym, i64)]) -> Option
     let terms = nest.red.iter().map(|dim| size_at(dim, typical)).fold(1, i64::saturating_mul);
     let row_bytes = terms.saturating_mul(dtype.bytes());
     let vectors = if depends(left, AxisId(vector as u32)) { left } else { right };
-    let columns = (0..nest.par.len()).filter(|other| *other != axis && depends(vectors, AxisId(*other as u32)));
-    let columns = columns.map(|other| size_at(&nest.par[other], typical)).fold(1, i64::saturating_mul);
+    let columns: Vec<usize> =
+        (0..nest.par.len()).filter(|other| *other != axis && depends(vectors, AxisId(*other as u32))).collect();
+    let size = |axes: &mut dyn Iterator<Item = usize>| {
+        axes.map(|other| size_at(&nest.par[other], typical)).fold(1, i64::saturating_mul)
+    };
+    let others = if depends(left, AxisId(vector as u32)) { right } else { left };
+    let of_batch = |other: &usize| depends(others, AxisId(*other as u32));
+    if columns.iter().any(of_batch) {
+        let columns = size(&mut columns.iter().copied().filter(|other| !of_batch(other)));
+        return rows_of_a_batch(nest.par[axis].as_const()?, rows, columns.max(terms).saturating_mul(dtype.bytes()));
+    }
+    let columns = size(&mut columns.into_iter());
     let wide = size_at(&nest.par[vector], typical) < columns;
     let wanted = if terms <= SHORT_CHAIN && columns.saturating_mul(row_bytes) <= FAR && reads_behind(nest, axis) {
         rows
@@ -204,6 +214,26 @@ fn tile_rows(nest: &Nest, schedule: &Schedule, typical: &[(Sym, i64)]) -> Option
         return None;
     };
     (wide && wanted < extent).then_some(wanted)
+}
+
+/// Bytes of the rows, of results or terms, that one element of a batch has at most without being cut.
+const WHOLE: i64 = 256 << 10;
+
+/// Bytes of them in a tile, where they are cut.
+const TILE: i64 = 128 << 10;
+
+/// The rows of a tile of a contraction that is made for each element of a batch, as those of an attention are
+/// for each head: few enough for what is computed of them to stay near, and all tiles alike.
+fn rows_of_a_batch(extent: i64, rows: i64, row_bytes: i64) -> Option<i64> {
+    if extent.saturating_mul(row_bytes) <= WHOLE {
+        return None;
+    }
+    let most = (TILE / row_bytes).max(2 * rows);
+    let mut tile = extent;
+    while tile > most && tile % 2 == 0 {
+        tile /= 2;
+    }
+    (tile <= most && tile >= rows).then_some(tile)
 }
 
 /// Whether what follows the reduction reads other elements for other values of an axis.

@@ -5,7 +5,7 @@
 use core::ffi::c_void;
 
 /// Version of everything in this module and of the metadata.
-pub const ABI_VERSION: u32 = 4;
+pub const ABI_VERSION: u32 = 5;
 
 /// A compiled kernel: runs tiles `lo..hi`. `frame` holds pointers and sizes, `scratch` is this
 /// worker's own memory.
@@ -59,7 +59,7 @@ pub struct EntryCx {
     /// Not 0 if the entry has to make what it keeps: in the first call, and when a weight that it is made of
     /// has changed since.
     pub fresh: i64,
-    /// [`SCRATCH_BYTES`] for each worker, aligned to [`ARENA_ALIGN`].
+    /// For each worker [`SCRATCH_BYTES`] and what the metadata says is near behind them, aligned to [`ARENA_ALIGN`].
     pub scratch: *mut u8,
     /// Handed to `parallel_for`.
     pub pool: *mut c_void,
@@ -132,7 +132,7 @@ pub mod entry_cx {
 /// Alignment of the arena and of scratch memory, and of every buffer in them.
 pub const ARENA_ALIGN: usize = 64;
 
-/// Scratch memory of one worker.
+/// Scratch memory of one worker for kernels.
 pub const SCRATCH_BYTES: usize = 256 * 1024;
 
 /// What an entry returns.

@@ -124,7 +124,7 @@ impl<'p> Instance<'p> {
             plans: meta.entries.iter().map(|_| Plan::default()).collect(),
             kept: meta.entries.iter().map(|_| Kept::default()).collect(),
             arena: Aligned::new(0)?,
-            scratch: Aligned::new(workers * SCRATCH_BYTES)?,
+            scratch: scratch(workers, meta)?,
             pool,
         })
     }
@@ -365,6 +365,12 @@ fn filed(meta: &Meta, entries: &[usize]) -> Vec<bool> {
     let any = all.clone().any(|g| in_use(&g));
     let mut seen = BTreeSet::new();
     all.map(|g| (!any || in_use(&g)) && seen.insert(meta.globals[g].file_path.as_str())).collect()
+}
+
+/// What kernels and chains forget, of each worker.
+fn scratch(workers: usize, meta: &Meta) -> Result<Aligned> {
+    let bytes = SCRATCH_BYTES.checked_add(meta.near).and_then(|bytes| bytes.checked_mul(workers));
+    Aligned::new(bytes.ok_or_else(|| Failure::internal("the memory of threads".to_string()))?)
 }
 
 /// Bytes of global `g`.

@@ -123,7 +123,7 @@ impl EntryEmit<'_> {
     }
 
     fn store_words(&mut self, frame: &[Slot], at: i32, which: impl Fn(&Slot) -> bool) {
-        for (word, slot) in frame.iter().enumerate().filter(|(_, slot)| which(slot)) {
+        for (word, slot) in frame.iter().enumerate().filter(|(_, slot)| which(slot) && !slot.is_near()) {
             let value = match slot {
                 Slot::Ptr(place) => self.address(place),
                 Slot::Size(dim) => self.dims.emit(&mut self.b, dim),

@@ -6,7 +6,7 @@ use cranelift_codegen::ir::{InstBuilder, MemFlagsData, Value, types as clif};
 use mlc_ir::dim::Dim;
 use mlc_ir::ty::DType;
 use mlc_kernel::program::{Loc, Place, RunIndex};
-use mlc_rt_core::abi::entry_cx;
+use mlc_rt_core::abi::{SCRATCH_BYTES, entry_cx};
 
 impl EntryEmit<'_> {
     pub(super) fn address(&mut self, place: &Place) -> Value {
@@ -14,6 +14,10 @@ impl EntryEmit<'_> {
         for step in &place.steps {
             let index = match &step.index {
                 RunIndex::Loop(depth) => self.positions[*depth as usize],
+                RunIndex::Unit => match self.units {
+                    Some(units) => units.first,
+                    None => bug("a unit outside of a chain"),
+                },
                 RunIndex::Row => match self.band {
                     Some(band) => band.first,
                     None => continue,
@@ -51,6 +55,12 @@ impl EntryEmit<'_> {
                 let kept = self.field(entry_cx::KEPT);
                 let Ok(offset) = i64::try_from(offset) else { bug("kept memory beyond i64") };
                 self.b.ins().iadd_imm_s(kept, offset)
+            }
+            Loc::Near(offset) => {
+                let Some(units) = self.units else { bug("near memory outside of a chain") };
+                let start = SCRATCH_BYTES as u64 + offset;
+                let Ok(start) = i64::try_from(start) else { bug("near memory beyond i64") };
+                self.b.ins().iadd_imm_s(units.scratch, start)
             }
             Loc::Seed => self.b.ins().iadd_imm_s(self.cx, i64::from(entry_cx::SEED)),
             Loc::Step => self.b.ins().iadd_imm_s(self.cx, i64::from(entry_cx::STEP)),

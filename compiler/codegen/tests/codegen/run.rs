@@ -34,7 +34,7 @@ pub fn run_keeping(jit: &JitProgram, sizes: &[i64], threads: usize, memory: &mut
     // SAFETY: one size for each symbol, room for more offsets than any plan has.
     let total = unsafe { jit.plan(0)(sizes.as_ptr(), offsets.as_mut_ptr()) };
     let mut arena = vec![0xffu8; total as usize + 64];
-    let mut scratch = vec![0xffu8; threads * SCRATCH_BYTES + 64];
+    let mut scratch = vec![0xffu8; threads * (SCRATCH_BYTES + jit.near()) + 64];
     let aligned = |v: &mut Vec<u8>| v.as_mut_ptr().wrapping_add(v.as_mut_ptr().align_offset(64));
     let args: Vec<*const u8> = memory.args.iter().map(|a| a.as_ptr()).collect();
     let results: Vec<*mut u8> = memory.results.iter_mut().map(|r| r.as_mut_ptr()).collect();

@@ -1,19 +1,18 @@
-//! Kernels one after another whose tiles don't meet, as those of a softmax or a norm: what a tile reads of
-//! another kernel's results is made by the tile of the same number. They are run unit by unit
+//! Kernels one after another whose tiles don't meet, as those of a softmax, a norm or an attention: what a tile
+//! reads of another kernel's results is made by tiles of the same numbers. They are run unit by unit
 //! ([`crate::program::Chain`]), so that what one makes is near when the next reads it.
 
+use super::apart::{has_link, is_free, is_linked, memory_of, ratio, unit_bytes};
 use super::bands::Bands;
-use super::cells::{Cells, View};
+use super::cells::Cells;
 use super::copies::Move;
 use super::homes::Homes;
-use super::scope::Pending;
+use super::reach::{Access, Tiled, accesses, tiled};
 use super::timeline::{Moment, Timeline};
-use crate::expr::{Address, Expr};
-use crate::nest::{Reduction, axis_coef};
-use crate::schedule::{Shape, each_root, size_at};
-use mlc_ir::dim::Dim;
-use mlc_ir::index::{AxisId, Ix, IxAtom};
-use std::collections::BTreeMap;
+use crate::schedule::size_at;
+use mlc_ir::dim::{Dim, Sym};
+use std::cmp::Reverse;
+use std::collections::{BTreeMap, BTreeSet};
 use std::ops::RangeInclusive;
 
 /// The chains of an entry.
@@ -26,88 +25,129 @@ pub(super) struct Chains {
 /// Kernels that are run unit by unit.
 pub(super) struct Chain {
     pub moments: RangeInclusive<usize>,
+    /// What becomes of each moment.
+    pub roles: Vec<ChainRole>,
     pub units: Dim,
-    /// Tiles of a unit, of each kernel.
-    pub tiles: Vec<i64>,
     /// Units gone through at a time.
     pub at_once: i64,
+    /// Memory that no kernel but these uses at their moments, and the bytes of it from unit to unit.
+    pub memory: Vec<(usize, i64)>,
+    /// Bytes of the thread's own memory.
+    pub near: i64,
+}
+
+impl Chain {
+    fn kernels(&self) -> usize {
+        self.roles.iter().filter(|role| matches!(role, ChainRole::Unit(_))).count()
+    }
+}
+
+/// What a moment is in a chain.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum ChainRole {
+    /// A kernel, of which so many tiles are a unit.
+    Unit(i64),
+    /// A kernel that the chain does not wait for: it runs before.
+    Before,
+    /// Nothing is done at it.
+    Idle,
 }
 
 /// Bytes that stay near from a kernel to the next.
 const NEAR: i64 = 32 << 10;
 
-/// Units at least, at the least batch, where a unit has several tiles of some kernel: fewer could not be
-/// split as those can.
-const UNITS: i64 = 16;
+/// Bytes of a unit at most: what a thread's own cache holds.
+const OWN: i64 = 1 << 20;
+
+/// Units at least: at the least batch, and at a typical one. Fewer could not be split as tiles can.
+const UNITS: (i64, i64) = (4, 16);
 
 /// Kernels of a chain at most.
 const MOST: usize = 16;
 
-/// Bytes that a tile accesses: from `low` to `high` behind `stride` times its number.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-struct Reach {
-    stride: i64,
-    low: i64,
-    high: i64,
+/// Kernels at most that are in a chain's way and run before it.
+const BEFORE: usize = 8;
+
+/// A moment as chains see it.
+struct Seen {
+    scope: usize,
+    kind: Kind,
 }
 
-/// How a kernel goes through a buffer.
-struct Access {
-    view: View,
-    written: bool,
-    /// Absent where it isn't known, or the same for all tiles.
-    reach: Option<Reach>,
+enum Kind {
+    /// A kernel that can be run unit by unit.
+    Tiled(Tiled),
+    /// Another kernel.
+    Kernel(Vec<Access>),
+    /// Nothing is done.
+    Idle,
+    /// What chains end at.
+    Wall,
 }
 
-/// A kernel whose tiles are rows of its nest.
-struct Tiled {
-    tiles: Dim,
-    accesses: Vec<Access>,
+impl Seen {
+    fn accesses(&self) -> &[Access] {
+        match &self.kind {
+            Kind::Tiled(tiled) => &tiled.accesses,
+            Kind::Kernel(accesses) => accesses,
+            Kind::Idle | Kind::Wall => &[],
+        }
+    }
 }
 
-/// A chain under construction.
-struct Open {
-    first: usize,
-    kernels: Vec<Tiled>,
+/// Looks for chains.
+struct Search<'a> {
+    seen: &'a [Seen],
+    typical: &'a [(Sym, i64)],
+}
+
+/// How a chain's kernels are run.
+#[derive(Clone)]
+struct Split {
     units: Dim,
+    /// Tiles of a unit, of each kernel.
     tiles: Vec<i64>,
     bytes: i64,
 }
 
 impl Chains {
     /// `copies` are those of each moment.
-    pub fn new(cells: &mut Cells<'_>, time: &Timeline, homes: &Homes, copies: &[Vec<Move>], bands: &Bands) -> Chains {
-        let mut chains = Chains::default();
-        let mut open: Option<(Open, usize)> = None;
+    pub fn new(
+        cells: &mut Cells<'_>,
+        time: &Timeline,
+        homes: &Homes,
+        copies: &[Vec<Move>],
+        bands: &Bands,
+        typical: &[(Sym, i64)],
+    ) -> Chains {
+        let mut seen = Vec::with_capacity(time.moments.len());
         for (at, moment) in time.moments.iter().enumerate() {
-            let free = bands.at(at).is_none() && copies[at].is_empty();
-            let next = if free { tiled(cells, *moment) } else { None };
             let scope = time.scope(cells.scopes, *moment);
-            open = match (open, next) {
-                (Some((chain, own)), Some(next)) if own == scope => match chain.with(next, cells, homes) {
-                    Ok(longer) => Some((longer, own)),
-                    Err((chain, next)) => {
-                        chains.close(chain);
-                        Some((Open::new(at, next), scope))
-                    }
+            let kind = match moment {
+                _ if bands.at(at).is_some() || !copies[at].is_empty() => Kind::Wall,
+                Moment::Save { .. } => Kind::Idle,
+                Moment::Kernel { .. } => match tiled(cells, homes, *moment) {
+                    Some(tiled) => Kind::Tiled(tiled),
+                    None => accesses(cells, homes, *moment).map_or(Kind::Wall, Kind::Kernel),
                 },
-                (before, next) => {
-                    before.into_iter().for_each(|(chain, _)| chains.close(chain));
-                    next.map(|next| (Open::new(at, next), scope))
+                _ => Kind::Wall,
+            };
+            seen.push(Seen { scope, kind });
+        }
+        let search = Search { seen: &seen, typical };
+        let mut found = BTreeMap::new();
+        let mut chains = Chains::default();
+        let mut at = 0;
+        while at < seen.len() {
+            at = match search.best_chain(at, &mut found) {
+                Some(chain) => {
+                    chains.list.push(chain);
+                    chains.list.last().map_or(at, |chain| *chain.moments.end()) + 1
                 }
+                None => at + 1,
             };
         }
-        open.into_iter().for_each(|(chain, _)| chains.close(chain));
         chains
-    }
-
-    fn close(&mut self, open: Open) {
-        if open.kernels.len() < 2 {
-            return;
-        }
-        let moments = open.first..=open.first + open.kernels.len() - 1;
-        let at_once = (NEAR / open.bytes.max(1)).clamp(1, 64);
-        self.list.push(Chain { moments, units: open.units, tiles: open.tiles, at_once });
     }
 
     /// The chain that a moment belongs to, with its number.
@@ -122,165 +162,143 @@ impl Chains {
     }
 }
 
-impl Open {
-    fn new(first: usize, kernel: Tiled) -> Open {
-        let units = kernel.tiles.clone();
-        Open { first, kernels: vec![kernel], units, tiles: vec![1], bytes: 0 }
+/// A chain under construction: what becomes of each of its moments so far.
+struct Draft<'a> {
+    seen: &'a [Seen],
+    roles: Vec<Role>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Role {
+    Unit,
+    Before,
+    Idle,
+}
+
+impl<'a> Draft<'a> {
+    /// The kernels that are run unit by unit.
+    fn kernels(&self) -> Vec<&'a Tiled> {
+        let kernel = |(role, seen): (&Role, &'a Seen)| match &seen.kind {
+            Kind::Tiled(tiled) if *role == Role::Unit => Some(tiled),
+            _ => None,
+        };
+        self.roles.iter().zip(self.seen).filter_map(kernel).collect()
     }
 
-    /// The chain with one more kernel, or both as they were.
-    fn with(self, next: Tiled, cells: &Cells<'_>, homes: &Homes) -> Result<Open, (Open, Tiled)> {
-        if self.kernels.len() == MOST {
-            return Err((self, next));
-        }
-        let mut longer = self;
-        let (units, tiles) = (longer.units.clone(), longer.tiles.clone());
-        longer.kernels.push(next);
-        match longer.divided().and_then(|found| Some((longer.bytes(&found.1, cells, homes)?, found))) {
-            Some((bytes, (units, tiles))) => Ok(Open { units, tiles, bytes, ..longer }),
-            None => match longer.kernels.pop() {
-                Some(next) => Err((Open { units, tiles, ..longer }, next)),
-                None => mlc_ir::internal_error("lower", "a chain lost its kernel"),
-            },
-        }
-    }
-
-    /// Units, and how many tiles of each kernel make one.
-    fn divided(&self) -> Option<(Dim, Vec<i64>)> {
-        let all = self.kernels.iter().map(|kernel| &kernel.tiles);
-        let units = all.clone().find(|units| all.clone().all(|tiles| ratio(tiles, units).is_some()))?;
-        let tiles: Vec<i64> = all.filter_map(|tiles| ratio(tiles, units)).collect();
-        let least = size_at(units, &[]);
-        let enough = least >= UNITS || tiles.iter().all(|tiles| *tiles == 1) && !units.is(1);
-        enough.then(|| (units.clone(), tiles))
-    }
-
-    /// Bytes of a unit, if no two units meet and the last kernel reads what another has made.
-    fn bytes(&self, tiles: &[i64], cells: &Cells<'_>, homes: &Homes) -> Option<i64> {
-        let mut memory: BTreeMap<usize, Memory> = BTreeMap::new();
-        let mut linked = false;
-        for (number, (kernel, tiles)) in self.kernels.iter().zip(tiles).enumerate() {
-            let last = number + 1 == self.kernels.len();
-            for access in &kernel.accesses {
-                let (class, rows) = homes.spot(cells, &access.view);
-                let here = memory.entry(class).or_default();
-                linked |= last && here.written && !access.written;
-                here.written |= access.written;
-                let reach = access.reach.map(|reach| Reach {
-                    stride: reach.stride * tiles,
-                    low: reach.low,
-                    high: reach.stride * (tiles - 1) + reach.high,
-                });
-                here.uses.push((rows, reach));
+    /// Has kernels that have nothing to do with others run before; gives whether there were some.
+    fn put_before(&mut self) -> bool {
+        let kernels = self.kernels();
+        let mut linked = (0..kernels.len()).map(|at| has_link(&kernels, at));
+        let mut changed = false;
+        for role in self.roles.iter_mut().filter(|role| **role == Role::Unit) {
+            if linked.next() == Some(false) {
+                *role = Role::Before;
+                changed = true;
             }
         }
-        let fine = memory.values().all(|memory| !memory.written || memory.is_apart());
-        let bytes = memory.values().filter_map(|memory| memory.uses[0].1).map(|reach| reach.stride).sum();
-        (fine && linked).then_some(bytes)
+        changed
     }
 }
 
-/// Rows of a cell's memory: at the positions of loops, times so many bytes.
-type Rows = Vec<(usize, Dim)>;
+impl Search<'_> {
+    /// The chain that begins with the kernel of a moment, unless a later one of its moments begins one of more
+    /// kernels.
+    fn best_chain(&self, first: usize, found: &mut BTreeMap<usize, Option<Chain>>) -> Option<Chain> {
+        let chain = found.remove(&first).unwrap_or_else(|| self.chain(first))?;
+        let mut longer = |later: usize| {
+            let other = found.entry(later).or_insert_with(|| self.chain(later));
+            other.as_ref().is_some_and(|other| other.kernels() > chain.kernels())
+        };
+        (!chain.moments.clone().skip(1).any(&mut longer)).then_some(chain)
+    }
 
-/// How memory is used in a chain: which rows of it, and what of them a unit reaches.
-#[derive(Default)]
-struct Memory {
-    written: bool,
-    uses: Vec<(Rows, Option<Reach>)>,
-}
+    /// The longest chain that begins with the kernel of a moment.
+    fn chain(&self, first: usize) -> Option<Chain> {
+        let Seen { scope, kind: Kind::Tiled(_) } = &self.seen[first] else { return None };
+        let mut draft = Draft { seen: &self.seen[first..], roles: vec![Role::Unit] };
+        let mut best: Option<(usize, Split)> = None;
+        for moment in &self.seen[first + 1..] {
+            let ahead = draft.roles.iter().filter(|role| **role == Role::Before).count();
+            if moment.scope != *scope || draft.kernels().len() == MOST || ahead > BEFORE {
+                break;
+            }
+            let role = match &moment.kind {
+                Kind::Wall => break,
+                Kind::Idle => Role::Idle,
+                Kind::Tiled(next) => match self.joined(&draft, next, &mut best) {
+                    true => Role::Unit,
+                    false if draft.put_before() && self.joined(&draft, next, &mut best) => Role::Unit,
+                    false => Role::Before,
+                },
+                Kind::Kernel(_) => Role::Before,
+            };
+            if role == Role::Before && !is_free(moment.accesses(), &draft.kernels()) {
+                break;
+            }
+            draft.roles.push(role);
+            if draft.roles[0] != Role::Unit {
+                return None;
+            }
+        }
+        draft.roles.truncate(best?.0);
+        draft.put_before();
+        (draft.roles[0] == Role::Unit).then(|| self.chain_of(first, &draft)).flatten()
+    }
 
-impl Memory {
-    /// Whether each unit reaches a stretch of its own.
-    fn is_apart(&self) -> bool {
-        let (rows, Some(first)) = &self.uses[0] else { return false };
-        self.uses.iter().all(|(others, reach)| {
-            let inside = |reach: &Reach| reach.stride == first.stride && reach.low >= 0 && reach.high <= reach.stride;
-            others == rows && reach.as_ref().is_some_and(inside)
+    /// Whether a kernel can be run unit by unit with those before: one that reads what they make, or one that
+    /// leaves units as they are. Where it reads, the chain up to it is the best so far.
+    fn joined<'a>(&self, draft: &Draft<'a>, next: &'a Tiled, best: &mut Option<(usize, Split)>) -> bool {
+        let mut kernels = draft.kernels();
+        kernels.push(next);
+        let linked = is_linked(&kernels);
+        let as_fine = |split: &Split| best.as_ref().is_none_or(|(_, best)| best.units == split.units);
+        let Some(split) = self.split(&kernels).filter(|split| linked || as_fine(split)) else { return false };
+        if linked {
+            *best = Some((draft.roles.len() + 1, split));
+        }
+        true
+    }
+
+    fn chain_of(&self, first: usize, draft: &Draft<'_>) -> Option<Chain> {
+        let kernels = draft.kernels();
+        let split = self.split(&kernels)?;
+        let mut tiles = split.tiles.iter().copied();
+        let role = |role: &Role| match role {
+            Role::Unit => tiles.next().map_or(ChainRole::Idle, ChainRole::Unit),
+            Role::Before => ChainRole::Before,
+            Role::Idle => ChainRole::Idle,
+        };
+        let roles: Vec<ChainRole> = draft.roles.iter().map(role).collect();
+        Some(Chain {
+            moments: first..=first + roles.len() - 1,
+            roles,
+            at_once: (NEAR / split.bytes.max(1)).clamp(1, 64),
+            memory: own_memory(draft, &kernels, &split.tiles),
+            units: split.units,
+            near: 0,
+        })
+    }
+
+    /// The finest units of which no two meet.
+    fn split(&self, kernels: &[&Tiled]) -> Option<Split> {
+        let mut all: Vec<Dim> = kernels.iter().flat_map(|kernel| kernel.units()).collect();
+        all.sort_by_key(|units| Reverse(size_at(units, self.typical)));
+        all.dedup();
+        all.into_iter().find_map(|units| {
+            let tiles: Option<Vec<i64>> = kernels.iter().map(|kernel| ratio(&kernel.tiles, &units)).collect();
+            let tiles = tiles?;
+            let many = size_at(&units, &[]) >= UNITS.0 && size_at(&units, self.typical) >= UNITS.1;
+            let enough = many || tiles.iter().all(|tiles| *tiles == 1) && !units.is(1);
+            let bytes = unit_bytes(kernels, &tiles).filter(|bytes| enough && *bytes <= OWN)?;
+            Some(Split { units, tiles, bytes })
         })
     }
 }
 
-/// How often `part` is in `whole`, whatever the sizes.
-fn ratio(whole: &Dim, part: &Dim) -> Option<i64> {
-    let (whole, part) = match (whole.as_const(), part.as_const()) {
-        (Some(whole), Some(part)) => (whole, part),
-        (None, None) if whole == part => return Some(1),
-        (None, None) => {
-            let ((many, sym, 0), (few, other, 0)) = (whole.linear()?, part.linear()?) else { return None };
-            if sym != other {
-                return None;
-            }
-            (many, few)
-        }
-        _ => return None,
-    };
-    (part > 0 && whole % part == 0).then(|| whole / part)
-}
-
-/// The kernel of a moment, if its tiles are the values of some axes of its nest.
-fn tiled(cells: &mut Cells<'_>, moment: Moment) -> Option<Tiled> {
-    let Moment::Kernel { scope, group, at, home } = moment else { return None };
-    let pending: &Pending = &cells.scopes.list[scope].groups[group][at];
-    let (nest, schedule) = (pending.nest.clone(), &pending.schedule);
-    let plain = match schedule.shape {
-        Shape::Map => schedule.rows.is_none() && nest.par.len() > 1,
-        Shape::Block => schedule.stream == 0 && !schedule.tile_blocks && schedule.tile_rows.is_none(),
-        Shape::Lanes => true,
-        Shape::Scan | Shape::Sort | Shape::Scatter => false,
-    };
-    let apart =
-        !matches!(nest.reduce, Some(Reduction::Scan { .. } | Reduction::Order { .. } | Reduction::Scatter { .. }));
-    if !plain || !apart || nest.window.is_some() || pending.tree.parts.len() != 1 {
-        return None;
-    }
-    let axes: Vec<usize> = schedule.tiles.iter().copied().filter(|axis| !nest.par[*axis].is(1)).collect();
-    let tiles = super::checked(Dim::product(axes.iter().map(|axis| &nest.par[*axis])));
-    if tiles != pending.lowered.tiles || axes.is_empty() {
-        return None;
-    }
-    let mut found: Vec<(usize, bool, Option<Reach>)> = Vec::new();
-    let reach = |buffer: usize, ix: &Ix| reach(ix, &axes, &nest.par, &nest.red, nest.buffers[buffer].dtype.bytes());
-    each_root(&nest, &mut |root| {
-        root.each(&mut |e| {
-            let Expr::Load { buffer, at } = e else { return };
-            let reach = match at {
-                Address::Linear(ix) => reach(*buffer, ix),
-                Address::Axes { .. } => None,
-            };
-            found.push((*buffer, false, reach));
-        });
-    });
-    found.extend(nest.stores.iter().map(|store| (store.buffer, true, reach(store.buffer, &store.at))));
-    let access = |(buffer, written, reach): (usize, bool, Option<Reach>)| {
-        let view = cells.buffer(scope, home, &nest.buffers[buffer]);
-        Access { view, written, reach }
-    };
-    Some(Tiled { tiles, accesses: found.into_iter().map(access).collect() })
-}
-
-/// What the tiles of `axes` reach of a buffer, if that moves on by the same bytes from tile to tile.
-fn reach(ix: &Ix, axes: &[usize], par: &[Dim], red: &[Dim], width: i64) -> Option<Reach> {
-    let start = ix.constant.as_const()?;
-    let (mut low, mut high) = (start, start);
-    for (atom, coef) in &ix.terms {
-        let IxAtom::Axis(AxisId(axis)) = atom else { return None };
-        let axis = *axis as usize;
-        if axes.contains(&axis) {
-            continue;
-        }
-        let extent = if axis < par.len() { &par[axis] } else { &red[axis - par.len()] };
-        let span = coef.checked_mul(extent.as_const()? - 1)?;
-        if span > 0 { high = high.checked_add(span)? } else { low = low.checked_add(span)? }
-    }
-    let stride = axis_coef(ix, AxisId(*axes.last()? as u32)).filter(|stride| *stride > 0)?;
-    let mut step = stride;
-    for pair in axes.windows(2).rev() {
-        step = step.checked_mul(par[pair[1]].as_const()?)?;
-        if axis_coef(ix, AxisId(pair[0] as u32)) != Some(step) {
-            return None;
-        }
-    }
-    let bytes = |elements: i64| elements.checked_mul(width);
-    Some(Reach { stride: bytes(stride)?, low: bytes(low)?, high: bytes(high.checked_add(1)?)? })
+/// What a chain's kernels alone use while it runs, unit apart from unit.
+fn own_memory(draft: &Draft<'_>, kernels: &[&Tiled], tiles: &[i64]) -> Vec<(usize, i64)> {
+    let before = draft.roles.iter().zip(draft.seen).filter(|(role, _)| **role == Role::Before);
+    let others: BTreeSet<usize> = before.flat_map(|(_, seen)| seen.accesses()).map(|access| access.memory).collect();
+    let all = memory_of(kernels, tiles).into_iter().filter(|(memory, _)| !others.contains(memory));
+    all.filter_map(|(memory, used)| Some((memory, used.stride_if_made()?))).collect()
 }

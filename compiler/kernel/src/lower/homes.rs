@@ -26,6 +26,8 @@ enum Home {
     Kept(usize),
     /// In a row of a stack, at the position of the loop of that body.
     Row { stack: usize, body: usize },
+    /// In memory of the thread's own, for the units of a chain at hand.
+    Near { offset: i64, stride: i64 },
 }
 
 /// The memory of every cell.
@@ -172,6 +174,36 @@ impl Homes {
 
     // ---- memory
 
+    /// Gives what only a chain's kernels use memory of the thread's own.
+    pub fn put_near(&mut self, lives: &Lives, chains: &mut Chains) {
+        for chain in &mut chains.list {
+            let mut requests = Vec::new();
+            let mut owners = Vec::new();
+            for (class, stride) in &chain.memory {
+                let hulls: Vec<(usize, usize)> =
+                    self.members[*class].iter().filter_map(|cell| lives.hull(*cell)).collect();
+                let inside = hulls.iter().all(|(from, to)| chain.moments.contains(from) && chain.moments.contains(to));
+                let (from, to) = (hulls.iter().map(|hull| hull.0).min(), hulls.iter().map(|hull| hull.1).max());
+                if self.homes[*class] == Home::Own
+                    && inside
+                    && let (Some(from), Some(to)) = (from, to)
+                {
+                    let bytes = Dim::from(stride * chain.at_once);
+                    requests.push(Request { name: String::new(), bytes, from, to });
+                    owners.push((*class, *stride));
+                }
+            }
+            let (plan, position) = plan::plan(&requests, &[]);
+            let Ok((offsets, total)) = plan.eval(&[]) else {
+                mlc_ir::internal_error("lower", "memory of a thread beyond i64")
+            };
+            for ((class, stride), at) in owners.into_iter().zip(position) {
+                self.homes[class] = Home::Near { offset: offsets[at as usize], stride };
+            }
+            chain.near = total;
+        }
+    }
+
     /// Plans the arena for every cell that has no other memory. `exchanges` are cells for copies that
     /// exchange others, each with the moment at which it is used. What is used in bands and chains lives as
     /// long as they run. Also gives what each buffer of the plan holds first.
@@ -233,6 +265,10 @@ impl Homes {
                 rows.iter().fold(start, |place, (body, bytes)| {
                     place.plus(RunIndex::Loop(cells.scopes.depth(*body)), Dim::from(*bytes))
                 })
+            }
+            Home::Near { offset, stride } => {
+                let start: Place = Loc::Near(offset.unsigned_abs()).into();
+                start.plus(RunIndex::Unit, Dim::from(-stride))
             }
             Home::Own => match self.arena.get(&class) {
                 Some(at) => Loc::Arena(*at).into(),

@@ -2,7 +2,7 @@
 
 use super::bands::Bands;
 use super::cells::{Cells, Key, View, bytes_of};
-use super::chains::Chains;
+use super::chains::{ChainRole, Chains};
 use super::copies::{End, Move, sequence};
 use super::homes::Homes;
 use super::live::{Lives, output_places};
@@ -54,7 +54,8 @@ impl<'a> Layout<'a> {
             copies.push(ordered);
         }
         let bands = Bands::new(&mut cells, &time, &homes, &copies);
-        let chains = Chains::new(&mut cells, &time, &homes, &copies, &bands);
+        let mut chains = Chains::new(&mut cells, &time, &homes, &copies, &bands, &entry.typical);
+        homes.put_near(&lives, &mut chains);
         let (plan, exchanges, contents) = homes.place(&mut cells, &lives, &exchanges, (&bands, &chains), typical);
         let band_rows = Sym(typical.len() as u32);
         (Layout { cells, time, homes, copies, exchanges, bands, band_rows, chains }, plan, contents)
@@ -94,7 +95,8 @@ impl<'a> Layout<'a> {
                 Moment::Kernel { scope, group, at: kernel_at, home } => {
                     let pending = &self.cells.scopes.list[scope].groups[group][kernel_at];
                     let kernel = kernels.add(&pending.lowered.lane);
-                    infos.push(info(pending, entry, kernel));
+                    let position = infos.len() - self.runs_behind(at, &open);
+                    infos.insert(position, info(pending, entry, kernel));
                     let step = self.run(pending, kernel, (scope, home), Some(at));
                     let step = self.in_chain(at, step, &mut open);
                     step.into_iter().for_each(|step| push(&mut open, step));
@@ -148,27 +150,37 @@ impl<'a> Layout<'a> {
         }))
     }
 
-    /// A kernel's step goes into the chain that it is in; else it stays.
+    /// How many kernels of a begun chain run behind the one of a moment.
+    fn runs_behind(&self, at: usize, open: &[Vec<Step>]) -> usize {
+        let before =
+            self.chains.at(at).is_some_and(|(_, chain)| chain.roles[at - *chain.moments.start()] == ChainRole::Before);
+        match open.last().and_then(|steps| steps.last()) {
+            Some(Step::Chain(begun)) if before => begun.runs.len(),
+            _ => 0,
+        }
+    }
+
+    /// A kernel's step goes into the chain that it is in, or before it; else it stays.
     fn in_chain(&self, at: usize, step: Step, open: &mut [Vec<Step>]) -> Option<Step> {
-        let Some((number, chain)) = self.chains.at(at) else { return Some(step) };
-        let Step::Run { kernel, frame, work, .. } = step else { return Some(step) };
+        let (Some((number, chain)), Some(steps)) = (self.chains.at(at), open.last_mut()) else { return Some(step) };
         let position = at - *chain.moments.start();
-        let run = ChainRun { kernel, frame, tiles: chain.tiles[position] };
         if position == 0 {
-            let (units, at_once) = (chain.units.clone(), chain.at_once);
-            return Some(Step::Chain(Box::new(program::Chain {
+            steps.push(Step::Chain(Box::new(program::Chain {
                 number: number as u32,
-                runs: vec![run],
-                units,
-                at_once,
-                work,
+                runs: Vec::new(),
+                units: chain.units.clone(),
+                at_once: chain.at_once,
+                near: chain.near,
+                work: Dim::zero(),
             })));
         }
-        match open.last_mut().and_then(|steps| steps.last_mut()) {
-            Some(Step::Chain(begun)) => {
-                begun.runs.push(run);
+        let last = steps.len().saturating_sub(1);
+        match (chain.roles[position], step, steps.last_mut()) {
+            (ChainRole::Unit(tiles), Step::Run { kernel, frame, work, .. }, Some(Step::Chain(begun))) => {
+                begun.runs.push(ChainRun { kernel, frame, tiles });
                 begun.work = super::checked(begun.work.add(&work));
             }
+            (ChainRole::Before, step, Some(Step::Chain(_))) => steps.insert(last, step),
             _ => mlc_ir::internal_error("lower", "a chain without a beginning"),
         }
         None

@@ -73,7 +73,9 @@ impl StepsText<'_> {
             Step::Loop(looped) => self.looped(looped),
             Step::Chain(chain) => {
                 let at_once = chain.at_once;
-                let mut line = format!("{} units, {at_once} at a time, each through", self.printer.dim(&chain.units));
+                let near = if chain.near > 0 { format!(" with {} bytes near", chain.near) } else { String::new() };
+                let mut line =
+                    format!("{} units, {at_once} at a time{near}, each through", self.printer.dim(&chain.units));
                 for run in &chain.runs {
                     let words: Vec<String> = run.frame.iter().map(|slot| self.slot(slot)).collect();
                     let name = &self.lowered.program.kernels[run.kernel].name;
@@ -145,6 +147,7 @@ impl StepsText<'_> {
             let index = match &step.index {
                 RunIndex::Loop(depth) => format!("p{depth}"),
                 RunIndex::Row => "row".to_string(),
+                RunIndex::Unit => "unit".to_string(),
                 RunIndex::Word { at, last, .. } => format!("min({}, {})", self.place(at), self.printer.dim(last)),
             };
             let _ = write!(text, " + {index}*{}", self.printer.dim(&step.bytes));
@@ -160,6 +163,7 @@ fn loc(loc: Loc) -> String {
         Loc::Global(n) => format!("global{n}"),
         Loc::Arena(n) => format!("a{n}"),
         Loc::Kept(n) => format!("kept + {n}"),
+        Loc::Near(n) => format!("near + {n}"),
         Loc::Seed => "seed".to_string(),
         Loc::Step => "step".to_string(),
         Loc::Epoch => "epoch".to_string(),

@@ -58,6 +58,7 @@ pub fn metadata(program: &Program, lowered: &[LoweredProgram], about: &About) ->
         "source": about.source,
         "source_hash": about.hash.to_string(),
         "symbols": graph.symbols.iter().map(|name| &**name).collect::<Vec<&str>>(),
+        "near": lowered.iter().map(|level| level.program.near_bytes()).max().unwrap_or(0),
         "globals": globals(program),
         "entries": entries,
         "sessions": program.sessions.iter().map(|session| session_state(program, session)).collect::<Vec<Value>>(),

@@ -5,8 +5,9 @@
 //! size symbols, `+ - * / max` (`/` rounds down). Text in `<>` is explained, `or null` may be absent.
 //!
 //! ```text
-//! { "abi": 4, "mlc": "0.1.0", "name": "cnn", "source": "cnn.dl", "source_hash": "<hex>",
+//! { "abi": 5, "mlc": "0.1.0", "name": "cnn", "source": "cnn.dl", "source_hash": "<hex>",
 //!   "symbols": ["B"],
+//!   "near": 65536,                     <bytes of each thread's own, behind the scratch memory of kernels>
 //!   "globals": [                       <index = position in EntryCx.globals>
 //!     {"path": "conv1.weight",
 //!      "file_path": "conv1.weight",    <name in a weight file: prefixed by the binding if there are several instances>
@@ -90,6 +91,8 @@ pub struct Meta {
     pub source_hash: String,
     /// Names of the size symbols.
     pub symbols: Vec<String>,
+    /// Bytes that each thread needs behind the scratch memory of kernels.
+    pub near: usize,
     /// Weights and states.
     pub globals: Vec<Global>,
     /// States with sizes of a session.

@@ -46,6 +46,7 @@ impl Meta {
             name: r.field("name")?.text()?,
             source: r.field("source")?.text()?,
             source_hash: r.field("source_hash")?.text()?,
+            near: r.field("near")?.size()?,
             functions: r.list("functions", |f| function(f, &entries))?,
             not_exported: r
                 .list_or_none("not_exported", |f| Ok((f.field("name")?.text()?, f.field("reason")?.text()?)))?,

@@ -255,8 +255,8 @@ pub fn meta(pipelines: &str, every: &str, limits: &str) -> String {
     .join(",\n");
     let tally = r#"{"finish": 6, "accumulands": [{"combine": "sum"}, {"combine": "sum"}, {"combine": "max"}]}"#;
     format!(
-        r#"{{"abi": 4, "mlc": "0.1.0", "name": "fake", "source": "fake.dl", "source_hash": "00ff",
-        "symbols": ["B"],
+        r#"{{"abi": 5, "mlc": "0.1.0", "name": "fake", "source": "fake.dl", "source_hash": "00ff",
+        "symbols": ["B"], "near": 0,
         "globals": [
           {{"path": "fc.w", "file_path": "fc.w", "kind": "param", "dtype": "f32", "shape": [4]}},
           {{"path": "fc.b", "file_path": "fc.b", "kind": "state", "dtype": "f32", "shape": []}},
