@@ -3,6 +3,7 @@
 
 mod build;
 mod cases;
+mod chains;
 mod check;
 mod guard;
 #[path = "../../../kernel/tests/kernel/random_cells.rs"]

@@ -147,13 +147,15 @@ fn vars(nest: &Nest, schedule: &Schedule) -> Option<(Vec<TileVar>, Vec<Option<i6
         },
         (_, None) => None,
     };
+    let columns = match schedule.vector.filter(|_| schedule.shape == Shape::Block && schedule.tile_blocks) {
+        Some(axis) => blocks(axis, schedule.vectors * schedule.lanes)?,
+        None => None,
+    };
     if let Some(rows) = rows {
-        let last = schedule.shape == Shape::Map || schedule.tile_blocks;
+        let last = schedule.shape == Shape::Map || columns.is_some();
         vars.insert(if last { vars.len() } else { vars.len().saturating_sub(1) }, rows);
     }
-    if schedule.shape == Shape::Block && schedule.tile_blocks {
-        vars.extend(blocks(schedule.vector?, schedule.vectors * schedule.lanes)?);
-    }
+    vars.extend(columns);
     Some((vars, extents))
 }
 
