@@ -58,6 +58,9 @@ fn number(refused: &Refused) -> Option<Diagnostic> {
             let end = if found.starts_with(is_digit) { refused.at + found.len() } else { before.len() };
             return Some(digits_behind_point(refused.span(start, end)));
         }
+        if found.starts_with(is_digit) && (digits.is_empty() && !whole.ends_with([')', ']'])) {
+            return Some(digits_behind_point(refused.span(whole.len(), refused.at + found.len())));
+        }
         if found.starts_with(is_digit) {
             let title = "a name stands behind `.`, not a number";
             let help = format!("a part of a tuple is taken by `{digits}[{found}]`");

@@ -3,12 +3,14 @@
 //! The habits of other languages come first ([`habits`]), then misspelt words ([`spelling`]), then
 //! what the grammar would have taken ([`expected`]). Messages never show the name of a rule.
 
+mod braces;
 mod expected;
 mod forms;
 mod habits;
 mod signs;
 mod spelling;
 
+pub use braces::braces;
 pub use habits::{
     absent_index, absent_size, digits_behind_point, foreign_package, foreign_statement, foreign_value, foreign_word,
     no_constructor, scan_inside, unused_values,

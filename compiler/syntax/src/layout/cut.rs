@@ -1,5 +1,6 @@
 //! Cuts a file into logical lines.
 
+mod braces;
 mod starts;
 
 use super::chain::Chain;
@@ -28,6 +29,7 @@ pub fn cut(file: FileId, source: &str, sink: &mut Sink) -> Layout {
         first_in_line: true,
         misfit: None,
         brace_is_late: false,
+        braces_sought: 0,
     };
     cutter.run();
     cutter.finish()
@@ -101,6 +103,8 @@ struct Cutter<'a> {
     misfit: Option<(usize, usize)>,
     /// Whether the current token is a `{` that belongs to the line before.
     brace_is_late: bool,
+    /// No `{` before this place has a `}`, as far as it was looked for.
+    braces_sought: usize,
 }
 
 impl Cutter<'_> {
@@ -115,7 +119,13 @@ impl Cutter<'_> {
                     let end = lexer.skip_line();
                     self.foreign_comment(token.lo, end);
                 }
-                _ => self.significant(token),
+                _ => match self.braces_of_value(token, &lexer) {
+                    Some(end) => {
+                        lexer.go_on_at(end);
+                        self.braces_as_value(token, end);
+                    }
+                    None => self.significant(token),
+                },
             }
             if self.is_nested_too_deeply() || self.chain.is_too_long() {
                 self.too_deep(token);

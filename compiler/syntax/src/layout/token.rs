@@ -48,6 +48,7 @@ pub struct Token {
 }
 
 /// Cuts text into tokens, from left to right, in linear time.
+#[derive(Clone)]
 pub struct Lexer<'t> {
     text: &'t str,
     at: usize,
@@ -66,6 +67,11 @@ impl<'t> Lexer<'t> {
     pub fn skip_line(&mut self) -> usize {
         self.at += Lexer::up_to(self.rest(), "\n");
         self.at
+    }
+
+    /// Goes on at the byte `at`, where a token ends.
+    pub fn go_on_at(&mut self, at: usize) {
+        self.at = at;
     }
 
     fn rest(&self) -> &'t str {
