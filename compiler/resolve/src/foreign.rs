@@ -214,7 +214,7 @@ impl<'a> Cx<'a> {
         if self.entry.mode == Mode::Test {
             let error = Diagnostic::error(Code::E0123, site.span, format!("`{name}` cannot be called in a test"))
                 .also(external.span, "a function of C")
-                .note("tests are computed by an interpreter, in f64, which does not call C")
+                .note("tests are computed by an interpreter, which does not call C")
                 .help("write what it computes as an `fn` and test that");
             return Err(self.tell(error));
         }

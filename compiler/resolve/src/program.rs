@@ -341,15 +341,36 @@ pub struct Test {
     pub checks: Vec<Check>,
 }
 
+/// A region of a test, and the indices in it that are tested. Its last results belong to them, in this order: for
+/// each the row-major number of the first bad element, or `i32::MAX`.
+#[derive(Clone, Debug)]
+pub struct Computed {
+    /// The region.
+    pub region: RegionId,
+    /// The indices.
+    pub indices: Vec<TestedIndex>,
+}
+
+/// Indices that must be from 0 to `bound - 1`.
+#[derive(Clone, Debug)]
+pub struct TestedIndex {
+    /// Where they are used.
+    pub span: Span,
+    /// What is indexed: `axis 0 of f32[5]`.
+    pub text: String,
+    /// Valid are `0..bound`.
+    pub bound: Option<i64>,
+}
+
 /// One statement of a test.
 #[derive(Clone, Debug)]
 pub enum Check {
     /// `check_grad`: gradients against central differences, with every f32 read as f64.
     Grad {
         /// Parameters: a seed and a step (i64 scalars). Results: a value for each parameter of `function`.
-        values: RegionId,
+        values: Computed,
         /// The function; its float results are projected on a fixed random direction.
-        function: RegionId,
+        function: Computed,
         /// Names of the function's parameters, for messages: weights by path, then arguments.
         names: Vec<String>,
         /// Relative tolerance.
@@ -357,17 +378,17 @@ pub enum Check {
         /// Where.
         span: Span,
     },
-    /// `print`: a region with parameters seed and step whose result is shown, or a text.
+    /// `print`: what is computed from seed and step is shown, or a text.
     Print {
         /// The text, or what is written for the tensor.
         text: String,
-        /// The region.
-        value: Option<RegionId>,
+        /// What is computed.
+        value: Option<Computed>,
     },
-    /// `assert`: a region with parameters seed and step whose result is a bool scalar.
+    /// `assert`: a bool scalar, computed from seed and step.
     Assert {
-        /// The region.
-        condition: RegionId,
+        /// What is computed.
+        condition: Computed,
         /// The message.
         message: String,
         /// Where.

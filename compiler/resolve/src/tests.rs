@@ -1,14 +1,16 @@
 //! `test` blocks: gradient checks and assertions, each a region of its own. The bindings before a
 //! check are evaluated anew for it.
 
+mod bounds;
+
 use crate::builtins::{Args, Arity, Builtin, named};
 use crate::calls::{ArgIn, ArgValue, CallSite, Expected};
 use crate::cx::{Cx, Frame, FrameKind};
 use crate::entry::{Entry, Mode, TestParam};
-use crate::program::{Check, Test};
+use crate::program::{Check, Computed, Test, TestedIndex};
 use crate::types::{Element, Form};
 use crate::value::{Callee, R, Tensor, Value};
-use mlc_ir::graph::{Input, RegionId, Value as IrValue};
+use mlc_ir::graph::{Fault, Input, RegionId, Value as IrValue};
 use mlc_ir::scalar::{BinaryOp, CompareOp};
 use mlc_ir::ty::{DType, Type};
 use mlc_syntax::ast::{self, ExprKind, StmtKind};
@@ -51,6 +53,7 @@ impl<'a> Cx<'a> {
                 continue;
             }
             let frame = Frame { path: format!("test/{}", test.title), ..self.new_frame(FrameKind::Test, file) };
+            let made = self.graph.regions.len();
             let (result, _) = self.with_entry(keyed_entry(), |cx| {
                 cx.within(frame, |cx| {
                     for earlier in test.body.stmts[..at].iter().filter(|stmt| !is_check(stmt)) {
@@ -59,7 +62,7 @@ impl<'a> Cx<'a> {
                     cx.test_stmt(stmt)
                 })
             });
-            if let Err(reported) = result {
+            if let Err(reported) = result.and_then(|()| self.refuse_large(made, stmt.span)) {
                 failed = Some(reported);
             }
         }
@@ -103,7 +106,7 @@ impl<'a> Cx<'a> {
         }
         let message = message.map_or_else(|| self.sources.text(condition.span).to_string(), |text| text.to_string());
         let entry = std::mem::replace(&mut self.entry, keyed_entry());
-        let condition = self.add_region(entry, vec![tensor.value]);
+        let condition = self.computed(entry, vec![tensor.value]);
         self.checks.push(Check::Assert { condition, message, span });
         Ok(())
     }
@@ -116,13 +119,13 @@ impl<'a> Cx<'a> {
     fn grad_check(&mut self, call: &GradCall<'a>, training: Training) -> R<(Check, Training)> {
         let found = self.grad_function(call, &[], training)?;
         let params = found.params;
-        self.require_gradient(call, found.region)?;
+        self.require_gradient(call, found.computed.region)?;
         let built = self.grad_function(call, &params, training)?;
         let values = self.grad_values(call, &params)?;
         let mut names: Vec<String> = params.iter().map(|param| param.path.clone()).collect();
         names.extend(call.tensors().map(|(name, _, _)| name));
         let check =
-            Check::Grad { values, function: built.region, names, tolerance: call.tolerance, span: call.site.span };
+            Check::Grad { values, function: built.computed, names, tolerance: call.tolerance, span: call.site.span };
         let asked = if built.asked_training { Training::On } else { Training::Off };
         Ok((check, asked))
     }
@@ -152,7 +155,7 @@ impl<'a> Cx<'a> {
     /// The function under test as a region: weights, then arguments, to results.
     fn grad_function(&mut self, call: &GradCall<'a>, known: &[TestParam], training: Training) -> R<GradFunction> {
         let mut entry = Entry::new(Mode::Test, "check_grad");
-        (entry.real, entry.training) = (DType::F64, training == Training::On);
+        entry.training = training == Training::On;
         let types: Vec<Type> = known.iter().map(|param| param.ty.clone()).collect();
         for (param, ty) in known.iter().zip(types) {
             let value = entry.builder.param(ty);
@@ -175,8 +178,8 @@ impl<'a> Cx<'a> {
         });
         let results = result?;
         let (params, asked_training) = (entry.test_params.clone(), entry.asked_training);
-        let region = self.add_region(entry, results.iter().map(|tensor| tensor.value).collect());
-        Ok(GradFunction { region, params, asked_training })
+        let computed = self.computed(entry, results.iter().map(|tensor| tensor.value).collect());
+        Ok(GradFunction { computed, params, asked_training })
     }
 
     fn result_tensors(&mut self, value: Value<'a>, span: Span) -> R<Vec<Tensor>> {
@@ -193,7 +196,7 @@ impl<'a> Cx<'a> {
     }
 
     /// The values of weights and arguments, from seed and step.
-    fn grad_values(&mut self, call: &GradCall<'a>, params: &[TestParam]) -> R<RegionId> {
+    fn grad_values(&mut self, call: &GradCall<'a>, params: &[TestParam]) -> R<Computed> {
         let mut results = Vec::new();
         for param in params {
             let Some(decl) = self.instance(param.instance).members.tensor(&param.name) else {
@@ -206,10 +209,27 @@ impl<'a> Cx<'a> {
         results.extend(call.tensors().map(|(_, tensor, _)| tensor.value));
         let next = keyed_entry();
         let entry = std::mem::replace(&mut self.entry, next);
+        let (first_bad, indices) = self.tested_indices(&entry);
+        results.extend(first_bad);
         let mut region = entry.builder.finished(results);
         self.entry = entry;
         region.name = "check_grad.values".to_string();
-        Ok(self.graph.add_region(region))
+        Ok(Computed { region: self.graph.add_region(region), indices })
+    }
+
+    /// Ends the region of a check: its results, then the indices that are tested.
+    fn computed(&mut self, entry: Entry<'a>, mut results: Vec<IrValue>) -> Computed {
+        let (first_bad, indices) = self.tested_indices(&entry);
+        results.extend(first_bad);
+        Computed { region: self.add_region(entry, results), indices }
+    }
+
+    fn tested_indices(&self, entry: &Entry<'a>) -> (Vec<IrValue>, Vec<TestedIndex>) {
+        let tested = |(value, fault): &(IrValue, Fault)| {
+            let span = self.span_of_place(fault.span)?;
+            Some((*value, TestedIndex { span, text: fault.text.clone(), bound: fault.bound.as_const() }))
+        };
+        entry.faults.iter().filter_map(tested).unzip()
     }
 }
 
@@ -221,7 +241,7 @@ enum Training {
 }
 
 struct GradFunction {
-    region: RegionId,
+    computed: Computed,
     params: Vec<TestParam>,
     asked_training: bool,
 }
@@ -256,7 +276,6 @@ impl<'a> GradCall<'a> {
 /// An entry whose region has the parameters seed and step.
 fn keyed_entry<'a>() -> Entry<'a> {
     let mut entry = Entry::new(Mode::Test, "test");
-    entry.real = DType::F64;
     let _: IrValue = entry.input(Input::Seed, Type::scalar(DType::I64));
     let _: IrValue = entry.input(Input::Step, Type::scalar(DType::I64));
     entry
@@ -367,7 +386,7 @@ fn print<'a>(cx: &mut Cx<'a>, args: Args<'a>) -> R<Value<'a>> {
         Ok(text) => Check::Print { text, value: None },
         Err((text, tensor)) => {
             let entry = std::mem::replace(&mut cx.entry, keyed_entry());
-            Check::Print { text, value: Some(cx.add_region(entry, vec![tensor.value])) }
+            Check::Print { text, value: Some(cx.computed(entry, vec![tensor.value])) }
         }
     };
     cx.checks.push(check);

@@ -102,8 +102,8 @@ fn an_mlp_gradient_agrees_with_differences() {
     };
     assert_eq!(names.last().map(String::as_str), Some("image"));
     let zero = Tensor::from_i64(&[], &[0]);
-    let args = interp::run(&graph, *values, &[zero.clone(), zero], &[1; 8]);
+    let args = interp::run(&graph, values.region, &[zero.clone(), zero], &[1; 8]);
     assert_eq!(args.len(), names.len());
-    let results = interp::run(&graph, *function, &args, &[1; 8]);
+    let results = interp::run(&graph, function.region, &args, &[1; 8]);
     assert_eq!(results[0].shape, [1, 10]);
 }

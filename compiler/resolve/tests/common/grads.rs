@@ -21,8 +21,8 @@ pub fn check_gradients(program: &Program) {
         let Check::Grad { values, function, .. } = check else { continue };
         let zero = Tensor::from_i64(&[], &[0]);
         let symbols = vec![1; graph.symbols.len()];
-        let args = run(&graph, *values, &[zero.clone(), zero], &symbols);
-        let (graph, loss) = projected(&graph, *function);
+        let args = run(&graph, values.region, &[zero.clone(), zero], &symbols);
+        let (graph, loss) = projected(&graph, function.region);
         for seed in 1..4 {
             let direction = directional_check(&graph, loss, &args, &symbols, seed);
             assert!(direction.agrees(), "{direction:?}");

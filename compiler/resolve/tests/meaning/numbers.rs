@@ -94,7 +94,7 @@ test \"sums\" {
     for check in &program.tests[0].checks {
         let mlc_resolve::program::Check::Assert { condition, .. } = check else { panic!("an assertion") };
         let zero = Tensor::from_i64(&[], &[0]);
-        let holds = mlc_ir::interp::run(&graph, *condition, &[zero.clone(), zero], &[]);
+        let holds = mlc_ir::interp::run(&graph, condition.region, &[zero.clone(), zero], &[]);
         assert_eq!(holds[0].ints(), [1]);
     }
 }
