@@ -329,12 +329,12 @@ impl<'m> Instance<'m> {
 fn placed(entry: &Entry, args: &[(&str, &Array)], what: &str) -> Result<Vec<Tensor>, Error> {
     let known = |name: &str| entry.args.iter().any(|port| port.name == name);
     if let Some((name, _)) = args.iter().find(|(name, _)| !known(name)) {
-        return Err(Error(format!("error: {what} has no input `{name}`\nits type is {}", entry.signature())));
+        return Err(Error(format!("error: {what} has no input `{name}`\nit takes {}", entry.arguments())));
     }
     let find = |name: &str| args.iter().find(|(other, _)| *other == name);
     let tensor = |name: &String| match find(name) {
         Some((_, array)) => array.copy(),
-        None => Err(Error(format!("error: {what} needs `{name}`\nits type is {}", entry.signature()))),
+        None => Err(Error(format!("error: {what} needs `{name}`\nit takes {}", entry.arguments()))),
     };
     entry.args.iter().map(|port| tensor(&port.name)).collect()
 }

@@ -104,7 +104,7 @@ fn arguments(
     if let Some(solve) = entry.symbols.iter().find(|s| known[s.symbol].is_none()) {
         let (name, part) = sizes::whole(&cx.meta.symbols[solve.symbol]);
         return Err(Failure::usage(format!("{what} needs a size for {name}"))
-            .note(format!("its type is {}", entry.signature()))
+            .note(format!("it takes {}", entry.arguments()))
             .help(format!("give it with `--size {name}={}`", part.max(16))));
     }
     let sizes: Vec<i64> = known.iter().map(|s| s.unwrap_or(1)).collect();

@@ -43,7 +43,7 @@ pub fn all(args: &Args, entry: &Entry, what: &str, vocabulary: Option<&Vocabular
     if let [first, ..] = missing[..] {
         let value = if first.shape.is_empty() { "3" } else { "FILE.npy" };
         return Err(Failure::data(INPUT, format!("{what} needs {}", list(missing.iter().map(|p| p.name.as_str()))))
-            .note(format!("its type is {}", entry.signature()))
+            .note(format!("it takes {}", entry.arguments()))
             .help(format!("give it with `--in {}={value}`", first.name)));
     }
     Ok(given.into_iter().flatten().collect())

@@ -293,14 +293,19 @@ pub struct Entry {
 impl Entry {
     /// `(image: f32[B, 28, 28, 1]) -> f32[B, 10]`
     pub fn signature(&self) -> String {
-        let args: Vec<String> = self.args.iter().map(Port::text).collect();
         let results: Vec<String> =
             self.results.iter().map(|r| if is_unnamed(&r.name) { r.type_text() } else { r.text() }).collect();
         let results = match &results[..] {
             [one] if is_unnamed(&self.results[0].name) => one.clone(),
             _ => format!("({})", results.join(", ")),
         };
-        format!("({}) -> {results}", args.join(", "))
+        format!("{} -> {results}", self.arguments())
+    }
+
+    /// `(image: f32[B, 28, 28, 1])`
+    pub fn arguments(&self) -> String {
+        let args: Vec<String> = self.args.iter().map(Port::text).collect();
+        format!("({})", args.join(", "))
     }
 }
 
