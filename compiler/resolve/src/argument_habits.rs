@@ -1,7 +1,8 @@
 //! Arguments that people bring along from Keras and PyTorch, and what they are called here.
 
-use crate::calls::CallSite;
+use crate::calls::{CallSite, Given};
 use crate::cx::Cx;
+use crate::scope::Origin;
 use crate::types::Form;
 use crate::value::{R, Value};
 use mlc_syntax::ast;
@@ -52,6 +53,7 @@ const HABITS: &[(&[&str], Instead)] = &[
         Words("the batch comes first, and both come out: `hs, h = rnn(x)`"),
     ),
     (&["attn_mask", "attention_mask", "key_padding_mask"], Words("write `mask: keep`, true where a key may be seen")),
+    (&["query"], Called("q")),
     (&["is_causal", "use_causal_mask"], Words("write `causal: true` where the layer is made")),
     (&["label_smoothing"], Called("smoothing")),
     (&["ignore_index"], Called("ignore")),
@@ -81,6 +83,9 @@ pub(crate) fn instead_of(callee: &str, name: &str, takes: &[&str], value: &str) 
         ),
         ("adam", "weight_decay") => Some(format!("write `adamw(lr: 1e-3, weight_decay: {value})`")),
         ("transpose", _) => Some(OTHER_ORDERS.to_string()),
+        (_, "key" | "keys" | "value" | "values") if takes.contains(&"kv") => {
+            Some(format!("keys and values are made of one tensor: `kv: {value}`"))
+        }
         (_, "betas") if takes.contains(&"beta1") => {
             let values = value.trim_matches(['(', ')', '[', ']']).split_once(',');
             let (first, second) = values.unwrap_or(("0.9", "0.999"));
@@ -98,6 +103,36 @@ pub(crate) const OTHER_ORDERS: &str =
     "`transpose(x)` swaps the last two axes; any other order is `rearrange(x, \"b h w c -> b w h c\")`";
 
 impl<'a> Cx<'a> {
+    /// Refuses `att(q, k, v)`: where keys and values are one argument of the prelude's function, a tensor
+    /// of floats in the mask's place is meant as the values.
+    pub fn refuse_values_beside_keys(
+        &mut self,
+        params: &'a [ast::Param],
+        given: &[Option<Given<'a>>],
+        site: &CallSite,
+    ) -> R<()> {
+        let at = |name: &str| params.iter().position(|param| &*param.name.text == name);
+        let (Some(keys), Some(mask)) = (at("kv"), at("mask")) else { return Ok(()) };
+        let (Some(Some((_, keys))), Some(Some((value, span)))) = (given.get(keys), given.get(mask)) else {
+            return Ok(());
+        };
+        let Value::Tensor(tensor) = value else { return Ok(()) };
+        if !tensor.dtype.is_float() || self.files.origin(self.top().file) == Origin::User {
+            return Ok(());
+        }
+        let title = format!("`{}` takes keys and values as one argument, `kv`", site.name);
+        let error = Diagnostic::error(Code::E0103, *span, title)
+            .label(format!("{}, given for `mask`", self.show(tensor)))
+            .note("the layer makes its keys and its values of one tensor, each with weights of its own");
+        let (queries, kv) = (given.first().and_then(Option::as_ref), self.excerpt(*keys));
+        let queries = queries.map_or_else(|| "q".to_string(), |(_, span)| self.excerpt(*span));
+        let call = match queries == kv {
+            true => format!("{}({queries})", site.name),
+            false => format!("{}({queries}, {kv})", site.name),
+        };
+        Err(self.tell(error.help(format!("write `{call}`; `mask: keep` is true where a key may be seen"))))
+    }
+
     /// Refuses a size where a layer of the prelude takes a float by position: `LayerNorm(512)` would
     /// set `eps`. `positions` is how many arguments have no name.
     pub fn refuse_size_as_float(

@@ -309,10 +309,13 @@ impl<'a> Cx<'a> {
         }
         self.bind_params(&decl.params, given, site)?;
         if let Some(result) = &decl.result {
-            self.divisions_of(result)?;
+            self.divisions_of(result, None)?;
         }
         self.refuse_length(decl, site.span)?;
         self.requires(&decl.requires, Some(site.span))?;
+        if let Some(result) = &decl.result {
+            self.divisions_of(result, Some(site))?;
+        }
         let value = self.outlined_body(decl, site)?;
         match expected {
             Some(expected) => self.fit_expected(value, expected, decl.span),

@@ -1,4 +1,5 @@
-//! Members that are constant tensors: `abar = cumprod(1 - linspace(1e-4, 0.02, 1000), axis: 0)` (rule 13).
+//! Members and constants of a file that are tensors: `abar = cumprod(1 - linspace(1e-4, 0.02, 1000), axis: 0)`
+//! (rule 13), `const Mean: f32[3] = [0.485, 0.456, 0.406]`.
 //!
 //! A binding is evaluated where no region is; if it turns out to be a tensor, its expression is kept
 //! and evaluated in each entry that reads it. It is not saved with the weights.
@@ -16,10 +17,27 @@ use std::collections::BTreeMap;
 use std::rc::Rc;
 use std::sync::Arc;
 
+/// What binds names to a value outside of any region.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Source<'a> {
+    pub names: &'a [ast::Name],
+    pub ty: Option<&'a ast::Type>,
+    pub value: &'a ast::Expr,
+    /// As messages call it: `binding`.
+    pub what: &'static str,
+}
+
+impl<'a> Source<'a> {
+    /// A binding of a layer or train block.
+    pub fn of(bind: &'a ast::Bind) -> Source<'a> {
+        Source { names: &bind.names, ty: bind.ty.as_ref(), value: &bind.value, what: "binding" }
+    }
+}
+
 /// A binding whose value is a tensor, and what its expression sees.
 #[derive(Debug)]
 pub(crate) struct Deferred<'a> {
-    bind: &'a ast::Bind,
+    source: Source<'a>,
     /// Which of several names it is.
     part: usize,
     key: u32,
@@ -31,48 +49,48 @@ pub(crate) struct Deferred<'a> {
 
 impl<'a> Cx<'a> {
     /// The values of a binding's names.
-    pub fn binding_values(&mut self, bind: &'a ast::Bind) -> Vec<Value<'a>> {
+    pub fn binding_values(&mut self, source: Source<'a>) -> Vec<Value<'a>> {
         let (told, made) = (self.report.mark(), self.instances.len());
         let asked = std::mem::replace(&mut self.entry.wants_region, false);
-        let value = self.bound_value(bind);
+        let value = self.bound_value(source);
         let wants_region = std::mem::replace(&mut self.entry.wants_region, asked);
         match value {
             Ok(values) => values,
             Err(_) if wants_region && self.entry.mode == Mode::Static => {
                 self.report.rewind(told);
                 self.instances.truncate(made);
-                self.deferred(bind)
+                self.deferred(source)
             }
-            Err(_) => vec![Value::Poison; bind.names.len()],
+            Err(_) => vec![Value::Poison; source.names.len()],
         }
     }
 
     /// The values in the region that is there, with the type that the binding says.
-    fn bound_value(&mut self, bind: &'a ast::Bind) -> R<Vec<Value<'a>>> {
-        let value = match &bind.ty {
-            Some(ty) => self.declared_value(ty, &bind.value)?,
-            None => self.expr(&bind.value)?,
+    fn bound_value(&mut self, source: Source<'a>) -> R<Vec<Value<'a>>> {
+        let value = match source.ty {
+            Some(ty) => self.declared_value(ty, source.value)?,
+            None => self.expr(source.value)?,
         };
-        let value = match (&bind.ty, bind.names.first()) {
+        let value = match (source.ty, source.names.first()) {
             (Some(ty), Some(name)) => {
                 let what = Matched::Annotation { name: name.text.clone() };
-                self.match_value(ty, value, bind.value.span, what)?
+                self.match_value(ty, value, source.value.span, what)?
             }
             _ => value,
         };
-        self.unpack(value, &bind.names, bind.value.span)
+        self.unpack(value, source.names, source.value.span)
     }
 
-    fn deferred(&mut self, bind: &'a ast::Bind) -> Vec<Value<'a>> {
+    fn deferred(&mut self, source: Source<'a>) -> Vec<Value<'a>> {
         let key = self.new_scope().0;
         let frame = self.top();
         let (file, instance) = (frame.file, frame.instance);
         let (locals, block) = (frame.locals.clone(), frame.block.clone());
         let make = |part| {
             let (locals, block) = (locals.clone(), block.clone());
-            Value::Deferred(Rc::new(Deferred { bind, part, key, file, instance, locals, block }))
+            Value::Deferred(Rc::new(Deferred { source, part, key, file, instance, locals, block }))
         };
-        let values: Vec<Value<'a>> = (0..bind.names.len()).map(make).collect();
+        let values: Vec<Value<'a>> = (0..source.names.len()).map(make).collect();
         let Some(Value::Deferred(first)) = values.first() else { return values };
         let first = first.clone();
         // Evaluated once for its mistakes.
@@ -85,15 +103,15 @@ impl<'a> Cx<'a> {
                 let what = if reads { "reads weights" } else { "draws random numbers" };
                 let error = Diagnostic::error(
                     Code::E0110,
-                    bind.value.span,
-                    format!("this binding {what}, and a member that is a tensor is constant"),
+                    source.value.span,
+                    format!("this {} {what}, and a tensor here is constant", source.what),
                 )
                 .help("compute it in a `fn`; what is learned is a `param`, what is drawn once is a `state`");
                 self.tell(error);
-                vec![Value::Poison; bind.names.len()]
+                vec![Value::Poison; source.names.len()]
             }
             Ok(_) => values,
-            Err(_) => vec![Value::Poison; bind.names.len()],
+            Err(_) => vec![Value::Poison; source.names.len()],
         }
     }
 
@@ -102,7 +120,7 @@ impl<'a> Cx<'a> {
         (frame.instance, frame.block) = (deferred.instance, deferred.block.clone());
         frame.locals = deferred.locals.clone();
         frame.path = format!("constant/{}", deferred.key);
-        self.within(frame, |cx| cx.bound_value(deferred.bind))
+        self.within(frame, |cx| cx.bound_value(deferred.source))
     }
 
     /// The value of a constant member in the entry under construction.

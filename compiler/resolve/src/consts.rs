@@ -1,5 +1,6 @@
 //! Constants of a file, and the values that the command line gives instead.
 
+use crate::constants::Source;
 use crate::cx::{ConstState, Cx, FrameKind};
 use crate::entry::Entry;
 use crate::types::Form;
@@ -32,40 +33,38 @@ impl<'a> Cx<'a> {
         let given = if file == self.main { self.override_of(&decl.name.text) } else { None };
         let expr = given.unwrap_or(&decl.value);
         let frame = self.new_frame(FrameKind::File, file);
-        let (value, _) = self.with_entry(Entry::idle(), |cx| {
-            cx.within(frame, |cx| {
-                if let Some(ty) = &decl.ty
-                    && matches!(cx.form(ty)?, Form::Tensor { axes: [_, ..], .. })
-                {
-                    let title = format!("`{}` is a tensor, and a constant of a file is static", decl.name.text);
-                    let error = Diagnostic::error(Code::E0110, ty.span, title);
-                    let (name, text) = (&decl.name.text, cx.excerpt(expr.span));
-                    let (upper, ty) = (name, cx.sources.text(ty.span));
-                    return Err(cx.tell(match &expr.kind {
-                        ast::ExprKind::List(_) => error.help(format!(
-                            "leave the type out, `const {upper} = {text}`, and declare it where it is used: `{}: {ty} = {upper}`",
-                            name.to_lowercase()
-                        )),
-                        _ => error
-                            .help("a constant is an integer, a float, a string, a truth value or a list of them: `[1, 2]`")
-                            .help(format!("a tensor that does not change is a binding of a layer, `{}: {ty} = {text}`, or made in a `fn`", name.to_lowercase())),
-                    }));
-                }
-                let value = cx.expr(expr)?;
-                match &decl.ty {
-                    Some(ty) => cx.convert_static(ty, value, expr.span, &format!("`{}`", decl.name.text)),
-                    None => Ok(value),
-                }
-            })
-        });
+        let (value, _) = self.with_entry(Entry::idle(), |cx| cx.within(frame, |cx| cx.constant_value(decl, expr)));
         let value = value?;
         match value {
-            Value::Number(_) | Value::Bool(_) | Value::Str(_) | Value::Tuple(_) | Value::List(_) => Ok(value),
+            Value::Number(_)
+            | Value::Bool(_)
+            | Value::Str(_)
+            | Value::Tuple(_)
+            | Value::List(_)
+            | Value::Deferred(_)
+            | Value::Poison => Ok(value),
             other => {
                 let title =
                     format!("a constant is a number, bool, string, tuple or list, and this is {}", other.describe());
-                self.fail(Code::E0122, expr.span, title)
+                let error = Diagnostic::error(Code::E0122, expr.span, title);
+                let name = &decl.name.text;
+                Err(self.tell(match other {
+                    Value::Lazy(_) => error.help(format!("a tensor has a type: `const {name}: f32[3] = …`")),
+                    _ => error,
+                }))
             }
+        }
+    }
+
+    fn constant_value(&mut self, decl: &'a ast::Const, expr: &'a ast::Expr) -> R<Value<'a>> {
+        let source =
+            Source { names: std::slice::from_ref(&decl.name), ty: decl.ty.as_ref(), value: expr, what: "constant" };
+        match &decl.ty {
+            Some(ty) if !matches!(self.form(ty)?, Form::Tensor { axes: [_, ..], .. }) => {
+                let value = self.expr(expr)?;
+                self.convert_static(ty, value, expr.span, &format!("`{}`", decl.name.text))
+            }
+            Some(_) | None => Ok(self.binding_values(source).remove(0)),
         }
     }
 

@@ -410,8 +410,14 @@ impl<'a> Cx<'a> {
         let lonely = from.iter().flatten().find(|letter| !after.contains(&letter.name));
         let lonely = lonely.or(to.iter().flatten().find(|letter| !before.contains(&letter.name)));
         if let Some(letter) = lonely {
-            let title = format!("`{}` stands on one side only", letter.name);
-            return self.pattern_error(pattern, letter.at, letter.name.len(), title);
+            let place = pattern.place(self, letter.at, letter.name.len().max(1));
+            let error = Diagnostic::error(Code::E0105, place, format!("`{}` stands on one side only", letter.name));
+            return Err(self.tell(match letter.name.starts_with(|c: char| c.is_ascii_digit()) {
+                true => error.help("an axis of 1 comes by `x[:, new]` and goes by `x[:, 0]`"),
+                false => error.help(
+                    "`rearrange` keeps all elements: an axis goes by `sum(x, axis: -1)` or `x[:, 0]`, and comes by `x[:, new]`",
+                ),
+            }));
         }
         for side in [from, to] {
             let letters: Vec<&Letter> = side.iter().flatten().collect();

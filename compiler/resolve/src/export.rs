@@ -81,7 +81,7 @@ impl<'a> Cx<'a> {
         self.entry_args(&decl.params, site)?;
         let lengths = self.bounded_lengths(decl)?;
         if let Some(result) = &decl.result {
-            self.divisions_of(result)?;
+            self.divisions_of(result, None)?;
         }
         for condition in decl.requires.iter().filter(|condition| !Cx::is_bound(&lengths, condition)) {
             self.requires(std::slice::from_ref(condition), None)?;
@@ -146,7 +146,7 @@ impl<'a> Cx<'a> {
             self.name_fresh_sizes(param)?;
         }
         for param in params {
-            self.divisions_of(&param.ty)?;
+            self.divisions_of(&param.ty, None)?;
         }
         self.build_in_facts()?;
         for param in params {

@@ -6,11 +6,15 @@
 //! is seen without a solver. A call that breaks a fact is refused, since every axis of an argument is
 //! compared with its type.
 
+use crate::calls::CallSite;
 use crate::cx::Cx;
+use crate::report::Reported;
 use crate::value::{R, Size, Value};
 use mlc_ir::dim::{Atom, Dim, Sym};
 use mlc_ir::graph::Relation;
 use mlc_syntax::ast;
+use mlc_syntax::codes::Code;
+use mlc_syntax::diag::Diagnostic;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
@@ -173,28 +177,28 @@ impl<'a> Cx<'a> {
         parts.iter().map(condition).collect()
     }
 
-    /// `f32[B, H / 2]` in a signature: `H` is even.
-    pub fn divisions_of(&mut self, ty: &'a ast::Type) -> R<()> {
+    /// `f32[B, H / 2]` in a signature: `H` is even. Where it is known not to be, the call at `site` is refused.
+    pub fn divisions_of(&mut self, ty: &'a ast::Type, site: Option<&CallSite>) -> R<()> {
         match &ty.kind {
             ast::TypeKind::Named { axes, .. } => {
                 for axis in axes.iter().flatten() {
                     if let ast::AxisKind::Size(size) = &axis.kind
                         && self.unbound_in(size)?.is_none()
                     {
-                        self.divisions_in(size)?;
+                        self.divisions_in(size, site)?;
                     }
                 }
                 Ok(())
             }
-            ast::TypeKind::Tuple { fields, .. } => fields.iter().try_for_each(|(_, ty)| self.divisions_of(ty)),
+            ast::TypeKind::Tuple { fields, .. } => fields.iter().try_for_each(|(_, ty)| self.divisions_of(ty, site)),
         }
     }
 
     /// The divisions that have to be exact: not those in `floor` and `ceil`.
-    fn divisions_in(&mut self, size: &'a ast::Expr) -> R<()> {
+    fn divisions_in(&mut self, size: &'a ast::Expr, site: Option<&CallSite>) -> R<()> {
         let ast::ExprKind::Binary { op, left, right, .. } = &size.kind else { return Ok(()) };
-        self.divisions_in(left)?;
-        self.divisions_in(right)?;
+        self.divisions_in(left, site)?;
+        self.divisions_in(right, site)?;
         if *op != ast::BinaryOp::Div {
             return Ok(());
         }
@@ -203,13 +207,33 @@ impl<'a> Cx<'a> {
         let (whole, Some(part)) = (whole.dim.clone(), part.dim.as_const().filter(|part| *part > 0)) else {
             return Ok(());
         };
-        if whole.as_const().is_some() || whole.exact_div(&Dim::from(part)).is_ok() {
+        if whole.exact_div(&Dim::from(part)).is_ok() {
             return Ok(());
+        }
+        if let Some(whole) = whole.as_const() {
+            return site.map_or(Ok(()), |site| Err(self.inexact_for_caller(size, (whole, part), left, site)));
         }
         let Ok(down) = whole.floor_div(part).and_then(|quotient| quotient.mul(&Dim::from(part))) else { return Ok(()) };
         let text = format!("{} % {part} == 0", self.sources.text(left.span));
         self.check_sizes(&whole, Relation::Equal, &down, size.span, &text);
         Ok(())
+    }
+
+    /// A call with a size that a division in the signature leaves a rest of.
+    fn inexact_for_caller(
+        &mut self,
+        size: &'a ast::Expr,
+        (whole, part): (i64, i64),
+        left: &'a ast::Expr,
+        site: &CallSite,
+    ) -> Reported {
+        let (text, left) = (self.sources.text(size.span), self.sources.text(left.span));
+        let title = format!("`{text}` is not exact in this call: {whole} / {part}");
+        let error = Diagnostic::error(Code::E0113, site.span, title)
+            .also(size.span, format!("a condition for who calls `{}`", site.name))
+            .note("`/` between integers and sizes must leave no remainder")
+            .help(format!("call it where {part} divides `{left}`, or write `floor({text})` in its type"));
+        self.tell(error)
     }
 }
 

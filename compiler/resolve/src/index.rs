@@ -103,7 +103,7 @@ impl<'a> Cx<'a> {
         match usize::try_from(at).ok().and_then(|at| parts.get(at)) {
             Some(Value::Poison) => Err(self.report.silent()),
             Some(part) => Ok(part.clone()),
-            None => self.fail(Code::E0117, expr.span, format!("there is no part {number} in a list of {count}")),
+            None => self.fail(Code::E0117, expr.span, format!("there is no part {number} where there are {count}")),
         }
     }
 

@@ -1,6 +1,7 @@
 //! Instances of layers: arguments, bindings, open sizes, and the weights behind their params.
 
 use crate::calls::{ArgIn, CallSite};
+use crate::constants::Source;
 use crate::cx::{Class, Cx, FrameKind};
 use crate::entry::Entry;
 use crate::members::Members;
@@ -220,7 +221,7 @@ impl<'a> Cx<'a> {
 
     /// Evaluates a binding; its names stand for nothing readable if that fails.
     fn bind_member(&mut self, id: InstanceId, bind: &'a ast::Bind) {
-        let values = self.binding_values(bind);
+        let values = self.binding_values(Source::of(bind));
         for (name, value) in bind.names.iter().zip(values) {
             self.own(&value, id, &name.text);
             self.instances[id.0 as usize].bindings.insert(name.text.clone(), value);

@@ -115,6 +115,13 @@ impl<'a> Cx<'a> {
         self.reshape(&flat, axes, span)
     }
 
+    /// A list of numbers as the tensor of `dtype` that it is meant as; other values stay as they are.
+    pub fn listed_value(&mut self, value: Value<'a>, dtype: DType, span: Span) -> R<Value<'a>> {
+        let Value::List(parts) = &value else { return Ok(value) };
+        let Some(listed) = Listed::of(parts) else { return Ok(value) };
+        self.listed_tensor(listed, dtype, span).map(Value::Tensor)
+    }
+
     /// The value of an expression behind a declared type: a call of an initialiser gets the shape.
     pub fn declared_value(&mut self, ty: &'a ast::Type, value: &'a ast::Expr) -> R<Value<'a>> {
         let ExprKind::Call { callee, args, .. } = &value.kind else { return self.expr(value) };

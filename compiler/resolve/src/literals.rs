@@ -16,6 +16,14 @@ use mlc_syntax::diag::Diagnostic;
 use mlc_syntax::span::Span;
 use std::rc::Rc;
 
+/// Which numbers become a `dtype` by themselves.
+pub(crate) fn becomes(dtype: DType) -> &'static str {
+    match dtype {
+        DType::Bool => "truth values are `true`, `false` and comparisons: `x != 0`",
+        _ => "`2` may become a float, but `2.0` never becomes an integer; everything else needs `cast(x, f32)`",
+    }
+}
+
 impl<'a> Cx<'a> {
     /// A value as a tensor; what has no dtype gets `dtype`.
     pub fn materialise(&mut self, value: Value<'a>, dtype: DType, span: Span) -> R<Tensor> {
@@ -51,11 +59,7 @@ impl<'a> Cx<'a> {
         if !fits {
             let shown = self.show_value(&Value::Number(number.clone()));
             let error = Diagnostic::error(Code::E0104, span, format!("{shown} cannot become {dtype}"));
-            let error = error.help(match dtype {
-                DType::Bool => "truth values are `true`, `false` and comparisons: `x != 0`",
-                _ => "`2` may become a float, but `2.0` never becomes an integer; everything else needs `cast(x, f32)`",
-            });
-            return Err(self.tell(error));
+            return Err(self.tell(error.help(becomes(dtype))));
         }
         match &number.kind {
             NumberKind::Float(value) => self.literal(span, Literal::from_f64(dtype, *value)),

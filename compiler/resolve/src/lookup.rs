@@ -171,7 +171,11 @@ impl<'a> Cx<'a> {
         }
         let names: Vec<&str> = self.files.list.iter().flat_map(|file| self.files.names(file.id)).collect();
         let mut error = Diagnostic::error(Code::E0101, span, format!("the prelude has no function `{name}`"));
-        if let Some(near) = scope::nearest(name, names.into_iter().chain(builtins::names())) {
+        let own = self.files.find(self.top().file, name).is_some() || self.top().locals.contains_key(name);
+        if own {
+            error = error
+                .help(format!("a string names what the library has; your own is written without quotes: `{name}`"));
+        } else if let Some(near) = scope::nearest(name, names.into_iter().chain(builtins::names())) {
             error = error.help(format!("did you mean `\"{near}\"`?"));
         }
         Err(self.tell(error))

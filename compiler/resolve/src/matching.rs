@@ -81,7 +81,7 @@ impl<'a> Cx<'a> {
     pub fn match_axes(&mut self, pattern: &'a [ast::Axis], actual: &[Size], found: &mut Match<'a, '_>) -> R<Vec<Size>> {
         let packs = pattern.iter().filter(|axis| is_pack(axis)).count();
         if packs > 1 {
-            return self.fail(Code::E0122, found.ty.span, "a type has at most one pack");
+            return Err(self.tell(two_packs(found.ty.span)));
         }
         self.require_sizes(pattern)?;
         let fits = if packs == 1 { actual.len() + 1 >= pattern.len() } else { actual.len() == pattern.len() };
@@ -378,14 +378,24 @@ impl<'a> Cx<'a> {
         let because = actual.why.as_ref().map_or(String::new(), |why| format!(", because {second} = {why}"));
         let reason = solved.size.why.as_ref().map_or(String::new(), |why| format!(": {first} = {why}"));
         let unknown = if actual.dim.as_const().is_none() { " (they are equal only by chance)" } else { "" };
-        let error = Diagnostic::error(
-            Code::E0107,
-            site.callee,
-            format!("matrix sizes do not agree: {second} and {first}{unknown}"),
-        )
-        .label(format!("`{path}` takes {first} features (set by its first use, {line}{reason})"))
-        .also(found.span, format!("{}{because}", found.shown))
-        .help("give the two uses their own layer, or make the sizes agree");
+        let title = format!("matrix sizes do not agree: {second} and {first}{unknown}");
+        // Where both uses are one place, or in the prelude, the calls that led there are told apart.
+        let calls = self.users_calls();
+        let apart = calls.iter().zip(&solved.calls).position(|(now, before)| now != before);
+        let is_users = self.files.origin(site.callee.file) == crate::scope::Origin::User;
+        if let Some(at) = apart.filter(|at| *at > 0 || !is_users) {
+            let (now, before) = (calls[at], solved.calls[at]);
+            let error = Diagnostic::error(Code::E0107, now, title)
+                .label(format!("here `{path}` gets {second} features"))
+                .also(before, format!("here {first}, at its first use"))
+                .also(site.callee, format!("`{path}` is called here{because}"))
+                .help("give the two uses their own layer, or make the sizes agree");
+            return self.tell(error);
+        }
+        let error = Diagnostic::error(Code::E0107, site.callee, title)
+            .label(format!("`{path}` takes {first} features (set by its first use, {line}{reason})"))
+            .also(found.span, format!("{}{because}", found.shown))
+            .help("give the two uses their own layer, or make the sizes agree");
         self.tell(error)
     }
 
@@ -464,8 +474,14 @@ impl<'a> Cx<'a> {
     }
 }
 
-fn is_pack(axis: &ast::Axis) -> bool {
+/// Whether an axis of a type stands for several.
+pub(crate) fn is_pack(axis: &ast::Axis) -> bool {
     matches!(axis.kind, ast::AxisKind::Pack(_) | ast::AxisKind::HolePack)
+}
+
+/// A type with more than one pack.
+pub(crate) fn two_packs(span: Span) -> Diagnostic {
+    Diagnostic::error(Code::E0122, span, "a type has at most one pack")
 }
 
 fn may_bind(what: &Matched<'_>) -> bool {

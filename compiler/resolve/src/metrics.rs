@@ -19,6 +19,7 @@ use mlc_ir::ops::reduce::ReduceKind;
 use mlc_ir::ops::select::Select;
 use mlc_ir::scalar::{BinaryOp, CompareOp, Literal, UnaryOp};
 use mlc_ir::ty::{DType, Type};
+use mlc_syntax::ast;
 use mlc_syntax::codes::Code;
 use mlc_syntax::diag::Diagnostic;
 use mlc_syntax::span::Span;
@@ -49,7 +50,22 @@ impl Plan {
     }
 }
 
+/// What a line of results holds beside metrics.
+const FIELDS: [&str; 7] = ["epoch", "epochs", "step", "steps", "rows", "seconds", "valid"];
+
 impl<'a> Cx<'a> {
+    /// Refuses a reported value that is called as a part of every line of results.
+    pub fn refuse_field_of_result(&mut self, name: &ast::Name) -> R<()> {
+        if !FIELDS.contains(&&*name.text) {
+            return Ok(());
+        }
+        let title = format!("`{}` stands in every line of results", name.text);
+        let error = Diagnostic::error(Code::E0102, name.span, title)
+            .note(format!("these names are taken: {}", FIELDS.join(", ")))
+            .help("give this value another name");
+        Err(self.tell(error))
+    }
+
     /// The plan for the losses and metrics of the step that has just been evaluated.
     pub fn metric_plan(&mut self, span: Span) -> R<Plan> {
         let Some(step) = &self.entry.step else { mlc_ir::internal_error("resolver", "a step without a state") };

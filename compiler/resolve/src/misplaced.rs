@@ -1,5 +1,5 @@
-//! Statements of a train block's `step`, and of a `scan`, that stand in a function: told by the text, so that
-//! functions which nothing calls are checked too.
+//! Statements of a train block's `step`, and of a `scan`, that stand in a function, and defaults that use arguments
+//! behind them: told by the text, so that functions which nothing calls are checked too.
 
 use crate::assigned::each_stmt;
 use crate::cx::Cx;
@@ -8,14 +8,21 @@ use mlc_syntax::ast::{self, StmtKind};
 use mlc_syntax::codes::Code;
 use mlc_syntax::diag::Diagnostic;
 use mlc_syntax::span::Span;
+use std::sync::Arc;
 
 impl<'a> Cx<'a> {
     /// Reports the misplaced statements in the functions of a declaration.
     pub fn check_statements(&mut self, item: &'a ast::Item) {
         let members = match item {
             ast::Item::Fn(decl) => return self.check_body(decl),
-            ast::Item::Layer(layer) => &layer.members,
-            ast::Item::Optimizer(optimizer) => &optimizer.members,
+            ast::Item::Layer(layer) => {
+                self.check_defaults(&layer.params);
+                &layer.members
+            }
+            ast::Item::Optimizer(optimizer) => {
+                self.check_defaults(&optimizer.params);
+                &optimizer.members
+            }
             ast::Item::Train(train) => &train.members,
             ast::Item::Import(_)
             | ast::Item::Const(_)
@@ -34,7 +41,24 @@ impl<'a> Cx<'a> {
         }
     }
 
+    /// A default may use the arguments before it.
+    fn check_defaults(&mut self, params: &'a [ast::Param]) {
+        for (at, param) in params.iter().enumerate() {
+            let Some(default) = &param.default else { continue };
+            let read = crate::names::read_in(default);
+            let later = |name: &Arc<str>| params[at + 1..].iter().find(|other| other.name.text == *name);
+            if let Some((later, span)) = read.iter().find_map(|(name, span)| Some((later(name)?, *span))) {
+                let title = format!("the default of `{}` uses an argument behind it", param.name.text);
+                let error = Diagnostic::error(Code::E0103, span, title)
+                    .also(later.name.span, "declared here")
+                    .help(format!("put `{}` in front of `{}`", later.name.text, param.name.text));
+                self.tell(error);
+            }
+        }
+    }
+
     fn check_body(&mut self, decl: &'a ast::Fn) {
+        self.check_defaults(&decl.params);
         each_stmt(&decl.body, &mut |stmt| {
             match &stmt.kind {
                 StmtKind::Minimize { .. } => self.misplaced_minimize(stmt.span),

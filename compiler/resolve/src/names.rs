@@ -19,6 +19,8 @@ struct Names {
     fields: Vec<(Arc<str>, ast::Name)>,
     /// Words of types.
     types: Vec<(Arc<str>, Span)>,
+    /// Types with more than one pack.
+    crowded: Vec<Span>,
 }
 
 impl<'a> Cx<'a> {
@@ -73,6 +75,11 @@ impl<'a> Cx<'a> {
             }
             for (word, span) in &names.types {
                 let _ = cx.require_type(word, *span);
+            }
+            for span in &names.crowded {
+                if cx.report.told_within(*span).is_none() {
+                    cx.tell(crate::matching::two_packs(*span));
+                }
             }
             for (base, name) in &names.fields {
                 let known = names.known.contains(base) || around.values.contains_key(base);
@@ -136,6 +143,13 @@ pub(crate) fn sizes_in(ty: &ast::Type) -> BTreeSet<Arc<str>> {
     let mut names = Names::default();
     names.ty(ty);
     names.known
+}
+
+/// The names that an expression reads, and where.
+pub(crate) fn read_in(expr: &ast::Expr) -> Vec<(Arc<str>, Span)> {
+    let mut names = Names::default();
+    names.expr(expr);
+    names.read
 }
 
 /// The names that the text of a layer reads.
@@ -231,6 +245,8 @@ impl Names {
         match &ty.kind {
             TypeKind::Named { name, axes } => {
                 self.types.push((name.text.clone(), name.span));
+                let packs = axes.iter().flatten().filter(|axis| crate::matching::is_pack(axis));
+                self.crowded.extend(packs.map(|_| ty.span).skip(1));
                 for axis in axes.iter().flatten() {
                     self.known.extend(axis.label.iter().map(|label| label.text.clone()));
                     match &axis.kind {

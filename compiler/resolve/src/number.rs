@@ -89,6 +89,18 @@ impl Number {
         self
     }
 
+    /// An integer as its dtype holds it: what does not fit wraps around, as when the program runs.
+    pub fn wrapped(mut self) -> Number {
+        let range = self.dtype.and_then(DType::integers);
+        let (Some((low, high)), NumberKind::Int(size)) = (range, &mut self.kind) else { return self };
+        if let Some(value) = size.dim.as_const().filter(|value| !(low..=high).contains(value)) {
+            let (low, count) = (i128::from(low), i128::from(high) - i128::from(low) + 1);
+            let inside = low + (i128::from(value) - low).rem_euclid(count);
+            *size = Size::plain(Dim::from(i64::try_from(inside).unwrap_or(value)));
+        }
+        self
+    }
+
     fn rounded(self, dtype: Option<DType>) -> Number {
         match dtype {
             Some(dtype) => self.typed(dtype),
@@ -136,7 +148,7 @@ pub(crate) fn binary(op: BinaryOp, a: &Number, b: &Number) -> Result<Number, Num
     if let (Some(left), Some(right)) = (a.as_size(), b.as_size()) {
         let (left, right) = (left.clone(), right.clone());
         if dtype.is_none_or(|dtype| !dtype.is_float()) {
-            return Ok(Number { kind: NumberKind::Int(size_binary(op, &left, &right)?), dtype });
+            return Ok(Number { kind: NumberKind::Int(size_binary(op, &left, &right)?), dtype }.wrapped());
         }
     }
     match (a.as_f64(), b.as_f64()) {
@@ -232,11 +244,14 @@ pub(crate) fn unary(op: UnaryOp, a: &Number) -> Result<Number, NumberError> {
         match (op, size.dim.as_const()) {
             (UnaryOp::Neg, _) => {
                 let dim = Dim::zero().sub(&size.dim)?;
-                return Ok(Number { kind: NumberKind::Int(Size::plain(dim)), dtype: a.dtype });
+                return Ok(Number { kind: NumberKind::Int(Size::plain(dim)), dtype: a.dtype }.wrapped());
             }
             (UnaryOp::Floor | UnaryOp::Ceil | UnaryOp::Round, _) => return Ok(a.clone()),
-            (UnaryOp::Abs, Some(value)) => return Ok(Number::int(value.checked_abs().ok_or(NumberError::Overflow)?)),
-            (UnaryOp::Sign, Some(value)) => return Ok(Number::int(value.signum())),
+            (UnaryOp::Abs, Some(value)) => {
+                let value = value.checked_abs().ok_or(NumberError::Overflow)?;
+                return Ok(Number { dtype: a.dtype, ..Number::int(value) }.wrapped());
+            }
+            (UnaryOp::Sign, Some(value)) => return Ok(Number { dtype: a.dtype, ..Number::int(value.signum()) }),
             _ => {}
         }
     }
@@ -333,6 +348,18 @@ mod tests {
         assert_eq!(int(BinaryOp::Mul, 1 << 62, 4), Err(NumberError::Overflow));
         assert_eq!(int(BinaryOp::Pow, 2, 64), Err(NumberError::Overflow));
         assert_eq!(int(BinaryOp::Pow, 2, -1), Err(NumberError::Exponent));
+    }
+
+    #[test]
+    fn integers_of_a_dtype_wrap_around() {
+        let typed = |value: i64, dtype| Number::int(value).typed(dtype);
+        let sum = |dtype, a, b| binary(BinaryOp::Add, &typed(a, dtype), &Number::int(b)).unwrap().as_int();
+        assert_eq!(sum(DType::I32, i64::from(i32::MAX), 1), Some(i64::from(i32::MIN)));
+        assert_eq!(sum(DType::U8, 200, 100), Some(44));
+        assert_eq!(sum(DType::I64, 9_000_000_000, 1), Some(9_000_000_001));
+        assert_eq!(unary(UnaryOp::Neg, &typed(1, DType::U8)).unwrap().as_int(), Some(255));
+        let least = unary(UnaryOp::Abs, &typed(-128, DType::I8)).unwrap();
+        assert_eq!((least.as_int(), least.dtype), (Some(-128), Some(DType::I8)));
     }
 
     #[test]

@@ -20,6 +20,7 @@ use std::sync::Arc;
 impl<'a> Cx<'a> {
     /// Binds parameters: static ones first, then tensors, then what has no dtype yet, then defaults.
     pub fn bind_params(&mut self, params: &'a [ast::Param], given: Vec<Option<Given<'a>>>, site: &CallSite) -> R<()> {
+        self.refuse_values_beside_keys(params, &given, site)?;
         self.refuse_swapped(params, &given, site)?;
         let mut typed = Vec::new();
         let mut untyped = Vec::new();
@@ -62,7 +63,7 @@ impl<'a> Cx<'a> {
             self.bind_param(param, value, default.span, site, &mut later)?;
         }
         for param in params {
-            self.divisions_of(&param.ty)?;
+            self.divisions_of(&param.ty, Some(site))?;
         }
         later.into_iter().try_for_each(|found| self.match_later(found))
     }
@@ -264,7 +265,8 @@ impl<'a> Cx<'a> {
             Value::Number(number) if dtype == DType::Bool || (!dtype.is_float() && !number.is_integer()) => {
                 let shown = self.show_value(&Value::Number(number));
                 let title = format!("{} is {dtype}, and {shown} is not", subject(&found.what));
-                self.fail(Code::E0104, found.span, title)
+                let error = Diagnostic::error(Code::E0104, found.span, title);
+                Err(self.tell(error.help(crate::literals::becomes(dtype))))
             }
             Value::Number(number) => Ok(Value::Number(number.typed(dtype))),
             Value::Bool(value) => {

@@ -117,7 +117,7 @@ impl<'a> Cx<'a> {
         for name in names {
             let size = Size::plain(self.graph.symbol(name));
             let span = self.instance(id).made;
-            self.entry.session.insert((id, name.clone()), Solved { size, span });
+            self.entry.session.insert((id, name.clone()), Solved { size, span, calls: Vec::new() });
         }
     }
 

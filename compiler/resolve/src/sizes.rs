@@ -19,6 +19,8 @@ pub(crate) struct Solved {
     pub size: Size,
     /// The user's line whose call solved it.
     pub span: Span,
+    /// The user's calls that led there, innermost first.
+    pub calls: Vec<Span>,
 }
 
 /// What a name in a type stands for.
@@ -190,7 +192,7 @@ impl<'a> Cx<'a> {
                 .help("give the argument's type a number there, or move the axis: the features of a layer come last");
             return Err(self.tell(error));
         }
-        let solved = Solved { size: Size { names: Vec::new(), ..size.clone() }, span };
+        let solved = Solved { size: Size { names: Vec::new(), ..size.clone() }, span, calls: self.users_calls() };
         if is_session {
             self.entry.session.insert((id, text.clone()), solved);
         } else {
@@ -201,6 +203,12 @@ impl<'a> Cx<'a> {
             self.instances[id.0 as usize].open.insert(text.clone(), Some(solved));
         }
         Ok(())
+    }
+
+    /// The calls under way that stand in the user's files, innermost first.
+    pub fn users_calls(&self) -> Vec<Span> {
+        let is_users = |call: &Span| self.files.origin(call.file) == crate::scope::Origin::User;
+        self.frames.iter().rev().filter_map(|frame| frame.call).filter(is_users).collect()
     }
 
     /// Compares two sizes; under [`Undecided::Check`] what cannot be decided becomes a check of the entry.
@@ -265,7 +273,10 @@ impl<'a> Cx<'a> {
             Value::Bool(value) => Ok(value),
             other => {
                 let title = format!("a condition of static values is needed here, and this is {}", other.describe());
-                self.fail(Code::E0110, condition.span, title)
+                let error = Diagnostic::error(Code::E0110, condition.span, title).help(
+                    "sizes and static arguments are compared; what depends on values is chosen by `where(c, a, b)`",
+                );
+                Err(self.tell(error))
             }
         }
     }

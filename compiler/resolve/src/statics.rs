@@ -90,7 +90,7 @@ impl<'a> Cx<'a> {
         let parts = match value {
             Value::Tuple(parts) => parts.to_vec(),
             Value::Range(_) if variadic => self.items(value, span)?,
-            Value::List(parts) if variadic => parts.to_vec(),
+            Value::List(parts) => parts.to_vec(),
             Value::Pack(sizes) if variadic => sizes.iter().cloned().map(Value::size).collect(),
             single if variadic => vec![single],
             single => vec![single; fields.len()],

@@ -199,9 +199,19 @@ impl<'a> Cx<'a> {
             return Err(reported);
         }
         match values {
-            [value] => self.expr(value),
+            [value] => match self.expr(value)? {
+                Value::Nothing => Err(self.no_value(value)),
+                found => Ok(found),
+            },
             values => Ok(Value::Tuple(Rc::new(self.exprs(values)?))),
         }
+    }
+
+    /// A call of a function without a result where a value is needed.
+    fn no_value(&mut self, expr: &'a ast::Expr) -> Reported {
+        let error = Diagnostic::error(Code::E0122, expr.span, "this gives no value")
+            .help("a function gives a value if it declares a type behind `->` and has a `return`");
+        self.tell(error)
     }
 
     fn updated(&mut self, op: ast::BinaryOp, name: &ast::Name, value: &'a ast::Expr, span: Span) -> R<Value<'a>> {

@@ -2,6 +2,7 @@
 //! the statements `minimize` and `metric`.
 
 use crate::calls::CallSite;
+use crate::constants::Source;
 use crate::cx::{Cx, Frame, FrameKind};
 use crate::entry::{Entry, Mode};
 use crate::every::Around;
@@ -86,7 +87,7 @@ impl<'a> Cx<'a> {
         for member in &decl.members {
             match member {
                 ast::Member::Bind(bind) => {
-                    let values = self.binding_values(bind);
+                    let values = self.binding_values(Source::of(bind));
                     for (name, value) in bind.names.iter().zip(values) {
                         let value = self.refuse_unmade(name, value, bind.value.span);
                         if let Some(first) = places.insert(name.text.clone(), name.span) {
@@ -422,6 +423,7 @@ impl<'a> Cx<'a> {
                 .help("take the line out, or give the metric another name");
             return Err(self.tell(error));
         }
+        self.refuse_field_of_result(name)?;
         let earlier =
             self.entry.step.as_ref().and_then(|step| step.metrics.iter().find(|(other, _)| other.text == name.text));
         if let Some((first, _)) = earlier {

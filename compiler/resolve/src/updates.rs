@@ -35,6 +35,7 @@ impl<'a> Cx<'a> {
     pub fn with_part(&mut self, part: &Part<'a>, value: Value<'a>, span: Span) -> R<Value<'a>> {
         let x = self.updated_tensor(part, self.dtype_given(&value))?;
         let pieces = self.pieces(&x, part.indices, part.span)?;
+        let value = self.listed_value(value, x.dtype, span)?;
         self.replaced(&x, &pieces, value, (part.span, span)).map(Value::Tensor)
     }
 
@@ -49,6 +50,7 @@ impl<'a> Cx<'a> {
         let given = self.expr(value)?;
         let x = self.updated_tensor(part, self.dtype_given(&given))?;
         let pieces = self.pieces(&x, part.indices, part.span)?;
+        let given = self.listed_value(given, x.dtype, value.span)?;
         let place = Operation { symbol: op.symbol(), span, left: part.span, right: value.span };
         if pieces.iter().any(|piece| matches!(piece, Piece::Gather(_))) {
             return self.gathered_up(op, &x, &pieces, given, place).map(Value::Tensor);

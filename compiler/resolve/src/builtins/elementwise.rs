@@ -4,7 +4,7 @@ use super::{Args, Arity, Builtin, named};
 use crate::arith::Operation;
 use crate::calls::ArgValue;
 use crate::cx::Cx;
-use crate::number::{self, Number};
+use crate::number::{self, Number, NumberKind};
 use crate::value::{R, Tensor, Value};
 use mlc_ir::scalar::{BinaryOp, UnaryOp};
 use mlc_ir::ty::DType;
@@ -162,6 +162,13 @@ fn convert<'a>(cx: &mut Cx<'a>, args: Args<'a>) -> R<Value<'a>> {
         value @ (Value::Instance(_) | Value::Row(_) | Value::View(..)) => {
             crate::views::cast_instance(cx, value, dtype, span)
         }
+        Value::Number(Number { kind: NumberKind::Float(value), .. }) if dtype == DType::Bool => {
+            Ok(Value::Bool(value != 0.0))
+        }
+        Value::Number(number) if dtype == DType::Bool => {
+            let whole = cx.materialise(Value::Number(number), DType::I64, span)?;
+            cx.cast(&whole, dtype, args.site.span).map(Value::Tensor)
+        }
         Value::Number(number) => Ok(Value::Number(cast_number(cx, &number, dtype, span)?)),
         Value::Bool(value) if dtype != DType::Bool => Ok(Value::Number(Number::int(i64::from(value)).typed(dtype))),
         value => {
@@ -174,8 +181,12 @@ fn convert<'a>(cx: &mut Cx<'a>, args: Args<'a>) -> R<Value<'a>> {
 fn cast_number<'a>(cx: &mut Cx<'a>, number: &Number, dtype: DType, span: Span) -> R<Number> {
     let fresh = Number { dtype: None, ..number.clone() };
     match (number.as_f64(), dtype.is_float(), number.is_integer()) {
-        (_, _, true) | (_, true, _) => Ok(fresh.typed(dtype)),
-        (Some(value), false, false) if value.abs() < 9e18 => Ok(Number::int(value as i64).typed(dtype)),
+        (_, _, true) | (_, true, _) => Ok(fresh.typed(dtype).wrapped()),
+        // What does not fit becomes the nearest that does, NaN becomes 0.
+        (Some(value), false, false) => {
+            let (low, high) = dtype.integers().unwrap_or((i64::MIN, i64::MAX));
+            Ok(Number::int((value as i64).clamp(low, high)).typed(dtype))
+        }
         _ => cx.fail(Code::E0104, span, format!("this number cannot become {dtype}")),
     }
 }

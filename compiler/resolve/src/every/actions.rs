@@ -232,6 +232,14 @@ impl<'a> Cx<'a> {
             if values.iter().any(|(other, _)| **other == *name.text) {
                 return self.fail(Code::E0102, name.span, format!("`{}` is reported twice", name.text));
             }
+            self.refuse_field_of_result(name)?;
+            if self.every_state.metrics.contains(&name.text.to_string()) {
+                let title = format!("`{}` is reported already", name.text);
+                let error = Diagnostic::error(Code::E0102, name.span, title)
+                    .note("metrics and losses are reported by themselves")
+                    .help("give this value another name");
+                return Err(self.tell(error));
+            }
             let value = self.expr(&arg.value)?;
             values.push((name.text.to_string(), self.watched(value, arg.value.span)?));
         }

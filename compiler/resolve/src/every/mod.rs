@@ -28,6 +28,8 @@ pub(crate) struct EveryState {
     /// Values that actions refer to by position.
     pub values: Vec<mlc_ir::graph::Value>,
     pub pipelines: Vec<String>,
+    /// The names under which metrics and losses are reported.
+    pub metrics: Vec<String>,
     /// Metrics read as f32, and the f64 values that they were before.
     exact: BTreeMap<mlc_ir::graph::Value, mlc_ir::graph::Value>,
     /// Evaluations of other instances: the action's position, and which binding becomes which.
@@ -70,7 +72,8 @@ impl<'a> Cx<'a> {
         }
         let entry = Entry::new(Mode::Every, &format!("{}.every{at}", block.decl.name.text));
         let names = around.pipelines.iter().map(|(name, _)| name.clone()).collect();
-        self.every_state = EveryState { pipelines: names, ..EveryState::default() };
+        let metrics = around.plan.names.clone();
+        self.every_state = EveryState { pipelines: names, metrics, ..EveryState::default() };
         let (result, entry) = self.with_entry(entry, |cx| {
             cx.within_block(block, FrameKind::Every, |cx| {
                 for name in &around.plan.names {
