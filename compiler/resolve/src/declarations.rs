@@ -1,11 +1,11 @@
 //! The declarations of a file, in source order, to the tables of a [`Program`].
 
+use crate::blocks::Block;
 use crate::cx::{Cx, Overrides};
 use crate::export::{Exported, is_exported};
 use crate::imports::Source;
 use crate::instances::Place;
 use crate::program::{Function, Program, Test, Train};
-use crate::train::Block;
 use crate::value::{InstanceId, Value};
 use mlc_syntax::ast;
 use mlc_syntax::codes::Code;

@@ -6,12 +6,12 @@
 //! `cx::Cx`, and each other module adds methods for its job:
 //!
 //! - names and types: `scope`, `imports`, `lookup`, `habits`, `argument_habits`, `names`, `types`, `matching`, `statics`, `sizes`, `axes`, `consts`
-//! - code: `calls`, `views`, `arguments`, `swapped`, `params`, `exprs`, `stmts`, `number`, `literals`, `arith`,
+//! - code: `calls`, `builtin_calls`, `views`, `arguments`, `swapped`, `params`, `exprs`, `stmts`, `number`, `literals`, `arith`,
 //!   `broadcasting`, `matmul`, `index`, `forms`, `faults`, `updates`, `einsum`, `draws`, `builtins`, `lints`
 //! - control flow: `nest`, `passes`, `molds`, `assigned`, `speculate`, `scans`, `loops`, `branches`,
 //!   `choices`, `joins`, `stacks`, `outline`
 //! - weights and states: `instances`, `constants`, `twins`, `loads`, `weights`, `states`, `sessions`, `init`, `initialisers`
-//! - what a program declares: `declarations`, `entry`, `export`, `lengths`, `train`, `minimize`, `chosen`,
+//! - what a program declares: `declarations`, `entry`, `export`, `lengths`, `blocks`, `train`, `minimize`, `chosen`,
 //!   `accumulate`, `optimizer`, `metrics`, `pipeline`, `every`, `tests`, `unused`
 //!
 //! Nothing here knows about machines; no IO; the same source gives the same [`program::Program`].
@@ -24,8 +24,10 @@ mod arguments;
 mod arith;
 mod assigned;
 mod axes;
+mod blocks;
 mod branches;
 mod broadcasting;
+mod builtin_calls;
 mod builtins;
 mod calls;
 mod choices;
@@ -195,7 +197,7 @@ fn resolve_parsed(
     }
     let places: BTreeMap<Span, FileId> = request.imports.iter().copied().collect();
     imports::enter(&mut files, &modules, &places, sources, &mut found);
-    let holders = train::state_holders(&user);
+    let holders = blocks::state_holders(&user);
     let mut cx = Cx::new(&files, &holders, sources, Overrides::new(overrides, &given), request.file, places);
     cx.recompute = request.recompute;
     let broken = found.iter().any(|diagnostic| diagnostic.severity == Severity::Error);

@@ -1,12 +1,12 @@
 //! The actions, one by one.
 
 use super::{Around, Swap};
+use crate::blocks::Block;
 use crate::builtins::training::{EARLY_STOP, SAVE, SAVE_IMAGES};
 use crate::calls::{ArgValue, CallSite, args_of};
 use crate::cx::Cx;
 use crate::entry::Mode;
 use crate::program::{Action, Evaluation};
-use crate::train::Block;
 use crate::value::{Bindings, R, Tensor, Value};
 use mlc_ir::ty::DType;
 use mlc_syntax::ast::{self, ExprKind};

@@ -6,11 +6,11 @@
 mod actions;
 mod guards;
 
+use crate::blocks::Block;
 use crate::calls::CallSite;
 use crate::cx::{Cx, FrameKind};
 use crate::entry::{Entry, Mode};
 use crate::program::{Action, Every, Pipeline};
-use crate::train::Block;
 use crate::value::{InstanceId, R, Tensor, Value};
 use mlc_ir::graph::{Input, Output};
 use mlc_ir::ty::{DType, Type};

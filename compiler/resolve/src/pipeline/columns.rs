@@ -1,10 +1,10 @@
 //! Columns of pipelines, as far as they are known when compiling, against those of the step.
 
 use super::batch_of;
+use crate::blocks::Block;
 use crate::cx::Cx;
 use crate::program::{Pipeline, Stage};
 use crate::scope;
-use crate::train::Block;
 use crate::types::{Element, Form};
 use crate::value::{R, Value};
 use mlc_ir::ty::DType;
