@@ -5,7 +5,7 @@ use crate::cx::Cx;
 use crate::value::{InstanceId, R, Size, Tensor, shape_of};
 use mlc_ir::builder::Builder;
 use mlc_ir::dim::{Dim, Sym};
-use mlc_ir::graph::{self, Fault, GlobalId, Input, Output, Region, RegionId, Relation, SizeCheck, Value};
+use mlc_ir::graph::{self, Fault, GlobalId, Input, Output, Region, Relation, SizeCheck, Value};
 use mlc_ir::ops::{InferError, Op};
 use mlc_ir::scalar::Literal;
 use mlc_ir::ty::{DType, Type};
@@ -209,11 +209,6 @@ impl<'a> Cx<'a> {
         checks.extend(not_empty(self.graph.region(region), &self.graph.symbols));
         self.graph.entries.push(graph::Entry { name, region, inputs, outputs, checks, typical });
         self.graph.entries.len() - 1
-    }
-
-    /// Ends a region that belongs to no entry.
-    pub fn add_region(&mut self, entry: Entry<'a>, results: Vec<Value>) -> RegionId {
-        self.graph.add_region(entry.builder.finish(results))
     }
 
     /// Adds a node with one result whose axes are known with their names.

@@ -39,17 +39,10 @@ pub(crate) const ALL: &[Builtin] = &[
 impl<'a> Cx<'a> {
     /// The checks of a `test` block.
     pub fn test(&mut self, test: &'a ast::Test, file: FileId) -> R<Test> {
-        let is_check = |stmt: &ast::Stmt| match &stmt.kind {
-            StmtKind::Assert { .. } => true,
-            StmtKind::Expr(expr) => {
-                matches!(&expr.kind, ExprKind::Call { callee, .. } if matches!(&callee.kind, ExprKind::Name(name) if matches!(&**name, "check_grad" | "print")))
-            }
-            _ => false,
-        };
         let mut failed = None;
         self.checks.clear();
         for (at, stmt) in test.body.stmts.iter().enumerate() {
-            if !is_check(stmt) && test.body.stmts[at..].iter().any(is_check) {
+            if !holds_check(stmt) && test.body.stmts[at..].iter().any(holds_check) {
                 continue;
             }
             let frame = Frame { path: format!("test/{}", test.title), ..self.new_frame(FrameKind::Test, file) };
@@ -57,7 +50,10 @@ impl<'a> Cx<'a> {
             let (result, _) = self.with_entry(keyed_entry(), |cx| {
                 cx.within(frame, |cx| {
                     for earlier in test.body.stmts[..at].iter().filter(|stmt| !is_check(stmt)) {
+                        // The checks in it have a run of their own.
+                        let checks = cx.checks.len();
                         cx.test_stmt(earlier)?;
+                        cx.checks.truncate(checks);
                     }
                     cx.test_stmt(stmt)
                 })
@@ -105,8 +101,7 @@ impl<'a> Cx<'a> {
             return Err(self.tell(error));
         }
         let message = message.map_or_else(|| self.sources.text(condition.span).to_string(), |text| text.to_string());
-        let entry = std::mem::replace(&mut self.entry, keyed_entry());
-        let condition = self.computed(entry, vec![tensor.value]);
+        let condition = self.computed("test", vec![tensor.value]);
         self.checks.push(Check::Assert { condition, message, span });
         Ok(())
     }
@@ -174,12 +169,10 @@ impl<'a> Cx<'a> {
                 args.push(ArgIn { name: name.clone(), value: ArgValue::Value(value, *span) });
             }
             let value = cx.call_value(call.function.clone(), args, &call.site, None)?;
-            cx.result_tensors(value, call.site.span)
+            let results = cx.result_tensors(value, call.site.span)?;
+            Ok(cx.computed("check_grad", results.iter().map(|tensor| tensor.value).collect()))
         });
-        let results = result?;
-        let (params, asked_training) = (entry.test_params.clone(), entry.asked_training);
-        let computed = self.computed(entry, results.iter().map(|tensor| tensor.value).collect());
-        Ok(GradFunction { computed, params, asked_training })
+        Ok(GradFunction { computed: result?, params: entry.test_params, asked_training: entry.asked_training })
     }
 
     fn result_tensors(&mut self, value: Value<'a>, span: Span) -> R<Vec<Tensor>> {
@@ -207,29 +200,46 @@ impl<'a> Cx<'a> {
             results.push(self.stacked_value(param.instance, decl, &expected, &param.path)?.value);
         }
         results.extend(call.tensors().map(|(_, tensor, _)| tensor.value));
-        let next = keyed_entry();
-        let entry = std::mem::replace(&mut self.entry, next);
-        let (first_bad, indices) = self.tested_indices(&entry);
-        results.extend(first_bad);
-        let mut region = entry.builder.finished(results);
-        self.entry = entry;
-        region.name = "check_grad.values".to_string();
-        Ok(Computed { region: self.graph.add_region(region), indices })
+        Ok(self.computed("check_grad.values", results))
     }
 
-    /// Ends the region of a check: its results, then the indices that are tested.
-    fn computed(&mut self, entry: Entry<'a>, mut results: Vec<IrValue>) -> Computed {
-        let (first_bad, indices) = self.tested_indices(&entry);
+    /// What the entry under construction has come to, as a region of its own: the results, then the indices that
+    /// are tested. The statements behind go on in the entry.
+    fn computed(&mut self, name: &str, mut results: Vec<IrValue>) -> Computed {
+        let (first_bad, indices) = self.tested_indices();
         results.extend(first_bad);
-        Computed { region: self.add_region(entry, results), indices }
+        let mut region = self.entry.builder.finished(results);
+        region.name = name.to_string();
+        Computed { region: self.graph.add_region(region), indices }
     }
 
-    fn tested_indices(&self, entry: &Entry<'a>) -> (Vec<IrValue>, Vec<TestedIndex>) {
+    fn tested_indices(&self) -> (Vec<IrValue>, Vec<TestedIndex>) {
         let tested = |(value, fault): &(IrValue, Fault)| {
             let span = self.span_of_place(fault.span)?;
             Some((*value, TestedIndex { span, text: fault.text.clone(), bound: fault.bound.as_const() }))
         };
-        entry.faults.iter().filter_map(tested).unzip()
+        self.entry.faults.iter().filter_map(tested).unzip()
+    }
+}
+
+/// Whether a statement is a check.
+fn is_check(stmt: &ast::Stmt) -> bool {
+    match &stmt.kind {
+        StmtKind::Assert { .. } => true,
+        StmtKind::Expr(ast::Expr { kind: ExprKind::Call { callee, .. }, .. }) => {
+            matches!(&callee.kind, ExprKind::Name(name) if matches!(&**name, "check_grad" | "print"))
+        }
+        _ => false,
+    }
+}
+
+/// Whether a statement is a check or has one in it.
+fn holds_check(stmt: &ast::Stmt) -> bool {
+    let within = |block: &ast::Block| block.stmts.iter().any(holds_check);
+    match &stmt.kind {
+        StmtKind::For { body, .. } => within(body),
+        StmtKind::If { then, otherwise, .. } => within(then) || otherwise.iter().any(within),
+        _ => is_check(stmt),
     }
 }
 
@@ -384,10 +394,7 @@ fn print<'a>(cx: &mut Cx<'a>, args: Args<'a>) -> R<Value<'a>> {
     let (value, span) = args.need(cx, "x")?;
     let check = match cx.printed(value, span)? {
         Ok(text) => Check::Print { text, value: None },
-        Err((text, tensor)) => {
-            let entry = std::mem::replace(&mut cx.entry, keyed_entry());
-            Check::Print { text, value: Some(cx.computed(entry, vec![tensor.value])) }
-        }
+        Err((text, tensor)) => Check::Print { text, value: Some(cx.computed("test", vec![tensor.value])) },
     };
     cx.checks.push(check);
     Ok(Value::Nothing)
