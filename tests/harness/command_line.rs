@@ -169,6 +169,20 @@ fn sizes_that_become_zero() {
     run("x=one.npy").refused(&["E0303", "floor(T / 2) >= 1"]);
 }
 
+/// What is required of sizes that only the input decides is tested by each call.
+#[test]
+fn sizes_that_must_differ() {
+    let folder = tempfile::tempdir().unwrap();
+    let program = "model M {\n @export\n fn f(x: f32[B, T]) -> f32[B] requires B != T { return sum(x, axis: -1) }\n}";
+    fs::write(folder.path().join("differ.dl"), program).unwrap();
+    npy::write_f32(&folder.path().join("wide.npy"), &[1, 2], &[5.0, 6.0]);
+    npy::write_f32(&folder.path().join("square.npy"), &[1, 1], &[5.0]);
+    let run = |input: &str| mlc(folder.path(), &["run", "differ.dl", "run", "f", "--in", input, "--out", "y.npy"]);
+    run("x=wide.npy").ok();
+    assert_eq!(npy::read_f32(&folder.path().join("y.npy")), [11.0]);
+    run("x=square.npy").refused(&["E0303", "B != T"]);
+}
+
 /// What can't be exported without a size is named, with the reason, and is there when the size is given.
 #[test]
 fn functions_that_are_not_exported() {

@@ -258,6 +258,7 @@ impl EntryEmit<'_> {
     fn violates(&mut self, relation: Relation, left: Value, right: Value) -> Value {
         match relation {
             Relation::Equal => self.b.ins().icmp(IntCC::NotEqual, left, right),
+            Relation::Differ => self.b.ins().icmp(IntCC::Equal, left, right),
             Relation::AtMost => self.b.ins().icmp(IntCC::SignedGreaterThan, left, right),
             Relation::Divides => self.leaves_remainder(left, right),
         }

@@ -244,6 +244,8 @@ pub struct SizeCheck {
 pub enum Relation {
     /// `left == right`
     Equal,
+    /// `left != right`
+    Differ,
     /// `left <= right`
     AtMost,
     /// `left % right == 0`

@@ -56,6 +56,7 @@ impl Printer<'_> {
         for check in &entry.checks {
             let relation = match check.relation {
                 Relation::Equal => "==",
+                Relation::Differ => "!=",
                 Relation::AtMost => "<=",
                 Relation::Divides => "is a multiple of",
             };

@@ -79,6 +79,7 @@ fn try_run(
         let (left, right) = (check.left.eval(sizes)?, check.right.eval(sizes)?);
         let holds = match check.relation {
             Relation::Equal => left == right,
+            Relation::Differ => left != right,
             Relation::AtMost => left <= right,
             Relation::Divides => right != 0 && left % right == 0,
         };

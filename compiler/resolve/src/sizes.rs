@@ -309,7 +309,7 @@ impl<'a> Cx<'a> {
             CompareOp::Ge => (y, Relation::AtMost, x),
             CompareOp::Lt => (self.plus(&x, &one, condition.span)?, Relation::AtMost, y),
             CompareOp::Gt => (self.plus(&y, &one, condition.span)?, Relation::AtMost, x),
-            CompareOp::Ne => return self.unsupported(condition.span, "`!=` of sizes that are known only at run time"),
+            CompareOp::Ne => (x, Relation::Differ, y),
         };
         self.check_sizes(&low, relation, &high, condition.span, &text);
         Ok(())

@@ -289,6 +289,9 @@ fn size_checks() {
     let without_last = compile_entry(1, vec![check(sym(0), Relation::Divides, Dim::from(3))], vec![]);
     assert_eq!(failing(&without_last, &[9]), None);
     assert_eq!(failing(&without_last, &[10]), Some(0));
+    let other_than_16 = compile_entry(1, vec![check(sym(0), Relation::Differ, Dim::from(16))], vec![]);
+    assert_eq!(failing(&other_than_16, &[15]), None);
+    assert_eq!(failing(&other_than_16, &[16]), Some(0));
 }
 
 /// A size beyond `i64` fails its check, whatever it would wrap to.
