@@ -1,6 +1,6 @@
 //! Rules of elementwise ops and sums.
 
-use super::{emit, made, parts, scalar_of, splat};
+use super::{emit, made, scalar_of, splat};
 use crate::builder::Builder;
 use crate::dim::Dim;
 use crate::graph::Value;
@@ -26,16 +26,14 @@ pub(super) fn unary(b: &mut Builder, op: UnaryOp, x: Value) -> Option<Value> {
     }
 }
 
-/// Neutral elements; sums of padded values; `a + -b`, `a - -b`; division by a power of two.
+/// Neutral elements; `a + -b`, `a - -b`; division by a power of two.
 pub(super) fn binary(b: &mut Builder, op: BinaryOp, left: Value, right: Value) -> Option<Value> {
     let (on_left, on_right) = (splat(b, left), splat(b, right));
     match op {
         BinaryOp::Add if on_right.is_some_and(adds_nothing) => Some(left),
         BinaryOp::Add if on_left.is_some_and(adds_nothing) => Some(right),
         BinaryOp::Sub if on_right.is_some_and(subtracts_nothing) => Some(left),
-        BinaryOp::Add => {
-            parts::sum(b, left, right).or_else(|| Some(binary_with(b, BinaryOp::Sub, left, negated(b, right)?)))
-        }
+        BinaryOp::Add => Some(binary_with(b, BinaryOp::Sub, left, negated(b, right)?)),
         BinaryOp::Sub => Some(binary_with(b, BinaryOp::Add, left, negated(b, right)?)),
         BinaryOp::Mul => product(on_left, left, right).or_else(|| product(on_right, right, left)),
         BinaryOp::Div | BinaryOp::Pow | BinaryOp::FloorDiv if on_right.is_some_and(is_one) => Some(left),

@@ -18,6 +18,7 @@ use crate::graph::{Graph, Node, Region, Value};
 use crate::ops::Op;
 use crate::rewrite::Cursor;
 use crate::scalar::Literal;
+use std::collections::BTreeSet;
 
 const PASS: &str = "simplify";
 
@@ -28,12 +29,23 @@ pub fn simplify(graph: &Graph) -> Graph {
 
 fn region(region: &Region) -> Region {
     let mut cursor = Cursor::new(region);
-    for node in &region.nodes {
+    let is_first = parts::first_terms(region);
+    let mut first_terms = BTreeSet::new();
+    for (node, is_first) in region.nodes.iter().zip(is_first) {
         let args = cursor.args(node);
         cursor.at(node, PASS);
         match rule(&mut cursor.b, &node.op, &args) {
             Some(value) => cursor.put(node, &[value]),
             None => cursor.copy(node),
+        }
+        if !parts::is_sum(node) {
+            continue;
+        }
+        let sum = cursor.get(node.results[0]);
+        if is_first {
+            first_terms.insert(sum);
+        } else if let Some(sum) = parts::sum(&mut cursor.b, sum, &first_terms) {
+            cursor.set(node.results[0], sum);
         }
     }
     cursor.finish(&region.results)

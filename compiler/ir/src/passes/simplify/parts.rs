@@ -4,12 +4,13 @@
 use super::{made, splat};
 use crate::builder::Builder;
 use crate::dim::Dim;
-use crate::graph::Value;
+use crate::graph::{Node, Region, Value};
 use crate::ops::Op;
 use crate::ops::concat::Concat;
 use crate::ops::pad::Pad;
-use crate::scalar::Literal;
+use crate::scalar::{BinaryOp, Literal};
 use crate::ty::Type;
+use std::collections::BTreeSet;
 
 /// A part of an axis: of a value, or zeros.
 #[derive(Clone)]
@@ -18,16 +19,79 @@ struct Part {
     value: Option<Value>,
 }
 
-/// `pad(x) + pad(y)` where at each coordinate at most one is not a zero of the padding.
-pub(super) fn sum(b: &mut Builder, left: Value, right: Value) -> Option<Value> {
-    let ((axis, left_parts), (other, right_parts)) = (parts(b, left)?, parts(b, right)?);
-    if axis != other {
-        return None;
+/// The nodes of a region that are sums and the first terms of others, and nothing else.
+pub(super) fn first_terms(region: &Region) -> Vec<bool> {
+    let mut uses = vec![0u32; region.values.len()];
+    let mut firsts = vec![0u32; region.values.len()];
+    for node in &region.nodes {
+        node.args.iter().for_each(|arg| uses[arg.index()] += 1);
+        if is_sum(node) {
+            firsts[node.args[0].index()] += 1;
+        }
     }
-    let parts = merged(left_parts, right_parts)?;
-    let whole = b.ty(left).clone();
-    let values: Vec<Value> = parts.into_iter().map(|part| filled(b, &whole, axis, part)).collect();
-    Some(b.add1(Concat { axis }, &values))
+    region.results.iter().for_each(|result| uses[result.index()] += 1);
+    let alone = |value: &Value| uses[value.index()] == 1 && firsts[value.index()] == 1;
+    region.nodes.iter().map(|node| is_sum(node) && node.results.iter().all(alone)).collect()
+}
+
+pub(super) fn is_sum(node: &Node) -> bool {
+    matches!(&node.op, Op::Binary(op) if op.op == BinaryOp::Add)
+}
+
+/// `pad(x) + pad(y) + … + z + …` as `concat(x, y, …) + z + …`, where at each coordinate at most one of the first
+/// terms is not a zero of the padding. `first_terms` are sums that nothing else reads.
+pub(super) fn sum(b: &mut Builder, root: Value, first_terms: &BTreeSet<Value>) -> Option<Value> {
+    let mut terms = Vec::new();
+    let mut first = root;
+    while let Some(node) = made(b, first).filter(|node| is_sum(node) && (first == root || first_terms.contains(&first)))
+    {
+        terms.push(node.args[1]);
+        first = node.args[0];
+    }
+    let (axis, parts_of_first) = parts(b, first)?;
+    let mut padded = vec![parts_of_first];
+    for term in terms.iter().rev() {
+        match parts(b, *term).filter(|(other, _)| *other == axis) {
+            Some((_, parts)) => padded.push(parts),
+            None => break,
+        }
+    }
+    let (count, all) = disjoint(padded)?;
+    let whole = b.ty(root).clone();
+    let values: Vec<Value> = all.into_iter().map(|part| filled(b, &whole, axis, part)).collect();
+    let joined = b.add1(Concat { axis }, &values);
+    let rest = &terms[..terms.len() + 1 - count];
+    Some(rest.iter().rev().fold(joined, |sum, term| b.binary(BinaryOp::Add, sum, *term)))
+}
+
+/// As many of the first terms as don't meet, at least two, in one.
+fn disjoint(padded: Vec<Vec<Part>>) -> Option<(usize, Vec<Part>)> {
+    let count = padded.len();
+    // Halves of halves: the work grows as the number of terms does.
+    if let Some(all) = balanced(&padded).filter(|_| count > 1) {
+        return Some((count, all));
+    }
+    let mut terms = padded.into_iter();
+    let mut all = terms.next()?;
+    let mut taken = 1;
+    for parts in terms {
+        match merged(all.clone(), parts) {
+            Some(more) => (all, taken) = (more, taken + 1),
+            None => break,
+        }
+    }
+    (taken > 1).then_some((taken, all))
+}
+
+fn balanced(padded: &[Vec<Part>]) -> Option<Vec<Part>> {
+    match padded {
+        [] => None,
+        [one] => Some(one.clone()),
+        several => {
+            let (left, right) = several.split_at(several.len() / 2);
+            merged(balanced(left)?, balanced(right)?)
+        }
+    }
 }
 
 /// What stands along the one axis of a padded value or a concatenation, at least one part of it zeros.
