@@ -169,6 +169,31 @@ fn sizes_that_become_zero() {
     run("x=one.npy").refused(&["E0303", "floor(T / 2) >= 1"]);
 }
 
+/// What a row of each pipeline holds; of sizes and headers only the run knows.
+#[test]
+fn columns_of_pipelines() {
+    let folder = tempfile::tempdir().unwrap();
+    let block = |name: &str, data: &str, columns: &str, value: &str| {
+        format!("train {name} {{\n data = {data} |> batch(2)\n step({columns}) {{ metric m = sum({value}) }}\n}}\n")
+    };
+    let program = [
+        block("digits", "idx(\"d\") |> resize((8, 9)) |> rename(x: \"image\")", "x: f32[B, 8, 9, 1]", "x"),
+        block("plain", "idx(\"d\", labels: false)", "image: f32[B, H, W, 1]", "image"),
+        block("table", "csv(\"d.csv\") |> rename(y: \"label\")", "y: i32[B]", "y"),
+        block("words", "text(\"t.txt\", tokens: \"chars\", window: 7)", "ids: i32[B, 7]", "ids"),
+    ]
+    .concat();
+    fs::write(folder.path().join("rows.dl"), program).unwrap();
+    let said = mlc(folder.path(), &["check", "rows.dl", "--verbose"]).ok().stdout;
+    let expected = [
+        "digits.data: {x: u8[8, 9, 1], label: u8}",
+        "plain.data: {image: u8[_, _, 1]}",
+        "table.data: {y, the columns of the header}",
+        "words.data: {ids: i32[7], gold: i32[7]}",
+    ];
+    assert_eq!(said.lines().collect::<Vec<_>>(), expected);
+}
+
 /// What is required of sizes that only the input decides is tested by each call.
 #[test]
 fn sizes_that_must_differ() {

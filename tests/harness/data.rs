@@ -295,5 +295,5 @@ fn pictures_in_folders() {
 fn print_in_tests() {
     let folder = Folder::new("test \"look\" {\n    x = ones([2, 2])\n    print(sum(x))\n    print(\"so\")\n}\n");
     let said = process::run(mlc(), folder.0.path(), &["test", "p.dl"]).ok().stdout;
-    assert_eq!(said, "sum(x): i32 = 4\nso\ntest \"look\" ... ok\n1 tests\n");
+    assert_eq!(said, "sum(x): i32 = 4\nso\ntest \"look\" ... ok\n1 test\n");
 }

@@ -28,6 +28,7 @@ pub fn execute(args: &Args, console: &mut Console) -> Result<(), Failure> {
         output::print(&format!("test \"{}\" ... {verdict}\n", test.title))?;
         wrong.extend(found);
     }
-    output::print(&format!("{} tests\n", program.tests.len()))?;
+    let count = program.tests.len();
+    output::print(&format!("{count} {}\n", if count == 1 { "test" } else { "tests" }))?;
     if wrong.is_empty() { Ok(()) } else { Err(Failure::Diagnostics(wrong)) }
 }

@@ -136,6 +136,28 @@ impl Columns {
     }
 }
 
+impl Pipeline {
+    /// What a row holds, as far as it is known when compiling: `{image: u8[_, _, 1], label: u8}`.
+    pub fn row(&self) -> String {
+        let columns = Columns::of(self);
+        let size = |size: &Option<i64>| size.map_or_else(|| "_".to_string(), |size| size.to_string());
+        let column = |column: &Column| {
+            let sizes: Vec<String> = column.sizes.iter().map(size).collect();
+            let sizes = if sizes.is_empty() { String::new() } else { format!("[{}]", sizes.join(", ")) };
+            format!("{}: {}{sizes}", column.name, column.dtype.name())
+        };
+        let mut parts: Vec<String> = match columns.open {
+            None => columns.known.iter().map(column).collect(),
+            Some(_) => columns.given,
+        };
+        parts.extend(columns.open.map(|open| match open {
+            Open::Csv => "the columns of the header".to_string(),
+            Open::Arrays => "the arrays of the file".to_string(),
+        }));
+        format!("{{{}}}", parts.join(", "))
+    }
+}
+
 impl<'a> Cx<'a> {
     /// Whether `data`, `valid` and what is evaluated have the step's columns.
     pub fn check_columns(&mut self, block: &Block<'a>, step: &'a ast::Step, pipelines: &[(String, Pipeline)]) -> R<()> {
