@@ -14,6 +14,7 @@ pub mod graph;
 pub mod index;
 pub mod index_eval;
 pub mod interp;
+pub mod made;
 pub mod nested;
 pub mod ops;
 pub mod passes;

@@ -14,6 +14,7 @@
 use crate::builder::Builder;
 use crate::graph::{Def, Graph, Node, NodeId, Region, RegionId, Value};
 use crate::ops::{Class, Op};
+use crate::passes::{params_of, trimmed_part};
 use crate::region_ops::{Call, Loop, Remat, Trip};
 use crate::rewrite::{Cursor, needed};
 use std::collections::{BTreeMap, BTreeSet};
@@ -54,6 +55,8 @@ pub struct LoopCut {
     pub remat: bool,
     /// Whether a gradient may be asked for by any float from outside: none is made again in the body.
     pub apart: bool,
+    /// Whether loops and calls in the body are to compute only what it needs of them.
+    pub narrow: bool,
 }
 
 /// The results of a loop that was cut out.
@@ -99,11 +102,21 @@ pub fn cut_loop(graph: &mut Graph, b: &mut Builder, cut: &LoopCut) -> LoopResult
     piece.rows_of = Some((cut.position, cut.trip.bound().clone()));
     piece.apart = cut.apart;
     piece.collect(&results);
-    let rows: Vec<(Value, Value)> = piece.rows.clone();
-    let free = piece.free();
-    let row_holes = rows.iter().map(|(row, _)| *row);
-    let params: Vec<Value> = own.iter().copied().chain(row_holes).chain(free.iter().copied()).collect();
-    let region = piece.region(&cut.name, &params, &results);
+    let mut rows: Vec<(Value, Value)> = piece.rows.clone();
+    let mut free = piece.free();
+    let params = |rows: &[(Value, Value)], free: &[Value]| -> Vec<Value> {
+        let row_holes = rows.iter().map(|(row, _)| *row);
+        own.iter().copied().chain(row_holes).chain(free.iter().copied()).collect()
+    };
+    let mut region = piece.region(&cut.name, &params(&rows, &free), &results);
+    if cut.narrow {
+        let used = params_of(graph, &region, &region.results);
+        let mut of_free = used[own.len()..].iter();
+        rows.retain(|_| of_free.next().is_none_or(|used| *used));
+        free.retain(|_| of_free.next().is_none_or(|used| *used));
+        let kept = (0..used.len()).filter(|at| *at < own.len() || used[*at]).map(|at| region.params[at]);
+        region = trimmed_part(graph, &region, &kept.collect::<Vec<Value>>(), &region.results);
+    }
     let region = if cut.remat { wrapped(graph, region) } else { region };
     let body = graph.add_region(region);
     let op = Loop {

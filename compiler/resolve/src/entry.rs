@@ -100,6 +100,8 @@ pub(crate) struct Entry<'a> {
     pub loops: Vec<crate::nest::Pass>,
     /// The run-time loops among them whose body is being evaluated.
     pub bodies: Vec<crate::nest::Body>,
+    /// What the holes of open bodies and calls stand for, for gradients.
+    pub holes: mlc_ir::autodiff::Holes,
     /// Run-time integers whose range is known.
     pub indices: Vec<crate::nest::KnownIndex>,
     /// How many run-time `if`s are around what is being evaluated.
@@ -142,6 +144,7 @@ impl<'a> Entry<'a> {
             wants_region: false,
             loops: Vec::new(),
             bodies: Vec::new(),
+            holes: mlc_ir::autodiff::Holes::default(),
             indices: Vec::new(),
             conditional: 0,
             lengths: Vec::new(),

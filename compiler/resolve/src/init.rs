@@ -120,6 +120,7 @@ impl<'a> Cx<'a> {
             whole: false,
             remat: false,
             apart: false,
+            narrow: false,
         };
         self.entry.builder.span = self.place(tensor.span);
         let results = cut_loop(&mut self.graph, &mut self.entry.builder, &cut);

@@ -225,6 +225,7 @@ impl<'a> Cx<'a> {
             whole: true,
             remat: false,
             apart: self.files.asks_gradients,
+            narrow: false,
         };
         self.entry.builder.span = self.place(span);
         let given = cut_loop(&mut self.graph, &mut self.entry.builder, &cut).carries;

@@ -1,16 +1,18 @@
 //! Loops whose body is evaluated once: the body is built flat, with holes for what only a pass
 //! knows, and cut out afterwards ([`mlc_ir::nested`]). `scan` and `for` share this.
 
+mod changes;
 mod faults;
 mod gradients;
 mod settle;
 
 pub(crate) use gradients::{Body, Places};
 
-use crate::cx::Cx;
+use crate::cx::{Cx, FrameState};
 use crate::entry::Mode;
 use crate::exprs::Truth;
 use crate::molds::Mold;
+use crate::report::Told;
 use crate::train::ParamKey;
 use crate::value::{InstanceId, R, Size, Tensor, Value};
 use mlc_ir::dim::Dim;
@@ -98,6 +100,19 @@ enum Attempt<'a> {
     Changes(BTreeSet<ParamKey>),
     /// These are never changed: to be evaluated again without holes for them.
     Keeps(BTreeSet<Arc<str>>),
+    /// Gradients go through passes before: to be evaluated again when more is known of these.
+    Lacks(LoopCut, Vec<gradients::Lacking>),
+}
+
+/// The state when the evaluation of a body began.
+struct Begun<'a> {
+    mark: usize,
+    faults: usize,
+    tensors: BTreeMap<ParamKey, Tensor>,
+    /// How many gradients were lacking in each body around.
+    lacking: Vec<usize>,
+    told: Told,
+    frame: FrameState<'a>,
 }
 
 /// What stands in holes during an evaluation.
@@ -116,6 +131,11 @@ impl Holes<'_, '_> {
         let tensors = self.tensors.iter().map(|(_, _, hole)| hole);
         std::iter::once(&self.position).chain(names).chain(tensors).map(|tensor| tensor.value).collect()
     }
+
+    /// The holes for what is handed on, as the loop has its carries.
+    fn carried(&self) -> Vec<IrValue> {
+        self.own().split_off(1)
+    }
 }
 
 impl<'a> Cx<'a> {
@@ -130,6 +150,7 @@ impl<'a> Cx<'a> {
                 Ok(Attempt::Done(outcome)) => return Ok(outcome),
                 Ok(Attempt::Changes(keys)) => changed.extend(keys),
                 Ok(Attempt::Keeps(names)) => kept.extend(names),
+                Ok(Attempt::Lacks(..)) => mlc_ir::internal_error("resolve", "a body that lacks gradients"),
                 Err(reported) => {
                     // With a literal's dtype unknown the body said what is wrong; with a guess it may say something else.
                     if let Some(open) = &molds.failed {
@@ -177,30 +198,87 @@ impl<'a> Cx<'a> {
         if let Some(Truth::Known(false)) = runs {
             return Ok(Attempt::Done(self.without_passes(form, &names)));
         }
-        let mark = self.entry.builder.mark();
-        let told = self.entry.faults.len();
-        let before = self.entry.tensors.clone();
+        let begun = Begun {
+            mark: self.entry.builder.mark(),
+            faults: self.entry.faults.len(),
+            tensors: self.entry.tensors.clone(),
+            lacking: self.entry.bodies.iter().map(|body| body.lacking.len()).collect(),
+            told: self.report.mark(),
+            frame: self.top().state(),
+        };
+        let mut changing = Vec::new();
+        for key in changed {
+            if let Some(start) = self.tensor_before(key, form.span)? {
+                changing.push((key.clone(), start));
+            }
+        }
+        let mut before: Option<gradients::Before> = None;
+        loop {
+            let holes = self.make_holes(form, &names, &changing);
+            match self.evaluated(&holes, &begun, before.as_ref(), runs.as_ref())? {
+                Attempt::Lacks(cut, lacking) => match self.before_a_pass(&cut, &lacking, before.as_ref()) {
+                    Some(known) => before = Some(known),
+                    None => return Err(self.feeds_back(&lacking)),
+                },
+                attempt => return Ok(attempt),
+            }
+            self.go_to_body(&begun);
+        }
+    }
+
+    /// Stands in for what only a pass knows.
+    fn make_holes<'s>(
+        &mut self,
+        form: &'s LoopForm<'a>,
+        names: &[(usize, Mold, Vec<Tensor>, Vec<Tensor>)],
+        changing: &[(ParamKey, Tensor)],
+    ) -> Holes<'a, 's> {
+        let mut names = names.to_vec();
         for (at, mold, _, holes) in &mut names {
             *holes = mold.leaves().into_iter().map(|(dtype, axes)| self.hole(dtype, axes)).collect();
             self.set_names(&form.handed[*at].name, mold, holes);
         }
         let mut tensors = Vec::new();
-        for key in changed {
-            let Some(start) = self.tensor_before(key, form.span)? else { continue };
+        for (key, start) in changing {
             let hole = self.hole(start.dtype, start.axes.clone());
             self.entry.tensors.insert(key.clone(), hole.clone());
-            tensors.push((key.clone(), start, hole));
+            tensors.push((key.clone(), start.clone(), hole));
         }
         let position = self.hole(DType::I64, Vec::new());
-        let holes = Holes { form, names, tensors, position };
+        Holes { form, names, tensors, position }
+    }
+
+    /// One evaluation of a body.
+    fn evaluated(
+        &mut self,
+        holes: &Holes<'a, '_>,
+        begun: &Begun<'a>,
+        before: Option<&gradients::Before>,
+        runs: Option<&Truth>,
+    ) -> R<Attempt<'a>> {
         let (loops, indices, bodies) = (self.entry.loops.len(), self.entry.indices.len(), self.entry.bodies.len());
+        let known = self.holes_mark();
         self.entry.loops.push(Pass::Looped(holes.position.value));
-        self.entry.bodies.push(Body::new(holes.own()));
-        let result = self.pass(&holes, mark, told, &before, runs);
+        self.open_body(holes, before);
+        let result = self.pass(holes, begun, runs);
         self.entry.loops.truncate(loops);
         self.entry.indices.truncate(indices);
         self.entry.bodies.truncate(bodies);
+        self.forget_holes(known);
         result
+    }
+
+    /// Goes back to the beginning of a body that is evaluated again. What it has read for the first time stays known.
+    fn go_to_body(&mut self, begun: &Begun<'a>) {
+        self.report.rewind(begun.told);
+        self.entry.faults.truncate(begun.faults);
+        self.frame().go_back(begun.frame.clone());
+        for (body, lacking) in self.entry.bodies.iter_mut().zip(&begun.lacking) {
+            body.lacking.truncate(*lacking);
+        }
+        for (key, tensor) in &begun.tensors {
+            self.entry.tensors.insert(key.clone(), tensor.clone());
+        }
     }
 
     fn set_names(&mut self, name: &Arc<str>, mold: &Mold, tensors: &[Tensor]) {
@@ -241,18 +319,11 @@ impl<'a> Cx<'a> {
         }
     }
 
-    fn pass(
-        &mut self,
-        holes: &Holes<'a, '_>,
-        mark: usize,
-        told: usize,
-        before: &BTreeMap<ParamKey, Tensor>,
-        runs: Option<Truth>,
-    ) -> R<Attempt<'a>> {
+    fn pass(&mut self, holes: &Holes<'a, '_>, begun: &Begun<'a>, runs: Option<&Truth>) -> R<Attempt<'a>> {
         let form = holes.form;
         self.bind_items(form, &holes.position)?;
         let yields = self.run_body(form)?;
-        let more = self.changed_tensors(before, holes);
+        let more = self.changed_tensors(&begun.tensors, holes);
         if !more.is_empty() {
             return Ok(Attempt::Changes(more));
         }
@@ -273,19 +344,22 @@ impl<'a> Cx<'a> {
             return Ok(Attempt::Keeps(unchanged));
         }
         self.require_kept(holes)?;
-        let stop = self.stop(holes, &nexts, &runs)?;
-        let mut cut = self.loop_cut(holes, mark, &nexts, &yields);
+        let stop = self.stop(holes, &nexts, runs)?;
+        let mut cut = self.loop_cut(holes, begun.mark, &nexts, &yields);
         let may_stop = runs.is_some();
         if let Some(runs) = runs {
             cut.trip = Trip::UpTo(form.trip.clone());
             cut.count = Some(self.first_count(form, runs)?);
             cut.stop = stop;
         }
-        self.settle_gradients(&mut cut, told)?;
-        self.take_faults(&mut cut, told, may_stop)?;
+        let lacking = self.lacking();
+        if !lacking.is_empty() {
+            return Ok(Attempt::Lacks(cut, lacking));
+        }
+        self.take_faults(&mut cut, begun.faults, may_stop)?;
         self.entry.builder.span = self.place(form.span);
         let results = cut_loop(&mut self.graph, &mut self.entry.builder, &cut);
-        Ok(Attempt::Done(self.loop_outcome(holes, told, &results.carries, &results.stacks, &yields)))
+        Ok(Attempt::Done(self.loop_outcome(holes, begun.faults, &results.carries, &results.stacks, &yields)))
     }
 
     /// What is not handed on must be the same behind each pass.
@@ -317,7 +391,7 @@ impl<'a> Cx<'a> {
     }
 
     /// Whether to stop after a pass: the condition as it would be before the next one.
-    fn stop(&mut self, holes: &Holes<'a, '_>, nexts: &[Vec<Tensor>], runs: &Option<Truth>) -> R<Option<IrValue>> {
+    fn stop(&mut self, holes: &Holes<'a, '_>, nexts: &[Vec<Tensor>], runs: Option<&Truth>) -> R<Option<IrValue>> {
         let (form, Some(_)) = (holes.form, runs) else { return Ok(None) };
         let Some(condition) = form.condition else { return Ok(None) };
         for ((at, mold, ..), next) in holes.names.iter().zip(nexts) {
@@ -338,13 +412,13 @@ impl<'a> Cx<'a> {
     }
 
     /// The number of passes as far as the first condition decides it.
-    fn first_count(&mut self, form: &LoopForm<'a>, runs: Truth) -> R<IrValue> {
+    fn first_count(&mut self, form: &LoopForm<'a>, runs: &Truth) -> R<IrValue> {
         let all = self.dim_tensor(&form.trip, DType::I64, form.span)?;
         match runs {
             Truth::Known(_) => Ok(all.value),
             Truth::Runtime(runs) => {
                 let none = self.literal(form.span, Literal::zero(DType::I64))?;
-                let count = self.emit(form.span, mlc_ir::ops::select::Select, &[&runs, &all, &none], Vec::new())?;
+                let count = self.emit(form.span, mlc_ir::ops::select::Select, &[runs, &all, &none], Vec::new())?;
                 Ok(count.value)
             }
         }
@@ -374,6 +448,7 @@ impl<'a> Cx<'a> {
             whole: false,
             remat: form.checkpoint || self.recomputes_loops(),
             apart: self.files.asks_gradients,
+            narrow: false,
         }
     }
 

@@ -121,7 +121,10 @@ impl<'a> Cx<'a> {
             return cut.results;
         }
         self.entry.builder.span = self.place(span);
+        let changes = if self.lacks_any(&cut) { cut.results.split_off(own) } else { Vec::new() };
+        let changes = self.cut_apart(&cut, changes);
         let mut given = cut_call(&mut self.graph, &mut self.entry.builder, &cut, gradient);
+        given.extend(changes);
         for (at, value) in faults.iter().rev().zip(given.iter().rev()) {
             self.entry.faults[*at].0 = *value;
         }
@@ -205,7 +208,7 @@ impl<'a> Cx<'a> {
 
     /// The weights of layers that a function was given, as far as a gradient leads from its results to them: they get
     /// their own, beside the gradients that the program gives for the arguments.
-    fn weights_with_gradient(&mut self, cut: &CallCut, own: &OwnGradient) -> Vec<IrValue> {
+    pub fn weights_with_gradient(&mut self, cut: &CallCut, own: &OwnGradient) -> Vec<IrValue> {
         let flat = self.entry.builder.region();
         let weights = floats_of(flat, &free_of(flat, cut));
         let args: Vec<IrValue> = cut.operands.iter().chain(&weights).copied().collect();
@@ -492,7 +495,7 @@ impl<'a> Cx<'a> {
 }
 
 /// Those of the values that are floats.
-fn floats_of(region: &Region, values: &[IrValue]) -> Vec<IrValue> {
+pub(crate) fn floats_of(region: &Region, values: &[IrValue]) -> Vec<IrValue> {
     values.iter().copied().filter(|value| region.ty(*value).dtype.is_float()).collect()
 }
 

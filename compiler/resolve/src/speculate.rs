@@ -25,8 +25,10 @@ pub(crate) struct Snapshot<'a> {
     faults: usize,
     loops: usize,
     indices: usize,
-    /// How many gradients were asked for in each body of a loop.
+    /// How many gradients were lacking in each body of a loop.
     bodies: Vec<usize>,
+    stand_ins: usize,
+    prefixes: usize,
     conditional: u32,
     step: Option<StepState<'a>>,
     frame: FrameState<'a>,
@@ -63,7 +65,9 @@ impl<'a> Cx<'a> {
             faults: entry.faults.len(),
             loops: entry.loops.len(),
             indices: entry.indices.len(),
-            bodies: entry.bodies.iter().map(|body| body.asked.len()).collect(),
+            bodies: entry.bodies.iter().map(|body| body.lacking.len()).collect(),
+            stand_ins: entry.holes.stand_ins.len(),
+            prefixes: entry.holes.prefixes.len(),
             conditional: entry.conditional,
             step: entry.step.clone(),
             frame: self.top().state(),
@@ -107,7 +111,9 @@ impl<'a> Cx<'a> {
         entry.loops.truncate(to.loops);
         entry.indices.truncate(to.indices);
         entry.bodies.truncate(to.bodies.len());
-        entry.bodies.iter_mut().zip(to.bodies).for_each(|(body, asked)| body.asked.truncate(asked));
+        entry.bodies.iter_mut().zip(to.bodies).for_each(|(body, lacking)| body.lacking.truncate(lacking));
+        entry.holes.stand_ins.truncate(to.stand_ins);
+        entry.holes.prefixes.truncate(to.prefixes);
         entry.conditional = to.conditional;
         entry.step = to.step;
         entry.constants = to.constants;

@@ -1,6 +1,6 @@
 //! Why there is no gradient: where the paths from a value to the loss end.
 
-use super::{Adj, Cut, Reason, VjpCx};
+use super::{Adj, Cut, Holes, Reason, VjpCx};
 use crate::builder::Builder;
 use crate::graph::{Graph, Node, Region, SpanId, Value};
 use crate::ops::Op;
@@ -8,8 +8,8 @@ use crate::region_ops::Loop;
 
 /// Explains why `loss` has no gradient by `value`, among the first `nodes` nodes of the region: the
 /// first node on a path between them that stops it.
-pub(super) fn explain(graph: &Graph, region: &Region, nodes: usize, loss: Value, value: Value) -> Cut {
-    let walk = Walk { graph, region, nodes };
+pub(super) fn explain(graph: &Graph, region: &Region, holes: &Holes, nodes: usize, loss: Value, value: Value) -> Cut {
+    let walk = Walk { graph, region, holes, nodes };
     let needed = walk.needed(&[loss]);
     if !needed[value.index()] {
         return Cut { at: None };
@@ -18,9 +18,16 @@ pub(super) fn explain(graph: &Graph, region: &Region, nodes: usize, loss: Value,
     Cut { at: stops.first().copied() }
 }
 
+/// As the public function of that name.
+pub(super) fn reached(graph: &Graph, region: &Region, nodes: usize, starts: &[Value]) -> Vec<bool> {
+    let walk = Walk { graph, region, holes: &Holes::default(), nodes };
+    walk.follow(starts, &vec![true; region.values.len()]).0
+}
+
 struct Walk<'a> {
     graph: &'a Graph,
     region: &'a Region,
+    holes: &'a Holes,
     nodes: usize,
 }
 
@@ -31,14 +38,23 @@ impl Walk<'_> {
         for target in targets {
             needed[target.index()] = true;
         }
-        for node in self.region.nodes[..self.nodes].iter().rev() {
+        self.leave(self.nodes, &mut needed);
+        for (at, node) in self.region.nodes[..self.nodes].iter().enumerate().rev() {
             if node.results.iter().any(|result| needed[result.index()]) {
                 for arg in &node.args {
                     needed[arg.index()] = true;
                 }
             }
+            self.leave(at, &mut needed);
         }
         needed
+    }
+
+    /// What the holes made before node `at` stand for is needed if they are.
+    fn leave(&self, at: usize, needed: &mut [bool]) {
+        for stands in self.holes.made_at(at).rev() {
+            needed[stands.value.index()] |= needed[stands.hole.index()];
+        }
     }
 
     /// Values that a gradient passes to from `starts`, and where needed paths end.
@@ -48,7 +64,8 @@ impl Walk<'_> {
             passes[start.index()] = true;
         }
         let mut stops = Vec::new();
-        for node in &self.region.nodes[..self.nodes] {
+        for (number, node) in self.region.nodes[..self.nodes].iter().enumerate() {
+            self.enter(number, &mut passes);
             if !node.results.iter().any(|result| needed[result.index()]) {
                 continue;
             }
@@ -66,7 +83,15 @@ impl Walk<'_> {
                 }
             }
         }
+        self.enter(self.nodes, &mut passes);
         (passes, stops)
+    }
+
+    /// A gradient passes to the holes made before node `at` if it passes to what they stand for.
+    fn enter(&self, at: usize, passes: &mut [bool]) {
+        for stands in self.holes.made_at(at) {
+            passes[stands.hole.index()] |= passes[stands.value.index()];
+        }
     }
 
     /// Whether the second region of a call has an adjoint for operand `at`.
@@ -96,7 +121,7 @@ impl Walk<'_> {
             op => return reason(op, self.region, node, at).map(|reason| (node.span, reason)),
         };
         let body = self.graph.region(node.regions[0]);
-        let walk = Walk { graph: self.graph, region: body, nodes: body.nodes.len() };
+        let walk = Walk { graph: self.graph, region: body, holes: &Holes::default(), nodes: body.nodes.len() };
         walk.through(&node.op, param).map(|stop| stop.unwrap_or((node.span, Reason::NoPath)))
     }
 

@@ -4,7 +4,8 @@
 //! the place of the node they belong to and `made_by` "autodiff". Which values matter is settled
 //! first, so adjoints nobody asked for are never made. Adjoints of a value are added in the reverse
 //! order of its uses. The set of primitive ops is closed under their gradients, so gradients of
-//! gradients are the same call again.
+//! gradients are the same call again. In bodies of loops and calls that are still under construction
+//! [`gradient_through`] goes on behind their holes ([`Holes`]).
 //!
 //! Conventions where a function has no derivative: a maximum or minimum of two gives a tie to the
 //! second operand, one over axes or windows to the first place; `|x|` has slope 0 at 0.
@@ -12,11 +13,13 @@
 mod call;
 mod cut;
 mod cx;
+mod holes;
 pub(crate) mod keep;
 mod linear;
 mod loops;
 
 pub use cx::VjpCx;
+pub use holes::{Holes, Prefix, StandIn, reached};
 
 use crate::builder::Builder;
 use crate::graph::{Graph, NodeId, Region, SpanId, Value};
@@ -92,24 +95,29 @@ pub const PASS: &str = "autodiff";
 /// [`Cut`] where there is none. New bodies of loops and calls are added to `graph`; loops and calls
 /// the gradient passes keep their place in `builder` and get more results.
 pub fn gradient(graph: &mut Graph, builder: &mut Builder, loss: Value, wrt: &[Value]) -> Vec<Result<Value, Cut>> {
+    gradient_through(graph, builder, &Holes::default(), loss, wrt)
+}
+
+/// [`gradient`] in a body under construction, which goes on from its holes to what they stand for.
+pub fn gradient_through(
+    graph: &mut Graph,
+    builder: &mut Builder,
+    holes: &Holes,
+    loss: Value,
+    wrt: &[Value],
+) -> Vec<Result<Value, Cut>> {
     let forward = builder.region().nodes.len();
     let ty = builder.ty(loss).clone();
     let before = (builder.span, builder.made_by);
     builder.made_by = PASS;
     let seed = builder.full(ty.dtype, 1.0, &ty.shape);
     (builder.span, builder.made_by) = before;
-    let adjoints = backprop(graph, builder, &[(loss, seed)], wrt);
+    let adjoints = backprop_through(graph, builder, holes, &[(loss, seed)], wrt);
     let explain = |(value, adjoint): (&Value, Option<Value>)| match adjoint {
         Some(adjoint) => Ok(adjoint),
-        None => Err(cut::explain(graph, builder.region(), forward, loss, *value)),
+        None => Err(cut::explain(graph, builder.region(), holes, forward, loss, *value)),
     };
     wrt.iter().zip(adjoints).map(explain).collect()
-}
-
-/// Why none of some values has a gradient by `by`.
-pub fn no_path(graph: &Graph, region: &Region, of: &[Value], by: Value) -> Cut {
-    let cuts = of.iter().map(|value| cut::explain(graph, region, region.nodes.len(), *value, by));
-    cuts.max_by_key(|cut| cut.at.is_some()).unwrap_or(Cut { at: None })
 }
 
 /// The adjoints of `wrt` from adjoints of other values (a value may occur more than once); `None`
@@ -120,40 +128,19 @@ pub fn backprop(
     seeds: &[(Value, Value)],
     wrt: &[Value],
 ) -> Vec<Option<Value>> {
-    backprop_by(graph, builder, None, seeds, wrt)
+    backprop_through(graph, builder, &Holes::default(), seeds, wrt)
 }
 
-/// The first passes of a loop, by themselves.
-#[derive(Clone, Copy, Debug)]
-pub struct Prefix {
-    /// The loop, a node of the region under construction.
-    pub node: NodeId,
-    /// How many passes, i64; the loop runs at least so many.
-    pub passes: Value,
-}
-
-/// [`backprop`] as if a loop ended behind the first of its passes: `seeds` may be its carries, which then stand for
-/// what they are there. Adjoints of rows that later passes stacked must be zero.
-pub fn backprop_prefix(
+fn backprop_through(
     graph: &mut Graph,
     builder: &mut Builder,
-    prefix: Prefix,
-    seeds: &[(Value, Value)],
-    wrt: &[Value],
-) -> Vec<Option<Value>> {
-    backprop_by(graph, builder, Some(prefix), seeds, wrt)
-}
-
-fn backprop_by(
-    graph: &mut Graph,
-    builder: &mut Builder,
-    prefix: Option<Prefix>,
+    holes: &Holes,
     seeds: &[(Value, Value)],
     wrt: &[Value],
 ) -> Vec<Option<Value>> {
     let before = (builder.span, builder.made_by, builder.epoch);
     builder.made_by = PASS;
-    let adjoints = Backprop::run(graph, builder, prefix, seeds, wrt);
+    let adjoints = Backprop::run(graph, builder, holes, seeds, wrt);
     (builder.span, builder.made_by, builder.epoch) = before;
     adjoints
 }
@@ -161,24 +148,35 @@ fn backprop_by(
 /// Which values of a region are floats that depend on `starts` by way of floats alone, by its first `nodes`
 /// nodes.
 pub fn active(region: &Region, nodes: usize, starts: &[Value]) -> Vec<bool> {
+    active_through(region, &Holes::default(), nodes, starts)
+}
+
+fn active_through(region: &Region, holes: &Holes, nodes: usize, starts: &[Value]) -> Vec<bool> {
     let mut active = vec![false; region.values.len()];
     for start in starts {
         active[start.index()] = true;
     }
-    for node in &region.nodes[..nodes] {
+    let enter = |at: usize, active: &mut Vec<bool>| {
+        for stands in holes.made_at(at) {
+            active[stands.hole.index()] |= active[stands.value.index()];
+        }
+    };
+    for (at, node) in region.nodes[..nodes].iter().enumerate() {
+        enter(at, &mut active);
         if node.args.iter().any(|arg| active[arg.index()]) {
             for result in &node.results {
                 active[result.index()] |= region.ty(*result).dtype.is_float();
             }
         }
     }
+    enter(nodes, &mut active);
     active
 }
 
 struct Backprop<'a> {
     graph: &'a mut Graph,
     b: &'a mut Builder,
-    prefix: Option<Prefix>,
+    holes: &'a Holes,
     active: Vec<bool>,
     adjoints: Vec<Option<Value>>,
 }
@@ -187,26 +185,37 @@ impl Backprop<'_> {
     fn run(
         graph: &mut Graph,
         b: &mut Builder,
-        prefix: Option<Prefix>,
+        holes: &Holes,
         seeds: &[(Value, Value)],
         wrt: &[Value],
     ) -> Vec<Option<Value>> {
         let nodes = b.region().nodes.len();
-        let active = active(b.region(), nodes, wrt);
+        let active = active_through(b.region(), holes, nodes, wrt);
         let adjoints = vec![None; b.region().values.len()];
-        let mut pass = Backprop { graph, b, prefix, active, adjoints };
+        let mut pass = Backprop { graph, b, holes, active, adjoints };
         for (value, adjoint) in seeds {
             pass.b.span = pass.span_of(*value);
             pass.add(*value, *adjoint);
         }
+        pass.leave(nodes);
         for at in (0..nodes).rev() {
             pass.node(NodeId(at as u32));
+            pass.leave(at);
         }
         wrt.iter().map(|value| pass.adjoints[value.index()]).collect()
     }
 
     fn span_of(&self, value: Value) -> SpanId {
         self.b.region().producer(value).map_or(SpanId(0), |node| node.span)
+    }
+
+    /// Goes on from the holes that were made before node `at`.
+    fn leave(&mut self, at: usize) {
+        for stands in self.holes.made_at(at).rev() {
+            if let Some(adjoint) = self.adjoints[stands.hole.index()] {
+                self.add(stands.value, adjoint);
+            }
+        }
     }
 
     fn node(&mut self, id: NodeId) {
@@ -218,10 +227,7 @@ impl Backprop<'_> {
         }
         self.b.span = node.span;
         let given = match &node.op {
-            Op::Loop(op) => {
-                let passes = self.prefix.filter(|prefix| prefix.node == id).map(|prefix| prefix.passes);
-                loops::vjp(self.graph, self.b, (id, op), passes, &adjoints, &wanted)
-            }
+            Op::Loop(op) => loops::vjp(self.graph, self.b, (id, op), self.holes.passes(id), &adjoints, &wanted),
             Op::Call(op) => call::vjp(self.graph, self.b, id, op, &adjoints, &wanted),
             Op::Foreign(_) => vec![Adj::Zero(Reason::Foreign); node.args.len()],
             op => match op.primitive() {

@@ -1,13 +1,11 @@
 //! Drops what no result needs: nodes, and results, carries, slices and invariants of loops and
 //! calls. This is what keeps the values a gradient asked for out of programs without gradients.
 
-use crate::flow::{Flow, producer};
-use crate::graph::{Graph, Node, NodeId, Region, RegionId, Value};
+use crate::graph::{Graph, Node, Region, RegionId, Value};
 use crate::ops::{Op, Types};
 use crate::passes::compact;
 use crate::region_ops::{Call, Loop};
-use crate::rewrite::{Cursor, needed_params, part};
-use petgraph::visit::{Dfs, Reversed};
+use crate::rewrite::Cursor;
 
 /// The pass: once for each level of nesting at most, until nothing changes.
 pub fn dce(graph: &Graph) -> Graph {
@@ -35,36 +33,60 @@ fn once(graph: &Graph) -> Graph {
     new
 }
 
-/// Nodes that a result of the region depends on.
-fn live(region: &Region) -> Vec<bool> {
-    let flow = Flow::new(region);
-    let backwards = Reversed(&flow);
-    let mut search = Dfs::empty(backwards);
-    let mut live = vec![false; region.nodes.len()];
-    for id in region.results.iter().filter_map(|value| producer(region, *value)) {
-        search.move_to(id);
-        while let Some(NodeId(at)) = search.next(backwards) {
-            live[at as usize] = true;
+/// Which values of a region `results` need. Of a loop or a call they need what those of its results need that they do.
+fn needed_values(graph: &Graph, region: &Region, results: &[Value]) -> Vec<bool> {
+    let mut needed = vec![false; region.values.len()];
+    results.iter().for_each(|value| needed[value.index()] = true);
+    for node in region.nodes.iter().rev() {
+        let kept: Vec<bool> = node.results.iter().map(|result| needed[result.index()]).collect();
+        if !kept.contains(&true) {
+            continue;
+        }
+        let args = match &node.op {
+            Op::Loop(op) => {
+                let (_, params) = live_in_loop(graph, op, graph.region(node.regions[0]), &kept);
+                loop_args(op, &params)
+            }
+            Op::Call(_) if node.regions.len() == 1 => live_in_call(graph, graph.region(node.regions[0]), &kept),
+            _ => vec![true; node.args.len()],
+        };
+        for (arg, is_needed) in node.args.iter().zip(args) {
+            needed[arg.index()] |= is_needed;
         }
     }
-    live
+    needed
 }
 
+/// A region without what its results do not need.
 fn trimmed(graph: &mut Graph, region: &Region) -> Region {
-    let live = live(region);
-    let mut used = vec![false; region.values.len()];
-    let readers = region.nodes.iter().zip(&live).filter(|(_, live)| **live).flat_map(|(node, _)| &node.args);
-    readers.chain(&region.results).for_each(|value| used[value.index()] = true);
-    let mut cursor = Cursor::new(region);
-    for (node, _) in region.nodes.iter().zip(&live).filter(|(_, live)| **live) {
-        let kept: Vec<bool> = node.results.iter().map(|result| used[result.index()]).collect();
+    trimmed_part(graph, region, &region.params, &region.results)
+}
+
+/// The part of a region that `results` need, with some of its parameters; loops and calls in it compute no more than
+/// what is needed of them.
+pub(crate) fn trimmed_part(graph: &mut Graph, region: &Region, params: &[Value], results: &[Value]) -> Region {
+    let needed = needed_values(graph, region, results);
+    let mut cursor = Cursor::empty(region);
+    for param in params {
+        let value = cursor.b.param(region.ty(*param).clone());
+        cursor.set(*param, value);
+    }
+    for node in &region.nodes {
+        let kept: Vec<bool> = node.results.iter().map(|result| needed[result.index()]).collect();
         match &node.op {
+            _ if !kept.contains(&true) => {}
             Op::Loop(op) => trim_loop(graph, &mut cursor, node, op, &kept),
             Op::Call(op) if node.regions.len() == 1 => trim_call(graph, &mut cursor, node, op, &kept),
             _ => cursor.copy(node),
         }
     }
-    cursor.finish(&region.results)
+    cursor.finish(results)
+}
+
+/// Which parameters of a region `results` need.
+pub(crate) fn params_of(graph: &Graph, region: &Region, results: &[Value]) -> Vec<bool> {
+    let needed = needed_values(graph, region, results);
+    region.params.iter().map(|param| needed[param.index()]).collect()
 }
 
 /// The values whose flag is set.
@@ -78,13 +100,13 @@ fn count(flags: &[bool]) -> u32 {
 
 /// Which results of a loop's body stay, and which of its parameters they need: a carry stays if it
 /// is used behind the loop or feeds something that stays.
-fn live_in_loop(op: &Loop, body: &Region, kept: &[bool]) -> (Vec<bool>, Vec<bool>) {
+fn live_in_loop(graph: &Graph, op: &Loop, body: &Region, kept: &[bool]) -> (Vec<bool>, Vec<bool>) {
     let mut results = kept.to_vec();
     if op.until {
         results[0] = true;
     }
     loop {
-        let mut params = needed_params(body, &chosen(&body.results, &results));
+        let mut params = params_of(graph, body, &chosen(&body.results, &results));
         params[0] = true;
         let mut changed = false;
         for (param, result) in op.carry_params().zip(op.carry_results()) {
@@ -100,7 +122,7 @@ fn live_in_loop(op: &Loop, body: &Region, kept: &[bool]) -> (Vec<bool>, Vec<bool
 
 fn trim_loop(graph: &mut Graph, cursor: &mut Cursor<'_>, node: &Node, op: &Loop, kept: &[bool]) {
     let body = graph.region(node.regions[0]).clone();
-    let (results, params) = live_in_loop(op, &body, kept);
+    let (results, params) = live_in_loop(graph, op, &body, kept);
     if results.iter().chain(&params).all(|stays| *stays) {
         return cursor.copy(node);
     }
@@ -112,25 +134,32 @@ fn trim_loop(graph: &mut Graph, cursor: &mut Cursor<'_>, node: &Node, op: &Loop,
         sums: count(&results[op.sum_results()]),
         ..op.clone()
     };
-    let new_body = part(&body, &body.name, &chosen(&body.params, &params), &chosen(&body.results, &results));
+    let new_body = trimmed_part(graph, &body, &chosen(&body.params, &params), &chosen(&body.results, &results));
     let id = graph.add_region(new_body);
-    // A carry's parameter and result stay or go together, so the operands follow the parameters.
-    let mut args = cursor.args(node).to_vec();
-    let mut staying = vec![true; op.carry_args().start];
-    staying.extend(&params[1..]);
-    args = chosen(&args, &staying);
+    let args: Vec<Value> = chosen(&node.args, &loop_args(op, &params)).iter().map(|arg| cursor.get(*arg)).collect();
     replace(cursor, node, smaller, id, &args, &results);
+}
+
+/// Which operands of a loop stay with its parameters; a carry's parameter and result stay or go together.
+fn loop_args(op: &Loop, params: &[bool]) -> Vec<bool> {
+    let mut args = vec![true; op.carry_args().start];
+    args.extend(&params[1..]);
+    args
+}
+
+fn live_in_call(graph: &Graph, body: &Region, kept: &[bool]) -> Vec<bool> {
+    params_of(graph, body, &chosen(&body.results, kept))
 }
 
 fn trim_call(graph: &mut Graph, cursor: &mut Cursor<'_>, node: &Node, op: &Call, kept: &[bool]) {
     let body = graph.region(node.regions[0]).clone();
-    let params = needed_params(&body, &chosen(&body.results, kept));
+    let params = live_in_call(graph, &body, kept);
     if kept.iter().chain(&params).all(|stays| *stays) {
         return cursor.copy(node);
     }
-    let new_body = part(&body, &body.name, &chosen(&body.params, &params), &chosen(&body.results, kept));
+    let new_body = trimmed_part(graph, &body, &chosen(&body.params, &params), &chosen(&body.results, kept));
     let id = graph.add_region(new_body);
-    let args = chosen(&cursor.args(node), &params);
+    let args: Vec<Value> = chosen(&node.args, &params).iter().map(|arg| cursor.get(*arg)).collect();
     replace(cursor, node, op.clone(), id, &args, kept);
 }
 

@@ -18,6 +18,7 @@ mod windows;
 
 pub use bundle::bundle;
 pub use dce::dce;
+pub(crate) use dce::{params_of, trimmed_part};
 pub use fission::fission;
 pub use inline::inline;
 pub use loops::loops;
