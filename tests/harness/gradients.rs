@@ -237,3 +237,102 @@ fn a_recurrent_critic_learns_under_a_penalty() {
     // The kinds are 0.6 * sqrt(10) = 1.9 apart.
     assert!(number("excess") < 0.05 && number("gap") > 1.0 && number("gap") < 2.2, "{result}");
 }
+
+/// A first guess at weights, from which a few steps on some points of a function are to fit the others.
+const LEARNER: &str = "
+# A first guess at the weights from which a few steps fit any of the sines.
+layer Learner(H: dim) {
+    param w1: f32[1, H] = normal([1, H])
+    param b1: f32[H] = 0
+    param w2: f32[H, 1] = normal([H, 1]) * 0.3
+    param b2: f32[1] = 0
+
+    fn guess(x: f32[N, 1], a: f32[1, H], b: f32[H], c: f32[H, 1], d: f32[1]) -> f32[N, 1] {
+        return tanh(x @ a + b) @ c + d
+    }
+
+    # The loss on other points of the same sine, behind five steps on some.
+    fn forward(x: f32[N, 1], y: f32[N, 1], other: f32[N, 1], wanted: f32[N, 1]) -> f32 {
+        a = w1
+        b = b1
+        c = w2
+        d = b2
+        for n in PASSES {
+            ga, gb, gc, gd = gradient(mse(guess(x, a, b, c, d), y), (a, b, c, d))
+            a = a - 0.1 * ga
+            b = b - 0.1 * gb
+            c = c - 0.1 * gc
+            d = d - 0.1 * gd
+        }
+        return mse(guess(other, a, b, c, d), wanted)
+    }
+}
+
+model M {
+    learner = Learner(20)
+
+    @export
+    fn after(x: f32[B, 8, 1], y: f32[B, 8, 1], other: f32[B, 8, 1], wanted: f32[B, 8, 1]) -> f32 {
+        total = scan total = 0.0 for xs, ys, os, ws in x, y, other, wanted along B {
+            total = total + learner(xs, ys, os, ws)
+        }
+        return total / B
+    }
+}
+
+train t {
+    net = M()
+    opt = adam(lr: 1e-2)
+    step(x: f32[B, 8, 1], y: f32[B, 8, 1], other: f32[B, 8, 1], wanted: f32[B, 8, 1]) {
+        minimize net.after(x, y, other, wanted) over net with opt
+    }
+}
+";
+
+/// Training goes through the steps that the body of a loop takes by `gradient`, in a scan over the functions.
+#[test]
+fn a_first_guess_is_learned_through_the_steps_from_it() {
+    let mut columns: [Vec<f32>; 4] = Default::default();
+    for task in 0..16 {
+        let (height, phase) = (1.0 + (task % 4) as f32 * 0.2, (task / 4) as f32 * 0.3);
+        for point in 0..8 {
+            let x = point as f32 * 0.5 - 2.0;
+            for (at, x) in [(0, x), (2, x + 0.25)] {
+                columns[at].push(x);
+                columns[at + 1].push(height * (x + phase).sin());
+            }
+        }
+    }
+    let names = ["x", "y", "other", "wanted"];
+    let programs = ["0..5", "0..9 while n < 5", "[0, 1, 2, 3, 4]"]
+        .map(|passes| Program::build_text(mlc(), "learner", &LEARNER.replace("PASSES", passes)));
+    programs[0].run(&["init", "-o", "w.safetensors"]).ok();
+    for program in &programs {
+        if program.file("w.safetensors") != programs[0].file("w.safetensors") {
+            std::fs::copy(programs[0].file("w.safetensors"), program.file("w.safetensors")).unwrap();
+        }
+        for (name, column) in names.iter().zip(&columns) {
+            npy::write_f32(&program.file(&format!("{name}.npy")), &[16, 8, 1], column);
+        }
+    }
+    let step = |program: &Program| {
+        let mut args: Vec<String> = ["step", "--weights", "w.safetensors"].map(String::from).to_vec();
+        for name in names {
+            args.extend(["--in".into(), format!("{name}={name}.npy")]);
+        }
+        args.extend(["--grads", "g.safetensors", "--out-weights", "w.safetensors", "--json"].map(String::from));
+        let args: Vec<&str> = args.iter().map(String::as_str).collect();
+        program.run(&args).ok().json()["loss"].as_f64().unwrap()
+    };
+    let first = programs.each_ref().map(step);
+    let grads = programs.each_ref().map(|program| weights::read(&program.file("g.safetensors")));
+    for (loss, others) in first.iter().zip(&grads) {
+        assert!((loss - first[2]).abs() < 1e-5 * first[2], "{first:?}");
+        for (name, gradient) in others {
+            assert!(distance(&gradient.data, &grads[2][name].data) < 1e-4, "{name}");
+            assert!(gradient.data.iter().any(|x| *x != 0.0), "{name}");
+        }
+    }
+    let last = (0..60).fold(first[0], |_, _| step(&programs[0]));
+    assert!(last < 0.2 * first[0], "{} to {last}", first[0]);
+}

@@ -56,17 +56,31 @@ impl<'a> Cx<'a> {
         then: &'a ast::Block,
         otherwise: Option<&'a ast::Block>,
     ) -> R<()> {
-        let fork = self.fork();
-        let first = self.branch(&fork, |cx| cx.branch_block(then));
-        let second = self.branch(&fork, |cx| match otherwise {
+        let second = |cx: &mut Cx<'a>| match otherwise {
             Some(block) => cx.branch_block(block),
             None => Ok(()),
-        });
+        };
+        self.choose(c, span, assigned_names(then, otherwise), |cx| cx.branch_block(then), second)
+    }
+
+    /// Evaluates two branches, one of which runs; `assigned` are the names that they may assign, with the last place
+    /// in each.
+    pub fn choose(
+        &mut self,
+        c: &Tensor,
+        span: Span,
+        assigned: Vec<(Arc<str>, [Option<Span>; 2])>,
+        then: impl FnOnce(&mut Cx<'a>) -> R<()>,
+        otherwise: impl FnOnce(&mut Cx<'a>) -> R<()>,
+    ) -> R<()> {
+        let fork = self.fork();
+        let first = self.branch(&fork, then);
+        let second = self.branch(&fork, otherwise);
         self.go_to_fork(&fork);
         let ((first, ()), (second, ())) = (first?, second?);
         let mut names = Vec::new();
         let mut failed = None;
-        for (name, places) in assigned_names(then, otherwise) {
+        for (name, places) in assigned {
             match self.name_choice(&fork, &first, &second, &name, &places) {
                 Ok(Some(choice)) => names.push(choice),
                 Ok(None) => {}

@@ -16,7 +16,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 /// A region may have so many nodes before it is refused.
-const MOST_NODES: usize = 200_000;
+pub(crate) const MOST_NODES: usize = 200_000;
 /// No tensor may have more elements than this, as far as that is known when compiling.
 const MOST_ELEMENTS: i64 = 1 << 40;
 
@@ -102,6 +102,8 @@ pub(crate) struct Entry<'a> {
     pub bodies: Vec<crate::nest::Body>,
     /// What the holes of open bodies and calls stand for, for gradients.
     pub holes: mlc_ir::autodiff::Holes,
+    /// Gradients in the passes of the unrolled loops around.
+    pub in_passes: Vec<crate::nest::InPasses>,
     /// Run-time integers whose range is known.
     pub indices: Vec<crate::nest::KnownIndex>,
     /// How many run-time `if`s are around what is being evaluated.
@@ -145,6 +147,7 @@ impl<'a> Entry<'a> {
             loops: Vec::new(),
             bodies: Vec::new(),
             holes: mlc_ir::autodiff::Holes::default(),
+            in_passes: Vec::new(),
             indices: Vec::new(),
             conditional: 0,
             lengths: Vec::new(),

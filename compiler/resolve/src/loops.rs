@@ -182,7 +182,7 @@ impl<'a> Cx<'a> {
             }
             self.end_pass(&before, parts.names);
         }
-        Ok(())
+        self.require_paths()
     }
 
     /// Names first bound in a pass end with it; those of the loop are what they were before.

@@ -4,13 +4,16 @@
 mod changes;
 mod faults;
 mod gradients;
+mod pathless;
 mod settle;
+mod unrolled;
 
 pub(crate) use gradients::{Body, Places};
+pub(crate) use pathless::InPasses;
 
 use crate::cx::{Cx, FrameState};
 use crate::entry::Mode;
-use crate::exprs::Truth;
+use crate::exprs::{MOST_PARTS, Truth};
 use crate::molds::Mold;
 use crate::report::Told;
 use crate::train::ParamKey;
@@ -102,6 +105,8 @@ enum Attempt<'a> {
     Keeps(BTreeSet<Arc<str>>),
     /// Gradients go through passes before: to be evaluated again when more is known of these.
     Lacks(LoopCut, Vec<gradients::Lacking>),
+    /// Gradients go through gradients of passes before: no two passes are alike.
+    FeedsBack(Vec<gradients::Lacking>),
 }
 
 /// The state when the evaluation of a body began.
@@ -111,6 +116,7 @@ struct Begun<'a> {
     tensors: BTreeMap<ParamKey, Tensor>,
     /// How many gradients were lacking in each body around.
     lacking: Vec<usize>,
+    in_passes: Vec<InPasses>,
     told: Told,
     frame: FrameState<'a>,
 }
@@ -150,6 +156,13 @@ impl<'a> Cx<'a> {
                 Ok(Attempt::Done(outcome)) => return Ok(outcome),
                 Ok(Attempt::Changes(keys)) => changed.extend(keys),
                 Ok(Attempt::Keeps(names)) => kept.extend(names),
+                Ok(Attempt::FeedsBack(lacking)) => match form.trip.as_const().filter(|passes| *passes <= MOST_PARTS) {
+                    Some(passes) => {
+                        self.restore(saved);
+                        return self.unrolled_form(form, &molds.settled, passes);
+                    }
+                    None => return Err(self.feeds_back(form, &lacking)),
+                },
                 Ok(Attempt::Lacks(..)) => mlc_ir::internal_error("resolve", "a body that lacks gradients"),
                 Err(reported) => {
                     // With a literal's dtype unknown the body said what is wrong; with a guess it may say something else.
@@ -203,6 +216,7 @@ impl<'a> Cx<'a> {
             faults: self.entry.faults.len(),
             tensors: self.entry.tensors.clone(),
             lacking: self.entry.bodies.iter().map(|body| body.lacking.len()).collect(),
+            in_passes: self.entry.in_passes.clone(),
             told: self.report.mark(),
             frame: self.top().state(),
         };
@@ -218,7 +232,7 @@ impl<'a> Cx<'a> {
             match self.evaluated(&holes, &begun, before.as_ref(), runs.as_ref())? {
                 Attempt::Lacks(cut, lacking) => match self.before_a_pass(&cut, &lacking, before.as_ref()) {
                     Some(known) => before = Some(known),
-                    None => return Err(self.feeds_back(&lacking)),
+                    None => return Ok(Attempt::FeedsBack(lacking)),
                 },
                 attempt => return Ok(attempt),
             }
@@ -271,6 +285,7 @@ impl<'a> Cx<'a> {
     /// Goes back to the beginning of a body that is evaluated again. What it has read for the first time stays known.
     fn go_to_body(&mut self, begun: &Begun<'a>) {
         self.report.rewind(begun.told);
+        self.entry.in_passes = begun.in_passes.clone();
         self.entry.faults.truncate(begun.faults);
         self.frame().go_back(begun.frame.clone());
         for (body, lacking) in self.entry.bodies.iter_mut().zip(&begun.lacking) {

@@ -29,6 +29,7 @@ pub(crate) struct Snapshot<'a> {
     bodies: Vec<usize>,
     stand_ins: usize,
     prefixes: usize,
+    in_passes: Vec<crate::nest::InPasses>,
     conditional: u32,
     step: Option<StepState<'a>>,
     frame: FrameState<'a>,
@@ -68,6 +69,7 @@ impl<'a> Cx<'a> {
             bodies: entry.bodies.iter().map(|body| body.lacking.len()).collect(),
             stand_ins: entry.holes.stand_ins.len(),
             prefixes: entry.holes.prefixes.len(),
+            in_passes: entry.in_passes.clone(),
             conditional: entry.conditional,
             step: entry.step.clone(),
             frame: self.top().state(),
@@ -114,6 +116,7 @@ impl<'a> Cx<'a> {
         entry.bodies.iter_mut().zip(to.bodies).for_each(|(body, lacking)| body.lacking.truncate(lacking));
         entry.holes.stand_ins.truncate(to.stand_ins);
         entry.holes.prefixes.truncate(to.prefixes);
+        entry.in_passes = to.in_passes;
         entry.conditional = to.conditional;
         entry.step = to.step;
         entry.constants = to.constants;

@@ -6,8 +6,9 @@
 //! is cut out, and the body is evaluated again. Each time more gradients are known, and with them more of what is
 //! handed on; if nothing more becomes known, a gradient depends on itself in earlier passes.
 
-use super::Holes;
+use super::{Holes, LoopForm};
 use crate::cx::Cx;
+use crate::entry::MOST_NODES;
 use crate::report::Reported;
 use crate::value::{R, Tensor};
 use mlc_ir::autodiff::{self, Prefix, StandIn};
@@ -17,6 +18,9 @@ use mlc_ir::nested::{LoopCut, cut_loop, made_of};
 use mlc_syntax::codes::Code;
 use mlc_syntax::diag::Diagnostic;
 use mlc_syntax::span::Span;
+
+/// So many operations may be in bodies of loops and calls after a gradient, those that others replaced among them.
+const MOST_INNER_NODES: usize = 2_000_000;
 
 /// A run-time loop whose body is being evaluated.
 #[derive(Clone, Debug)]
@@ -96,6 +100,7 @@ impl<'a> Cx<'a> {
         self.entry.builder.span = self.place(at.call);
         let (graph, builder) = (&mut self.graph, &mut self.entry.builder);
         let found = autodiff::gradient_through(graph, builder, &self.entry.holes, y.value, &wrt);
+        self.refuse_growth(at)?;
         let (found, adjoints) = found.split_at(values.len());
         let dry = self.entry.bodies.iter().any(|body| body.dry);
         let mut gradients = Vec::new();
@@ -113,9 +118,18 @@ impl<'a> Cx<'a> {
                 .collect();
             levels.dedup();
             match found {
-                Ok(found) if dry || levels.is_empty() => gradients.push(*found),
+                Ok(found) if dry || levels.is_empty() => {
+                    self.note_pass(*value, None, at);
+                    gradients.push(*found);
+                }
+                Err(cut) if !dry && levels.is_empty() && self.is_in_passes() => {
+                    self.note_pass(*value, Some(*cut), at);
+                    let ty = self.entry.builder.ty(*value).clone();
+                    gradients.push(self.entry.builder.full(ty.dtype, 0.0, &ty.shape));
+                }
                 Err(cut) if !dry && levels.is_empty() => failed = Some(self.no_gradient_by(*cut, at.y, at.x)),
                 _ => {
+                    self.note_pass(*value, None, at);
                     let ty = self.entry.builder.ty(*value).clone();
                     let hole = self.entry.builder.hole(ty);
                     gradients.push(hole);
@@ -129,6 +143,26 @@ impl<'a> Cx<'a> {
             Some(reported) => Err(reported),
             None => Ok(gradients),
         }
+    }
+
+    /// E0003: gradients of gradients of gradients.
+    fn refuse_growth(&mut self, at: Places) -> R<()> {
+        let own = self.entry.builder.region().nodes.len();
+        let inner: usize = self.graph.regions.iter().map(|region| region.nodes.len()).sum();
+        if own <= MOST_NODES && inner <= MOST_INNER_NODES {
+            return Ok(());
+        }
+        let title = format!("`{}` expands to more than {MOST_NODES} operations", self.entry.name);
+        let error = Diagnostic::error(Code::E0003, at.call, title)
+            .note(
+                "a gradient goes through all that its value was computed from: where each pass of a loop takes one \
+                 through the gradients of the passes before, each pass has some three times the code of the last one",
+            )
+            .help(
+                "take the gradient by what the loop hands on, `h = h - 0.1 * gradient(f(h), h)`, or make fewer passes",
+            )
+            .help("`h = h - 0.1 * stop_gradient(gradient(f(h), w))` is a constant for the gradients behind it");
+        Err(self.tell(error))
     }
 
     /// Whether each of some values is there before the passes of a loop, and the same in all of them.
@@ -218,19 +252,20 @@ impl<'a> Cx<'a> {
         Some(Before { carries })
     }
 
-    /// E0009: a gradient that earlier passes have, and hand on to where it is taken.
-    pub(super) fn feeds_back(&mut self, lacking: &[Lacking]) -> Reported {
+    /// E0009: gradients of ever higher order, in a loop whose number of passes is not known.
+    pub(super) fn feeds_back(&mut self, form: &LoopForm<'a>, lacking: &[Lacking]) -> Reported {
         let Some(at) = lacking.first().map(|lacking| lacking.at) else { return self.report.silent() };
         let y = self.sources.text(at.y).to_string();
-        let title = "a gradient that depends on the gradients of earlier passes needs an unrolled loop";
+        let title = "a gradient that depends on the gradients of earlier passes needs a number of passes";
+        let passes = self.show_dim(&form.trip);
         let error = Diagnostic::error(Code::E0009, at.call, title)
+            .also(form.span, format!("{passes} passes"))
             .note(format!(
                 "`{y}` depends on what the loop hands on, and that on this gradient: the second pass takes a second \
                  derivative, the third pass a third one"
             ))
-            .help(
-                "take the gradient by what the loop hands on, or let it be unrolled: `for i in 0..8`, without `while`",
-            );
+            .help("take the gradient by what the loop hands on: `h = h - 0.1 * gradient(f(h), h)`")
+            .help("with a number of passes, `for i in 0..4`, each gets code of its own");
         self.tell(error)
     }
 }

@@ -179,12 +179,58 @@ fn as_in_the_unrolled_loop() {
             "for u in 0..2 { h = tanh(h @ w + x[t]); g = sin(g + gradient(sum(h * h), w)[0]) }
              s += sum(gradient(sum(g), x))",
         ),
+        // By what the loop hands on, as in learning to learn.
+        (
+            "",
+            "h = h - 0.2 * gradient(sum(sin(h @ w) * x[t]), h)
+             k, q = gradient(sum(h * sin(h @ w)), (w, h))
+             g = g * 0.5 + h * k[0]
+             s += sum(h * g) + k[0, 0] * q[1]",
+        ),
+        (
+            "s < 0.9",
+            "for u in 0..3 { h = h - 0.2 * gradient(sum(sin(h @ w) * x[u]), h); g = g + gradient(sum(h * h), w)[u] }
+             s += sum(h * h)",
+        ),
+        // Not every pass has a path to `w`.
+        ("", "g = g + gradient(sum(sin(h) * x[t]), w)[0]; h = tanh(h @ w + x[t])"),
+        (
+            "",
+            "y = x[t]
+             for u in 0..3 { y = sin(y @ w) + h }
+             g = g + gradient(sum(sin(h)), w)[0]
+             h = y * 0.5",
+        ),
         // What is handed on does not depend on `x`.
         ("", "h = h * 0; s += sum(gradient(sum((h + 2) * x), x))"),
     ];
     for (condition, body) in cases {
         let [looped, unrolled] = programs(condition, body);
         assert!(has_its_loop(&looped), "{body}");
+        check_gradients(&looped);
+        println!("{condition} {body}");
+        near(&results(looped), &results(unrolled));
+    }
+}
+
+/// What gradients give is handed on to the passes that the next one goes through: each pass has code of its own.
+#[test]
+fn gradients_that_feed_the_passes_they_go_through() {
+    let cases = [
+        ("", "h = tanh(h + x[t]); h = h - 0.1 * gradient(sum(h * h), x)[t]"),
+        ("t < 3", "h = tanh(h @ w + x[t]); h = h - 0.1 * gradient(sum(h * h * x[0]), w)[0]"),
+        ("s < 1", "h = tanh(h @ w); h = h - 0.1 * gradient(sum(h * h * x[t]), w)[0]; s += 0.3 + 0.1 * sum(h * h)"),
+        ("", "h = tanh(h @ w + x[t]); h = h - 0.1 * gradient(sum(h * h), w)[0] # @checkpoint"),
+        (
+            "",
+            "y, ks = scan y = x[t] for r in x[0:3] along 0 { y = y - 0.1 * gradient(sum(y * y * r @ w), w)[1]; yield y * r }
+             h = tanh(h @ w + y)
+             g = g + ks[0] * ks[2] + gradient(sum(h * h), w)[0]",
+        ),
+        ("", "g = sin(g + gradient(sum(h * h), x)[t]); h = tanh(h @ w + g)"),
+    ];
+    for (condition, body) in cases {
+        let [looped, unrolled] = programs(condition, body);
         check_gradients(&looped);
         println!("{condition} {body}");
         near(&results(looped), &results(unrolled));
