@@ -5,7 +5,9 @@ mod changes;
 mod faults;
 mod gradients;
 mod pathless;
+mod recorded;
 mod settle;
+mod shared;
 mod unrolled;
 
 pub(crate) use gradients::{Body, Places};
@@ -107,6 +109,8 @@ enum Attempt<'a> {
     Lacks(LoopCut, Vec<gradients::Lacking>),
     /// Gradients go through gradients of passes before: no two passes are alike.
     FeedsBack(Vec<gradients::Lacking>),
+    /// A gradient by what is handed on goes through what the pass before computed from that.
+    Shared(Places),
 }
 
 /// The state when the evaluation of a body began.
@@ -128,6 +132,8 @@ struct Holes<'a, 's> {
     names: Vec<(usize, Mold, Vec<Tensor>, Vec<Tensor>)>,
     /// Weights and states that the body changes: first value and hole.
     tensors: Vec<(ParamKey, Tensor, Tensor)>,
+    /// What gradients of the passes before have given.
+    records: Vec<recorded::Record>,
     position: Tensor,
 }
 
@@ -135,12 +141,22 @@ impl Holes<'_, '_> {
     fn own(&self) -> Vec<IrValue> {
         let names = self.names.iter().flat_map(|(_, _, _, own)| own);
         let tensors = self.tensors.iter().map(|(_, _, hole)| hole);
-        std::iter::once(&self.position).chain(names).chain(tensors).map(|tensor| tensor.value).collect()
+        let named = std::iter::once(&self.position).chain(names).chain(tensors).map(|tensor| tensor.value);
+        named.chain(self.records.iter().map(|record| record.hole)).collect()
     }
 
-    /// The holes for what is handed on, as the loop has its carries.
+    /// The holes for what is handed on, and what is before the first pass.
+    fn starts(&self) -> Vec<(IrValue, IrValue)> {
+        let names = self.names.iter().flat_map(|(_, _, starts, own)| own.iter().zip(starts));
+        let tensors = self.tensors.iter().map(|(_, start, hole)| (hole, start));
+        names.chain(tensors).map(|(hole, start)| (hole.value, start.value)).collect()
+    }
+
+    /// The holes for what the program hands on, as the loop has its carries.
     fn carried(&self) -> Vec<IrValue> {
-        self.own().split_off(1)
+        let mut own = self.own();
+        own.truncate(own.len() - self.records.len());
+        own.split_off(1)
     }
 }
 
@@ -156,13 +172,17 @@ impl<'a> Cx<'a> {
                 Ok(Attempt::Done(outcome)) => return Ok(outcome),
                 Ok(Attempt::Changes(keys)) => changed.extend(keys),
                 Ok(Attempt::Keeps(names)) => kept.extend(names),
-                Ok(Attempt::FeedsBack(lacking)) => match form.trip.as_const().filter(|passes| *passes <= MOST_PARTS) {
-                    Some(passes) => {
-                        self.restore(saved);
-                        return self.unrolled_form(form, &molds.settled, passes);
-                    }
-                    None => return Err(self.feeds_back(form, &lacking)),
-                },
+                Ok(attempt @ (Attempt::FeedsBack(_) | Attempt::Shared(_))) => {
+                    let Some(passes) = form.trip.as_const().filter(|passes| *passes <= MOST_PARTS) else {
+                        return Err(match attempt {
+                            Attempt::Shared(at) => self.is_shared(at),
+                            Attempt::FeedsBack(lacking) => self.feeds_back(form, &lacking),
+                            _ => self.report.silent(),
+                        });
+                    };
+                    self.restore(saved);
+                    return self.unrolled_form(form, &molds.settled, passes);
+                }
                 Ok(Attempt::Lacks(..)) => mlc_ir::internal_error("resolve", "a body that lacks gradients"),
                 Err(reported) => {
                     // With a literal's dtype unknown the body said what is wrong; with a guess it may say something else.
@@ -226,17 +246,16 @@ impl<'a> Cx<'a> {
                 changing.push((key.clone(), start));
             }
         }
-        let mut before: Option<gradients::Before> = None;
+        let mut known = gradients::Known::default();
         loop {
-            let holes = self.make_holes(form, &names, &changing);
-            match self.evaluated(&holes, &begun, before.as_ref(), runs.as_ref())? {
-                Attempt::Lacks(cut, lacking) => match self.before_a_pass(&cut, &lacking, before.as_ref()) {
-                    Some(known) => before = Some(known),
-                    None => return Ok(Attempt::FeedsBack(lacking)),
-                },
+            let holes = self.make_holes(form, &names, &changing, &known);
+            match self.evaluated(&holes, &begun, &known, runs.as_ref())? {
+                Attempt::Lacks(cut, lacking) if !self.learn_of_passes(&holes, &cut, &lacking, &mut known) => {
+                    return Ok(Attempt::FeedsBack(lacking));
+                }
+                Attempt::Lacks(..) => self.go_to_body(&begun),
                 attempt => return Ok(attempt),
             }
-            self.go_to_body(&begun);
         }
     }
 
@@ -246,6 +265,7 @@ impl<'a> Cx<'a> {
         form: &'s LoopForm<'a>,
         names: &[(usize, Mold, Vec<Tensor>, Vec<Tensor>)],
         changing: &[(ParamKey, Tensor)],
+        known: &gradients::Known,
     ) -> Holes<'a, 's> {
         let mut names = names.to_vec();
         for (at, mold, _, holes) in &mut names {
@@ -258,8 +278,9 @@ impl<'a> Cx<'a> {
             self.entry.tensors.insert(key.clone(), hole.clone());
             tensors.push((key.clone(), start.clone(), hole));
         }
+        let records = known.recording.as_ref().map(|recording| self.records(recording)).unwrap_or_default();
         let position = self.hole(DType::I64, Vec::new());
-        Holes { form, names, tensors, position }
+        Holes { form, names, tensors, records, position }
     }
 
     /// One evaluation of a body.
@@ -267,18 +288,18 @@ impl<'a> Cx<'a> {
         &mut self,
         holes: &Holes<'a, '_>,
         begun: &Begun<'a>,
-        before: Option<&gradients::Before>,
+        passes: &gradients::Known,
         runs: Option<&Truth>,
     ) -> R<Attempt<'a>> {
         let (loops, indices, bodies) = (self.entry.loops.len(), self.entry.indices.len(), self.entry.bodies.len());
-        let known = self.holes_mark();
+        let mark = self.holes_mark();
         self.entry.loops.push(Pass::Looped(holes.position.value));
-        self.open_body(holes, before);
+        self.open_body(holes, passes);
         let result = self.pass(holes, begun, runs);
         self.entry.loops.truncate(loops);
         self.entry.indices.truncate(indices);
         self.entry.bodies.truncate(bodies);
-        self.forget_holes(known);
+        self.forget_holes(mark);
         result
     }
 
@@ -367,7 +388,15 @@ impl<'a> Cx<'a> {
             cut.count = Some(self.first_count(form, runs)?);
             cut.stop = stop;
         }
+        let records = self.record_carries(holes);
         let lacking = self.lacking();
+        match records {
+            Some(records) => cut.carries.extend(records),
+            None => return Ok(Attempt::FeedsBack(holes.records.iter().map(|record| record.of).collect())),
+        }
+        if let Some(at) = self.shared(&cut) {
+            return Ok(Attempt::Shared(at));
+        }
         if !lacking.is_empty() {
             return Ok(Attempt::Lacks(cut, lacking));
         }
@@ -493,7 +522,7 @@ impl<'a> Cx<'a> {
         for ((key, start, _), value) in holes.tensors.iter().zip(results.by_ref()) {
             self.entry.tensors.insert(key.clone(), Tensor { value, ..start.clone() });
         }
-        let rest: Vec<IrValue> = results.collect();
+        let rest: Vec<IrValue> = results.skip(holes.records.len()).collect();
         self.put_faults(told, holes, &rest);
         let length = Size::plain(form.trip.clone());
         let stack = |(value, row): (&IrValue, &Tensor)| {

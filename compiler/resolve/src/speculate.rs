@@ -25,8 +25,8 @@ pub(crate) struct Snapshot<'a> {
     faults: usize,
     loops: usize,
     indices: usize,
-    /// How many gradients were lacking in each body of a loop.
-    bodies: Vec<usize>,
+    /// How many gradients were lacking in each body of a loop, how many there were, and how many by its carries.
+    bodies: Vec<[usize; 3]>,
     stand_ins: usize,
     prefixes: usize,
     in_passes: Vec<crate::nest::InPasses>,
@@ -66,7 +66,11 @@ impl<'a> Cx<'a> {
             faults: entry.faults.len(),
             loops: entry.loops.len(),
             indices: entry.indices.len(),
-            bodies: entry.bodies.iter().map(|body| body.lacking.len()).collect(),
+            bodies: entry
+                .bodies
+                .iter()
+                .map(|body| [body.lacking.len(), body.given.len(), body.by_carries.len()])
+                .collect(),
             stand_ins: entry.holes.stand_ins.len(),
             prefixes: entry.holes.prefixes.len(),
             in_passes: entry.in_passes.clone(),
@@ -113,7 +117,11 @@ impl<'a> Cx<'a> {
         entry.loops.truncate(to.loops);
         entry.indices.truncate(to.indices);
         entry.bodies.truncate(to.bodies.len());
-        entry.bodies.iter_mut().zip(to.bodies).for_each(|(body, lacking)| body.lacking.truncate(lacking));
+        for (body, [lacking, given, by_carries]) in entry.bodies.iter_mut().zip(to.bodies) {
+            body.lacking.truncate(lacking);
+            body.given.truncate(given);
+            body.by_carries.truncate(by_carries);
+        }
         entry.holes.stand_ins.truncate(to.stand_ins);
         entry.holes.prefixes.truncate(to.prefixes);
         entry.in_passes = to.in_passes;

@@ -6,6 +6,8 @@
 //! is cut out, and the body is evaluated again. Each time more gradients are known, and with them more of what is
 //! handed on; if nothing more becomes known, a gradient depends on itself in earlier passes.
 
+use super::recorded::Recording;
+use super::shared::ByCarry;
 use super::{Holes, LoopForm};
 use crate::cx::Cx;
 use crate::entry::MOST_NODES;
@@ -20,26 +22,34 @@ use mlc_syntax::diag::Diagnostic;
 use mlc_syntax::span::Span;
 
 /// So many operations may be in bodies of loops and calls after a gradient, those that others replaced among them.
-const MOST_INNER_NODES: usize = 2_000_000;
+const MOST_INNER_NODES: usize = 400_000;
 
 /// A run-time loop whose body is being evaluated.
 #[derive(Clone, Debug)]
 pub(crate) struct Body {
     /// Its holes: what it hands on, and its position.
-    own: Vec<IrValue>,
+    pub(super) own: Vec<IrValue>,
     /// Those of which it is known how earlier passes made them.
-    known: Vec<IrValue>,
+    pub(super) known: Vec<IrValue>,
     /// Whether only the kinds of its values are asked for.
     dry: bool,
     /// Gradients that go through passes of which nothing is known yet, in the order of the program.
     pub lacking: Vec<Lacking>,
+    /// All gradients that it takes itself, not in a loop within, in that order.
+    pub given: Vec<IrValue>,
+    /// What the loop hands on, and what that is before the first pass.
+    pub starts: Vec<(IrValue, IrValue)>,
+    /// Gradients by what the loop hands on.
+    pub by_carries: Vec<ByCarry>,
 }
 
 /// A gradient that is not known yet.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Lacking {
     /// What stands for it.
-    hole: IrValue,
+    pub(super) hole: IrValue,
+    /// Which of the gradients of the body it is, if it is not taken in a loop within.
+    pub(super) number: Option<usize>,
     at: Places,
 }
 
@@ -53,7 +63,15 @@ pub(crate) struct Places {
 
 impl Body {
     pub fn new(own: Vec<IrValue>) -> Body {
-        Body { own, known: Vec::new(), dry: false, lacking: Vec::new() }
+        Body {
+            own,
+            known: Vec::new(),
+            dry: false,
+            lacking: Vec::new(),
+            given: Vec::new(),
+            starts: Vec::new(),
+            by_carries: Vec::new(),
+        }
     }
 
     pub fn dry(position: IrValue) -> Body {
@@ -67,10 +85,14 @@ impl Body {
 }
 
 /// What is known of the passes before the one that is being evaluated.
-#[derive(Clone, Debug)]
-pub(super) struct Before {
+#[derive(Clone, Debug, Default)]
+pub(super) struct Known {
     /// Carries by their number, and the results of a loop that are their values.
-    carries: Vec<(usize, IrValue)>,
+    before: Vec<(usize, IrValue)>,
+    /// Where the passes before are made once more.
+    pub(super) recording: Option<Recording>,
+    /// How many gradients were recorded when that was tried last.
+    recorded: Option<usize>,
 }
 
 /// How many stand-ins and prefixes there were.
@@ -96,12 +118,18 @@ impl<'a> Cx<'a> {
             }
             open.extend(body.lacking.iter().map(|lacking| (level, lacking.hole, false)));
         }
-        let wrt: Vec<IrValue> = values.iter().copied().chain(open.iter().map(|(_, hole, _)| *hole)).collect();
+        let beside = self.carries_beside(&values, at);
+        let asked = open.iter().map(|(_, hole, _)| *hole).chain(beside.iter().map(|beside| beside.value));
+        let wrt: Vec<IrValue> = values.iter().copied().chain(asked).collect();
         self.entry.builder.span = self.place(at.call);
         let (graph, builder) = (&mut self.graph, &mut self.entry.builder);
         let found = autodiff::gradient_through(graph, builder, &self.entry.holes, y.value, &wrt);
         self.refuse_growth(at)?;
         let (found, adjoints) = found.split_at(values.len());
+        let (adjoints, by_beside) = adjoints.split_at(open.len());
+        for (beside, _) in beside.iter().zip(by_beside).filter(|(_, found)| found.is_ok()) {
+            self.entry.bodies[beside.level].by_carries.push(ByCarry { at, ..*beside });
+        }
         let dry = self.entry.bodies.iter().any(|body| body.dry);
         let mut gradients = Vec::new();
         let mut failed = None;
@@ -134,15 +162,24 @@ impl<'a> Cx<'a> {
                     let hole = self.entry.builder.hole(ty);
                     gradients.push(hole);
                     if !dry {
-                        levels.iter().for_each(|level| self.entry.bodies[*level].lacking.push(Lacking { hole, at }));
+                        levels.iter().for_each(|level| self.lack(*level, hole, at));
                     }
                 }
+            }
+            if let (Some(body), Some(gradient)) = (self.entry.bodies.last_mut(), gradients.last()) {
+                body.given.push(*gradient);
             }
         }
         match failed {
             Some(reported) => Err(reported),
             None => Ok(gradients),
         }
+    }
+
+    fn lack(&mut self, level: usize, hole: IrValue, at: Places) {
+        let is_last = level + 1 == self.entry.bodies.len();
+        let body = &mut self.entry.bodies[level];
+        body.lacking.push(Lacking { hole, number: is_last.then_some(body.given.len()), at });
     }
 
     /// E0003: gradients of gradients of gradients.
@@ -177,7 +214,7 @@ impl<'a> Cx<'a> {
         values.iter().map(|value| !made[value.index()]).collect()
     }
 
-    fn floats(&self, body: &Body) -> Vec<IrValue> {
+    pub(super) fn floats(&self, body: &Body) -> Vec<IrValue> {
         body.own.iter().copied().filter(|hole| self.entry.builder.ty(*hole).dtype.is_float()).collect()
     }
 
@@ -193,16 +230,22 @@ impl<'a> Cx<'a> {
     }
 
     /// Begins to evaluate a body of which it may be known what the passes before hand on.
-    pub(super) fn open_body(&mut self, holes: &Holes<'a, '_>, before: Option<&Before>) {
-        let mut body = Body::new(holes.own());
+    pub(super) fn open_body(&mut self, holes: &Holes<'a, '_>, known: &Known) {
+        let mut body = Body { starts: holes.starts(), ..Body::new(holes.own()) };
+        let carries: Vec<(usize, IrValue)> = match &known.recording {
+            Some(recording) => self.passes_again(recording, holes).into_iter().enumerate().collect(),
+            None => known.before.clone(),
+        };
         let mark = self.entry.builder.mark();
         let carried = holes.carried();
-        for (number, value) in before.map(|before| before.carries.as_slice()).unwrap_or_default() {
-            let hole = carried[*number];
-            self.entry.holes.stand_ins.push(StandIn { hole, value: *value, mark });
+        let is_float = |value: &IrValue| self.entry.builder.ty(*value).dtype.is_float();
+        for (number, value) in carries.into_iter().filter(|(_, value)| is_float(value)) {
+            // Behind these are records of former evaluations.
+            let Some(hole) = carried.get(number).copied() else { continue };
+            self.entry.holes.stand_ins.push(StandIn { hole, value, mark });
             body.known.push(hole);
         }
-        let first = before.and_then(|before| before.carries.first());
+        let first = known.before.first().filter(|_| known.recording.is_none());
         if let Some(Def::Node(node, _)) = first.map(|(_, value)| self.entry.builder.region().values[value.index()].def)
         {
             self.entry.holes.prefixes.push(Prefix { node, passes: holes.position.value });
@@ -220,13 +263,34 @@ impl<'a> Cx<'a> {
         self.entry.bodies.last_mut().map(|body| std::mem::take(&mut body.lacking)).unwrap_or_default()
     }
 
-    /// A loop that hands on what does not depend on the gradients that are lacking; `None` if no more becomes known.
-    pub(super) fn before_a_pass(
+    /// Learns more of the passes before from a body that lacks gradients; whether there is more to learn.
+    pub(super) fn learn_of_passes(
+        &mut self,
+        holes: &Holes<'a, '_>,
+        cut: &LoopCut,
+        lacking: &[Lacking],
+        known: &mut Known,
+    ) -> bool {
+        if let Some(before) = self.before_a_pass(cut, lacking, (&known.before, holes.carried().len())) {
+            (known.before, known.recording) = (before, None);
+            return true;
+        }
+        if known.recorded.is_some_and(|count| count <= lacking.len()) {
+            return false;
+        }
+        known.recorded = Some(lacking.len());
+        known.recording = Recording::new(cut, lacking);
+        known.recording.is_some()
+    }
+
+    /// A loop that hands on what does not depend on the gradients that are lacking: its results by the number of their
+    /// carry among the first so many; `None` if no more becomes known.
+    fn before_a_pass(
         &mut self,
         cut: &LoopCut,
         lacking: &[Lacking],
-        so_far: Option<&Before>,
-    ) -> Option<Before> {
+        (so_far, counted): (&[(usize, IrValue)], usize),
+    ) -> Option<Vec<(usize, IrValue)>> {
         let (graph, region) = (&self.graph, self.entry.builder.region());
         let mut late: Vec<IrValue> = lacking.iter().map(|lacking| lacking.hole).collect();
         let mut early: Vec<usize> = (0..cut.carries.len()).collect();
@@ -240,16 +304,24 @@ impl<'a> Cx<'a> {
             }
             late.extend(more.iter().map(|number| cut.carries[*number].inside));
         };
-        if early.len() <= so_far.map_or(0, |before| before.carries.len()) {
+        let counts = |number: &usize| *number < counted && region.ty(cut.carries[*number].inside).dtype.is_float();
+        if early.iter().filter(|number| counts(number)).count() <= so_far.len() {
             return None;
         }
         let stop = cut.stop.filter(|stop| !made[stop.index()]);
+        let counted: Vec<bool> = early.iter().map(counts).collect();
         let carries = early.iter().map(|number| cut.carries[*number].clone()).collect();
         let part = LoopCut { carries, stacks: Vec::new(), stop, narrow: true, ..cut.clone() };
         let results = cut_loop(&mut self.graph, &mut self.entry.builder, &part).carries;
-        let is_float = |value: &IrValue| self.entry.builder.ty(*value).dtype.is_float();
-        let carries = early.into_iter().zip(results).filter(|(_, value)| is_float(value)).collect();
-        Some(Before { carries })
+        Some(
+            early
+                .into_iter()
+                .zip(results)
+                .zip(counted)
+                .filter(|(_, counted)| *counted)
+                .map(|(carry, _)| carry)
+                .collect(),
+        )
     }
 
     /// E0009: gradients of ever higher order, in a loop whose number of passes is not known.

@@ -19,6 +19,7 @@ fn loop(x: float[5, 3], w: float[3, 3]) -> (float[3], float[3], float) {
     h = mean(x, axis: 0)
     g = zeros([3])
     s = sum(x) * 0.1
+    c = 0
     BODY
     return h, g, s
 }
@@ -228,12 +229,65 @@ fn gradients_that_feed_the_passes_they_go_through() {
              g = g + ks[0] * ks[2] + gradient(sum(h * h), w)[0]",
         ),
         ("", "g = sin(g + gradient(sum(h * h), x)[t]); h = tanh(h @ w + g)"),
+        ("c < 4", "h = tanh(h + x[t]); h = h - 0.1 * gradient(sum(h * h), x)[t]; c += 1"),
     ];
     for (condition, body) in cases {
         let [looped, unrolled] = programs(condition, body);
         check_gradients(&looped);
         println!("{condition} {body}");
         near(&results(looped), &results(unrolled));
+    }
+}
+
+/// What gradients give is handed on as a constant, so that the next one goes through it as such: the loop stays.
+#[test]
+fn gradients_that_are_constants_for_later_ones() {
+    let text = |passes: &str, body: &str| {
+        format!(
+            "model M {{
+                @export
+                fn f(x: f32[5, 3], w: f32[3, 3]) -> (h: f32[3], by_x: f32[5, 3], by_w: f32[3, 3], s: f32) {{
+                    h = x[4]
+                    s = sum(w)
+                    c = 0
+                    for t in {passes} {{ {body} }}
+                    y = sum(h * h) + sin(s)
+                    return h, gradient(y, x), gradient(y, w), s
+                }}
+            }}"
+        )
+    };
+    let bodies = [
+        "h = tanh(h @ w + x[t]); h = h - 0.1 * stop_gradient(gradient(sum(h * h), w)[0])",
+        "h = tanh(h @ w + x[t]); h = h - 0.1 * sign(gradient(sum(h * h), x)[t]); c += 1",
+        "h = tanh(h @ w + x[t])
+         k, r = gradient(sum(h * h * x[t]), (w, x))
+         if k[0, 0] > 0.1 { h = h * 0.5 } else { h = h + w[1] }
+         h = h - stop_gradient(r[0])",
+        // Gradients of what they were added to.
+        "h = tanh(h @ w + x[t])
+         k = gradient(sum(h * h), w)
+         h = h - 0.1 * stop_gradient(k[0])
+         s = 0.5 * s + sum(k * k) + sum(gradient(sum(k[1]), x))",
+        "h = tanh(h @ w + x[t])
+         k = gradient(sum(h * h), w)
+         h = h - 0.1 * stop_gradient(k[0])
+         c += 1
+         s = 0.5 * s + sum(k * k) + stop_gradient(sum(gradient(sin(s), w)))",
+        // In a branch, and beside an inner loop.
+        "for u in 0..2 { h = tanh(h @ w + x[t]) }
+         if h[0] > 0 { h = h - 0.1 * stop_gradient(gradient(sum(h * h), w)[0]) }
+         for u in 0..2 { h = h + 0.1 * sin(gradient(sum(cos(h)), h)) }
+         s += sum(gradient(sum(h), x))",
+    ];
+    for body in bodies {
+        println!("{body}");
+        let looped = |passes: &str| outcome("t.dl", &text(passes, body)).program();
+        assert!(has_its_loop(&looped("0..5")), "{body}");
+        let expected = results(looped("[0, 1, 2, 3, 4]"));
+        assert!(expected.iter().filter(|slope| **slope != 0.0).count() > 18);
+        near(&results(looped("0..5")), &expected);
+        near(&results(looped("0..5 while sum(h * h) < 99")), &expected);
     }
 }
 

@@ -18,6 +18,7 @@ mod numbers;
 mod order;
 mod own_gradients;
 mod random;
+mod random_gradients;
 mod slopes;
 mod training;
 mod windows;
