@@ -17,8 +17,10 @@ struct Names {
     read: Vec<(Arc<str>, Span)>,
     /// `f.NAME` where `f` is no known name: perhaps of an imported file.
     fields: Vec<(Arc<str>, ast::Name)>,
-    /// Words of types.
+    /// Words of types without axes.
     types: Vec<(Arc<str>, Span)>,
+    /// Words of types before their axes.
+    elements: Vec<(Arc<str>, Span)>,
     /// Types with more than one pack.
     crowded: Vec<Span>,
 }
@@ -75,6 +77,9 @@ impl<'a> Cx<'a> {
             }
             for (word, span) in &names.types {
                 let _ = cx.require_type(word, *span);
+            }
+            for (word, span) in &names.elements {
+                let _ = cx.require_element(word, *span);
             }
             for span in &names.crowded {
                 if cx.report.told_within(*span).is_none() {
@@ -244,7 +249,10 @@ impl Names {
     fn ty(&mut self, ty: &ast::Type) {
         match &ty.kind {
             TypeKind::Named { name, axes } => {
-                self.types.push((name.text.clone(), name.span));
+                match axes {
+                    Some(_) => self.elements.push((name.text.clone(), name.span)),
+                    None => self.types.push((name.text.clone(), name.span)),
+                }
                 let packs = axes.iter().flatten().filter(|axis| crate::matching::is_pack(axis));
                 self.crowded.extend(packs.map(|_| ty.span).skip(1));
                 for axis in axes.iter().flatten() {

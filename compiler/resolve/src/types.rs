@@ -61,8 +61,13 @@ impl<'a> Cx<'a> {
     /// Whether a word means a type, without its axes; an error if not. What is not supported yet is
     /// told where it is used.
     pub fn require_type(&mut self, word: &str, span: Span) -> R<()> {
-        let is_known = matches!(word, "dim" | "int" | "str" | "fn" | "bool" | "f16" | "bf16");
-        if is_known { Ok(()) } else { self.element(word, span).map(|_| ()) }
+        let is_static = matches!(word, "dim" | "int" | "str" | "fn" | "bool");
+        if is_static { Ok(()) } else { self.require_element(word, span) }
+    }
+
+    /// Whether a word before axes means a dtype or a class of them.
+    pub fn require_element(&mut self, word: &str, span: Span) -> R<()> {
+        if matches!(word, "f16" | "bf16") { Ok(()) } else { self.element(word, span).map(|_| ()) }
     }
 
     fn element(&mut self, word: &str, span: Span) -> R<Element> {
@@ -76,6 +81,16 @@ impl<'a> Cx<'a> {
         }
         if matches!(word, "f16" | "bf16") {
             return self.unsupported(span, &format!("`{word}`"));
+        }
+        if matches!(word, "dim" | "int" | "str" | "fn") {
+            let title = format!("`{word}` is known when compiling and has no axes");
+            let error = Diagnostic::error(Code::E0122, span, title);
+            return Err(self.tell(match word {
+                "dim" | "int" => {
+                    error.help("a tensor of whole numbers is written `i32[2]`, a tuple of them `(int, int)`")
+                }
+                _ => error.help(format!("several are a tuple: `({word}, …)`")),
+            }));
         }
         let advice = match word {
             "Tensor" | "tensor" | "real" => Some("f32"),
