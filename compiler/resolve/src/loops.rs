@@ -168,6 +168,7 @@ impl<'a> Cx<'a> {
     fn unrolled(&mut self, parts: &For<'a>, passes: Vec<Vec<Value<'a>>>, checkpoint: bool) -> R<()> {
         let before = self.top().locals.clone();
         let ordinals = self.top().ordinals.clone();
+        self.begin_passes();
         for (at, pass) in passes.into_iter().enumerate() {
             // Draws are told apart by the number of the pass, as those of a run-time loop are.
             self.frame().ordinals = ordinals.clone();

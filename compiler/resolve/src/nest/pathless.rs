@@ -39,6 +39,13 @@ impl<'a> Cx<'a> {
         }
     }
 
+    /// Before the passes of an unrolled loop.
+    pub fn begin_passes(&mut self) {
+        if !self.is_in_passes() {
+            self.entry.in_passes.clear();
+        }
+    }
+
     /// E0212: behind the passes of a loop, for gradients that none of them had.
     pub fn require_paths(&mut self) -> R<()> {
         if self.is_in_passes() {

@@ -33,6 +33,7 @@ impl<'a> Cx<'a> {
             self.hand_on(&handed.name, handed.start.clone(), mold, handed.start_span)?;
         }
         let mut rows = Vec::new();
+        self.begin_passes();
         self.passes_from(&unrolling, 0, &mut rows)?;
         self.require_paths()?;
         let locals = &self.top().locals;
