@@ -43,6 +43,9 @@ fn cnn_does_everything_in_an_empty_folder() {
 #[test]
 fn mlp_does_everything_in_an_empty_folder() {
     let program = Program::build(mlc(), "mlp", &["-D", "H=64"]);
+    let bytes = fs::read(program.path()).unwrap();
+    let has = |section: &str| bytes.windows(section.len()).any(|part| part == section.as_bytes());
+    assert!(has(".rodata") && !has(".eh_frame"), "tables for unwinding are left out");
     digits::copy_real(program.folder());
     everything(&program, "--epochs 1");
 }

@@ -58,7 +58,15 @@ pub fn link(objects: &[&[u8]], foreign: &Foreign, kind: Kind, linker: &Linker, o
         write_inputs(objects, &foreign.files, folder.path()).map_err(|error| cannot_write(folder.path(), &error))?;
     let product = folder.path().join("product");
     let mut command = command(linker, kind, &inputs, &product);
-    let done = command.output().map_err(|error| cannot_start(&command, &error))?;
+    // A linker that can't read the script makes a larger file without it.
+    let small = match script(foreign, folder.path()).map_err(|error| cannot_write(folder.path(), &error))? {
+        Some(script) => self::command(linker, kind, &inputs, &product).args(script).output().ok(),
+        None => None,
+    };
+    let done = match small.filter(|done| done.status.success()) {
+        Some(done) => done,
+        None => command.output().map_err(|error| cannot_start(&command, &error))?,
+    };
     if !done.status.success() {
         return Err(refused(&command, foreign, &String::from_utf8_lossy(&done.stderr)));
     }
@@ -77,6 +85,22 @@ fn write_inputs(objects: &[&[u8]], files: &[PathBuf], folder: &Path) -> io::Resu
     fs::write(&runtime, RUNTIME)?;
     paths.push(runtime);
     Ok(paths)
+}
+
+/// Leaves out the tables for unwinding, a tenth of a small program: nothing unwinds, for a panic aborts. Foreign
+/// code may need its own.
+const SCRIPT: &str = "SECTIONS { /DISCARD/ : { *(.eh_frame) *(.eh_frame_hdr) *(.gcc_except_table) \
+                      *(.gcc_except_table.*) } }\nINSERT AFTER .text;\n";
+
+/// The arguments that add [`SCRIPT`], where linkers take such scripts.
+fn script(foreign: &Foreign, folder: &Path) -> io::Result<Option<Vec<OsString>>> {
+    if cfg!(target_os = "macos") || !foreign.files.is_empty() {
+        return Ok(None);
+    }
+    let path = folder.join("no-tables.ld");
+    fs::write(&path, SCRIPT)?;
+    let [option, before] = ["-T", "-Xlinker"].map(OsString::from);
+    Ok(Some(vec![before.clone(), option, before, path.into_os_string(), "-Wl,--no-eh-frame-hdr".into()]))
 }
 
 fn command(linker: &Linker, kind: Kind, inputs: &[PathBuf], product: &Path) -> Command {
