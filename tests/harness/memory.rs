@@ -206,3 +206,52 @@ fn masks_are_a_small_part() {
         }
     }
 }
+
+/// The scores of an attention over so many rows, for a head, in bytes.
+const ROWS: i64 = 512;
+const SCORES: i64 = ROWS * ROWS * 4;
+
+const LONG: &str = "
+layer Block(D: dim, Heads: dim) {
+    att  = MultiHeadAttention(D, Heads, causal: true)
+    norm = LayerNorm()
+
+    fn forward(x: f32[B, T, D]) -> f32[B, T, D] { return x + att(norm(x)) }
+}
+
+model M {
+    blocks = [Block(128, 4); 3]
+
+    fn forward(x: f32[B, T, 128]) -> f32[B, T, 128] {
+        for block in blocks { x = block(x) }
+        return x
+    }
+}
+
+train t {
+    net  = M()
+    data = arrays(\"rows\") |> batch(8)
+    opt  = sgd(lr: 0.1)
+    step(x: f32[B, 512, 128]) { minimize mean(net(x) ** 2) over net with opt }
+}
+";
+
+/// Forwards and backwards they are made head by head, in each thread's own memory, and none is kept between.
+#[test]
+fn scores_of_long_texts_are_in_no_arena() {
+    let folder = tempfile::tempdir().unwrap();
+    fs::create_dir(folder.path().join("rows")).unwrap();
+    npy::write_f32(&folder.path().join("rows/x.npy"), &[8, 512, 128], &vec![0.5; 8 * 512 * 128]);
+    let path = folder.path().join("m.dl");
+    fs::write(&path, LONG).unwrap();
+    let mut session = Session::open(&path, Way::chosen().options()).unwrap();
+    let program = session.resolve().unwrap();
+    let lowered = session.lower(&program);
+    let step = lowered.program.entries.iter().find(|entry| entry.name == "t.step").unwrap();
+    for buffer in &step.plan.buffers {
+        let bytes = buffer.bytes.eval(&vec![1; lowered.graph.symbols.len()]).unwrap();
+        assert!(bytes < 4 * SCORES, "{} has {bytes} bytes", buffer.name);
+    }
+    let near = lowered.program.near_bytes();
+    assert!((SCORES..8 * SCORES).contains(&near), "{near} bytes near");
+}

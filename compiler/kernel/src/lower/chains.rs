@@ -7,6 +7,7 @@ use super::bands::Bands;
 use super::cells::Cells;
 use super::copies::Move;
 use super::homes::Homes;
+use super::live::Lives;
 use super::reach::{Access, Tiled, accesses, tiled};
 use super::timeline::{Moment, Timeline};
 use crate::schedule::size_at;
@@ -23,6 +24,7 @@ pub(super) struct Chains {
 }
 
 /// Kernels that are run unit by unit.
+#[derive(Clone)]
 pub(super) struct Chain {
     pub moments: RangeInclusive<usize>,
     /// What becomes of each moment.
@@ -30,13 +32,19 @@ pub(super) struct Chain {
     pub units: Dim,
     /// Units gone through at a time.
     pub at_once: i64,
-    /// Memory that no kernel but these uses at their moments, and the bytes of it from unit to unit.
+    /// Memory that no kernel but these uses, and the bytes of it from unit to unit.
     pub memory: Vec<(usize, i64)>,
     /// Bytes of the thread's own memory.
     pub near: i64,
 }
 
 impl Chain {
+    /// Bytes, at typical sizes, that need not be stored for all units.
+    fn spared(&self, typical: &[(Sym, i64)]) -> i64 {
+        let units = size_at(&self.units, typical);
+        self.memory.iter().map(|(_, stride)| stride.saturating_mul(units)).fold(0, i64::saturating_add)
+    }
+
     fn kernels(&self) -> usize {
         self.roles.iter().filter(|role| matches!(role, ChainRole::Unit(_))).count()
     }
@@ -58,6 +66,12 @@ const NEAR: i64 = 32 << 10;
 
 /// Bytes of a unit at most: what a thread's own cache holds.
 const OWN: i64 = 1 << 20;
+
+/// Bytes of a unit at most where what no cache holds need not be stored for all units at once.
+const WIDE: i64 = 128 << 20;
+
+/// Bytes, at typical sizes, that no cache holds.
+const LARGE: i64 = 16 << 20;
 
 /// Units at least: at the least batch, and at a typical one. Fewer could not be split as tiles can.
 const UNITS: (i64, i64) = (4, 16);
@@ -96,9 +110,14 @@ impl Seen {
 }
 
 /// Looks for chains.
+#[derive(Clone, Copy)]
 struct Search<'a> {
     seen: &'a [Seen],
     typical: &'a [(Sym, i64)],
+    /// Bytes of a unit at most.
+    most: i64,
+    homes: &'a Homes,
+    lives: &'a Lives,
 }
 
 /// How a chain's kernels are run.
@@ -115,7 +134,7 @@ impl Chains {
     pub fn new(
         cells: &mut Cells<'_>,
         time: &Timeline,
-        homes: &Homes,
+        (homes, lives): (&Homes, &Lives),
         copies: &[Vec<Move>],
         bands: &Bands,
         typical: &[(Sym, i64)],
@@ -134,18 +153,19 @@ impl Chains {
             };
             seen.push(Seen { scope, kind });
         }
-        let search = Search { seen: &seen, typical };
+        let large = cells.list.iter().any(|cell| size_at(&cell.bytes, typical) >= LARGE);
+        let near = Search { seen: &seen, typical, most: OWN, homes, lives };
+        let wide = large.then_some(Search { most: WIDE, ..near });
         let mut found = BTreeMap::new();
         let mut chains = Chains::default();
         let mut at = 0;
         while at < seen.len() {
-            at = match search.best_chain(at, &mut found) {
-                Some(chain) => {
-                    chains.list.push(chain);
-                    chains.list.last().map_or(at, |chain| *chain.moments.end()) + 1
-                }
-                None => at + 1,
+            let chain = match wide.as_ref().and_then(|wide| wide.sparing_chain(at, &near, &mut found)) {
+                Some(chain) => Some(chain),
+                None => near.best_chain(at, &mut found),
             };
+            at = chain.as_ref().map_or(at, |chain| *chain.moments.end()) + 1;
+            chains.list.extend(chain);
         }
         chains
     }
@@ -201,10 +221,32 @@ impl<'a> Draft<'a> {
 }
 
 impl Search<'_> {
+    /// The chain that begins with the kernel of a moment, if it spares much more memory than those of `near` in its
+    /// place would.
+    fn sparing_chain(
+        &self,
+        first: usize,
+        near: &Search<'_>,
+        found: &mut BTreeMap<usize, Option<Chain>>,
+    ) -> Option<Chain> {
+        let chain = self.best_chain(first, &mut BTreeMap::new())?;
+        let spared = chain.spared(self.typical);
+        if spared < LARGE {
+            return None;
+        }
+        let (mut at, mut others) = (first, 0);
+        while at <= *chain.moments.end() {
+            let other = near.best_chain(at, found);
+            at = other.as_ref().map_or(at, |other| *other.moments.end()) + 1;
+            others += other.map_or(0, |other| other.spared(self.typical));
+        }
+        (spared >= 2 * others).then_some(chain)
+    }
+
     /// The chain that begins with the kernel of a moment, unless a later one of its moments begins one of more
     /// kernels.
     fn best_chain(&self, first: usize, found: &mut BTreeMap<usize, Option<Chain>>) -> Option<Chain> {
-        let chain = found.remove(&first).unwrap_or_else(|| self.chain(first))?;
+        let chain = found.entry(first).or_insert_with(|| self.chain(first)).clone()?;
         let mut longer = |later: usize| {
             let other = found.entry(later).or_insert_with(|| self.chain(later));
             other.as_ref().is_some_and(|other| other.kernels() > chain.kernels())
@@ -273,7 +315,7 @@ impl Search<'_> {
             moments: first..=first + roles.len() - 1,
             roles,
             at_once: (NEAR / split.bytes.max(1)).clamp(1, 64),
-            memory: own_memory(draft, &kernels, &split.tiles),
+            memory: self.own_memory(draft, (&kernels, &split.tiles), first..=first + draft.roles.len() - 1),
             units: split.units,
             near: 0,
         })
@@ -289,16 +331,23 @@ impl Search<'_> {
             let tiles = tiles?;
             let many = size_at(&units, &[]) >= UNITS.0 && size_at(&units, self.typical) >= UNITS.1;
             let enough = many || tiles.iter().all(|tiles| *tiles == 1) && !units.is(1);
-            let bytes = unit_bytes(kernels, &tiles).filter(|bytes| enough && *bytes <= OWN)?;
+            let bytes = unit_bytes(kernels, &tiles).filter(|bytes| enough && *bytes <= self.most)?;
             Some(Split { units, tiles, bytes })
         })
     }
-}
 
-/// What a chain's kernels alone use while it runs, unit apart from unit.
-fn own_memory(draft: &Draft<'_>, kernels: &[&Tiled], tiles: &[i64]) -> Vec<(usize, i64)> {
-    let before = draft.roles.iter().zip(draft.seen).filter(|(role, _)| **role == Role::Before);
-    let others: BTreeSet<usize> = before.flat_map(|(_, seen)| seen.accesses()).map(|access| access.memory).collect();
-    let all = memory_of(kernels, tiles).into_iter().filter(|(memory, _)| !others.contains(memory));
-    all.filter_map(|(memory, used)| Some((memory, used.stride_if_made()?))).collect()
+    /// What a chain's kernels alone use, unit apart from unit.
+    fn own_memory(
+        &self,
+        draft: &Draft<'_>,
+        (kernels, tiles): (&[&Tiled], &[i64]),
+        moments: RangeInclusive<usize>,
+    ) -> Vec<(usize, i64)> {
+        let before = draft.roles.iter().zip(draft.seen).filter(|(role, _)| **role == Role::Before);
+        let others: BTreeSet<usize> =
+            before.flat_map(|(_, seen)| seen.accesses()).map(|access| access.memory).collect();
+        let own = |memory: &usize| !others.contains(memory) && self.homes.is_own_within(self.lives, *memory, &moments);
+        let all = memory_of(kernels, tiles).into_iter().filter(|(memory, _)| own(memory));
+        all.filter_map(|(memory, used)| Some((memory, used.stride_if_made()?))).collect()
+    }
 }

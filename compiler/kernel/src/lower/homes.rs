@@ -174,20 +174,26 @@ impl Homes {
 
     // ---- memory
 
+    /// The first and the last moment at which memory is wanted.
+    fn hull(&self, lives: &Lives, class: usize) -> Option<(usize, usize)> {
+        let hulls = self.members[class].iter().filter_map(|cell| lives.hull(*cell));
+        hulls.reduce(|(from, to), (first, last)| (from.min(first), to.max(last)))
+    }
+
+    /// Whether memory would be in the arena, and is wanted at some moments alone.
+    pub fn is_own_within(&self, lives: &Lives, class: usize, moments: &RangeInclusive<usize>) -> bool {
+        let hull = self.hull(lives, class);
+        let inside = hull.is_some_and(|(from, to)| moments.contains(&from) && moments.contains(&to));
+        self.homes[class] == Home::Own && inside
+    }
+
     /// Gives what only a chain's kernels use memory of the thread's own.
     pub fn put_near(&mut self, lives: &Lives, chains: &mut Chains) {
         for chain in &mut chains.list {
             let mut requests = Vec::new();
             let mut owners = Vec::new();
             for (class, stride) in &chain.memory {
-                let hulls: Vec<(usize, usize)> =
-                    self.members[*class].iter().filter_map(|cell| lives.hull(*cell)).collect();
-                let inside = hulls.iter().all(|(from, to)| chain.moments.contains(from) && chain.moments.contains(to));
-                let (from, to) = (hulls.iter().map(|hull| hull.0).min(), hulls.iter().map(|hull| hull.1).max());
-                if self.homes[*class] == Home::Own
-                    && inside
-                    && let (Some(from), Some(to)) = (from, to)
-                {
+                if let Some((from, to)) = self.hull(lives, *class) {
                     let bytes = Dim::from(stride * chain.at_once);
                     requests.push(Request { name: String::new(), bytes, from, to });
                     owners.push((*class, *stride));
@@ -226,9 +232,7 @@ impl Homes {
             if self.homes[class] != Home::Own {
                 continue;
             }
-            let hulls: Vec<(usize, usize)> = self.members[class].iter().filter_map(|cell| lives.hull(*cell)).collect();
-            let (from, to) = (hulls.iter().map(|hull| hull.0).min(), hulls.iter().map(|hull| hull.1).max());
-            if let (Some(from), Some(to)) = (from, to) {
+            if let Some((from, to)) = self.hull(lives, class) {
                 let name = cells.name(self.members[class].iter().copied().min().unwrap_or(class));
                 let (from, to) = widened((from, to));
                 requests.push(Request { name, bytes: cells.list[class].bytes.clone(), from, to });

@@ -152,8 +152,8 @@ fn vars(nest: &Nest, schedule: &Schedule) -> Option<(Vec<TileVar>, Vec<Option<i6
         None => None,
     };
     if let Some(rows) = rows {
-        let last = schedule.shape == Shape::Map || columns.is_some();
-        vars.insert(if last { vars.len() } else { vars.len().saturating_sub(1) }, rows);
+        let before = vars.iter().filter(|var| schedule.shape == Shape::Map || var.axis < rows.axis).count();
+        vars.insert(before, rows);
     }
     vars.extend(columns);
     Some((vars, extents))

@@ -54,7 +54,7 @@ impl<'a> Layout<'a> {
             copies.push(ordered);
         }
         let bands = Bands::new(&mut cells, &time, &homes, &copies);
-        let mut chains = Chains::new(&mut cells, &time, &homes, &copies, &bands, &entry.typical);
+        let mut chains = Chains::new(&mut cells, &time, (&homes, &lives), &copies, &bands, &entry.typical);
         homes.put_near(&lives, &mut chains);
         let (plan, exchanges, contents) = homes.place(&mut cells, &lives, &exchanges, (&bands, &chains), typical);
         let band_rows = Sym(typical.len() as u32);

@@ -58,7 +58,7 @@ impl TreeBuilder<'_> {
         let mut parts = Vec::new();
         for chunk in self.row_chunks() {
             if !self.schedule.tile_blocks {
-                let tiles = self.block_tiles(&chunk, false);
+                let tiles = self.block_tiles(&chunk);
                 let body = self.around(&inner, &mut |this| {
                     segments.iter().flat_map(|segment| this.block_segment(vector, segment, None)).collect()
                 });
@@ -66,7 +66,7 @@ impl TreeBuilder<'_> {
                 continue;
             }
             for segment in &segments {
-                let mut tiles = self.block_tiles(&chunk, !segment.count.is(1));
+                let mut tiles = self.block_tiles(&chunk);
                 let block = (!segment.count.is(1)).then(|| self.var());
                 tiles.extend(block.map(|var| (var, segment.count.clone())));
                 let body = self.around(&inner, &mut |this| this.block_segment(vector, segment, block));
@@ -86,16 +86,17 @@ impl TreeBuilder<'_> {
         }
     }
 
-    /// The variables of a tile of some rows: their chunk stands before the innermost axis, or the blocks that follow,
-    /// so that tiles one after another read the same rows.
-    fn block_tiles(&mut self, chunk: &Segment, in_blocks: bool) -> Vec<(AxisId, Dim)> {
+    /// The variables of a tile of some rows: their chunk stands where their axis does, before those of columns, so
+    /// that tiles one after another read the same rows.
+    fn block_tiles(&mut self, chunk: &Segment) -> Vec<(AxisId, Dim)> {
         let mut tiles = self.tile_vars();
         let mut start = Ix::constant(chunk.start.clone());
         if !chunk.count.is(1) {
             let var = self.var();
             start = start.add(Ix::axis(var).scaled(&chunk.length));
-            let last = if in_blocks { tiles.len() } else { tiles.len().saturating_sub(1) };
-            tiles.insert(last, (var, chunk.count.clone()));
+            let rows = self.schedule.rows.map_or(0, |(axis, _)| axis);
+            let before = self.schedule.tiles.iter().filter(|axis| **axis < rows && !self.extent(**axis).is(1)).count();
+            tiles.insert(before, (var, chunk.count.clone()));
         }
         self.registers.rows = Some((start, chunk.length.clone()));
         tiles
