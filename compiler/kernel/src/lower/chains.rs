@@ -156,11 +156,12 @@ impl Chains {
         let large = cells.list.iter().any(|cell| size_at(&cell.bytes, typical) >= LARGE);
         let near = Search { seen: &seen, typical, most: OWN, homes, lives };
         let wide = large.then_some(Search { most: WIDE, ..near });
-        let mut found = BTreeMap::new();
+        let (mut found, mut found_wide) = (BTreeMap::new(), BTreeMap::new());
         let mut chains = Chains::default();
         let mut at = 0;
         while at < seen.len() {
-            let chain = match wide.as_ref().and_then(|wide| wide.sparing_chain(at, &near, &mut found)) {
+            let sparing = |wide: &Search<'_>| wide.sparing_chain(at, &mut found_wide, (&near, &mut found));
+            let chain = match wide.as_ref().and_then(sparing) {
                 Some(chain) => Some(chain),
                 None => near.best_chain(at, &mut found),
             };
@@ -226,17 +227,17 @@ impl Search<'_> {
     fn sparing_chain(
         &self,
         first: usize,
-        near: &Search<'_>,
         found: &mut BTreeMap<usize, Option<Chain>>,
+        (near, found_near): (&Search<'_>, &mut BTreeMap<usize, Option<Chain>>),
     ) -> Option<Chain> {
-        let chain = self.best_chain(first, &mut BTreeMap::new())?;
+        let chain = self.best_chain(first, found)?;
         let spared = chain.spared(self.typical);
         if spared < LARGE {
             return None;
         }
         let (mut at, mut others) = (first, 0);
         while at <= *chain.moments.end() {
-            let other = near.best_chain(at, found);
+            let other = near.best_chain(at, found_near);
             at = other.as_ref().map_or(at, |other| *other.moments.end()) + 1;
             others += other.map_or(0, |other| other.spared(self.typical));
         }
