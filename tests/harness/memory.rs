@@ -99,6 +99,11 @@ fn memory(folder: &Path, entry: &str, bound: &str) -> Value {
     report["memory"].as_array().unwrap().iter().find(|it| it["entry"] == entry).unwrap().clone()
 }
 
+/// Bytes of the arena and of one thread.
+fn needed(memory: &Value) -> i64 {
+    memory["bytes"].as_i64().unwrap() + memory["thread"].as_i64().unwrap()
+}
+
 /// What a training leaves: the last weights, and the loss.
 fn trained(folder: &Path, bound: &[&str], out: &str) -> (Vec<u8>, Value) {
     let args = [&["run"], bound, &["m.dl", "train", "--steps", "4", "--quiet", "--out", out]].concat();
@@ -113,11 +118,11 @@ fn check(model: &str) {
     assert_eq!((&plain["bytes"], plain["again"].as_array().unwrap().len()), (&plain["plain"], 0), "{plain}");
     let refused = run(folder.path(), &["check", "--max-memory", "1", "m.dl"]);
     refused.refused(&["E0131", "the limit is 1 byte", "--max-memory"]);
-    let all = plain["bytes"].as_i64().unwrap();
+    let all = needed(&plain);
     let expected = trained(folder.path(), &[], "all");
     let mut fitted = 0;
     for part in [9, 7] {
-        let limit = all * part / 10;
+        let limit = all - plain["bytes"].as_i64().unwrap() * (10 - part) / 10;
         let bound = limit.to_string();
         let said = run(folder.path(), &["check", "--max-memory", &bound, "m.dl"]);
         if said.status != 0 {
@@ -126,7 +131,7 @@ fn check(model: &str) {
         fitted += 1;
         assert!(said.stderr.starts_with("note: `t.step` needs") && said.stderr.contains("of m.dl"), "{}", said.stderr);
         let less = memory(folder.path(), "t.step", &bound);
-        assert!(less["bytes"].as_i64().unwrap() <= limit && less["plain"] == plain["bytes"], "{less}");
+        assert!(needed(&less) <= limit && less["plain"] == plain["bytes"], "{less}");
         assert!(less["again"].to_string().contains("m.dl:"), "{less}");
         let under = trained(folder.path(), &["--max-memory", &bound], "less");
         assert!(under == expected, "another training under {bound} bytes");
@@ -149,17 +154,29 @@ fn loops_give_the_same_bytes_in_less_memory() {
 #[test]
 fn the_bound_holds_when_the_program_runs() {
     let folder = folder(LAYERS);
-    let all = memory(folder.path(), "t.step", "1GiB")["bytes"].as_i64().unwrap();
-    let bound = (all * 9 / 10).to_string();
+    let plain = memory(folder.path(), "t.step", "1GiB");
+    let [arena, thread] = ["bytes", "thread"].map(|part| plain[part].as_i64().unwrap());
+    let bound = (arena * 9 / 10 + thread).to_string();
     let plan =
         run(folder.path(), &["emit", "--max-memory", &bound, "m.dl", "--stage", "plan", "--fn", "t"]).ok().stdout;
-    assert!(plan.starts_with("== t.step\n\n# `t.step` needs"), "{plan}");
-    let bench = |size: &str| {
-        let args = ["run", "--max-memory", &bound, "m.dl", "bench", "train", "--size", size, "--seconds", "0.01"];
-        run(folder.path(), &args)
+    assert!(
+        plan.starts_with("== t.step\n\n# `t.step` needs") && plan.contains("# each thread has 262144 bytes"),
+        "{plan}"
+    );
+    let info = run(folder.path(), &["run", "--max-memory", &bound, "m.dl", "info", "--json"]).ok().json();
+    assert_eq!(info["thread_bytes"], thread);
+    let bench = |size: &str, threads: &str| {
+        let train = ["bench", "train", "--size", size, "--threads", threads, "--seconds", "0.01"];
+        run(folder.path(), &[&["run", "--max-memory", &bound, "m.dl"], &train[..]].concat())
     };
-    bench("B=96").ok();
-    bench("B=192").refused(&["E0131", "`t.step` needs", "for B = 192", "--max-memory", "bytes(B) ="]);
+    bench("B=96", "1").ok();
+    bench("B=192", "1").refused(&["E0131", "`t.step` needs", "for B = 192", "--max-memory", "bytes(B) ="]);
+    // What threads have of their own counts too; the bound has room for that of one. As long as nobody asks for more
+    // there is no more.
+    let said =
+        run(folder.path(), &["run", "--max-memory", &bound, "m.dl", "bench", "train", "--seconds", "0.01", "--json"]);
+    assert_eq!(said.ok().json()["threads"], 1);
+    bench("B=96", "3").refused(&["E0131", "for B = 96 and 3 threads", "for each thread", "use `--threads 1`"]);
 }
 
 /// A weight is updated as soon as its gradient is there: what the gradient is made of is not kept until

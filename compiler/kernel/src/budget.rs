@@ -1,8 +1,8 @@
 //! What of a training step's forward pass is computed again, so that its arena stays under a bound.
 //!
 //! The pass is cut into segments ([`mlc_ir::passes::segments`]), into few or many, and some or all of
-//! them are computed again. What each choice needs is what the plan of the lowered entry says; of
-//! those that fit, the one with the fewest multiply-adds is taken, of equals that with the fewest
+//! them are computed again. What each choice needs is what the plan of the lowered entry says, and
+//! what one thread has of its own; of those that fit, the one with the fewest multiply-adds is taken, of equals that with the fewest
 //! kernels. Results have the same bits with every choice.
 
 use crate::lower::{Choices, LoweredProgram, lower_with};
@@ -18,10 +18,19 @@ pub struct Way {
     pub parts: Parts,
     /// Of the arena, on the machine that needs most.
     pub bytes: i64,
+    /// Of each thread's own memory there.
+    pub thread: i64,
     /// Twice the multiply-adds.
     pub flops: i64,
     /// Number of kernels.
     pub kernels: usize,
+}
+
+impl Way {
+    /// Bytes with one thread.
+    pub fn needs(&self) -> i64 {
+        self.bytes.saturating_add(self.thread)
+    }
 }
 
 /// What was found.
@@ -42,8 +51,12 @@ pub struct Task<'a> {
     pub graph: &'a Graph,
     /// Position of the entry.
     pub entry: usize,
-    /// Of the arena.
+    /// Of the arena and the own memory of one thread.
     pub limit: i64,
+    /// Bytes that each thread has for kernels.
+    pub scratch: i64,
+    /// Bytes behind them that each thread has for the chains of other entries.
+    pub near: i64,
     /// For all of them the bound is to hold; at least one.
     pub machines: &'a [Machine],
     /// Values of the symbols.
@@ -53,10 +66,10 @@ pub struct Task<'a> {
 /// Looks for ways to compute an entry under its bound. The machine that needs most stands for all, as
 /// long as what is found fits the others too.
 pub fn search(task: Task<'_>) -> Found {
-    let plain = |machine: &Machine| task.weigh(&[], std::slice::from_ref(machine)).bytes;
+    let plain = |machine: &Machine| task.weigh(&[], std::slice::from_ref(machine)).needs();
     let most = task.machines.iter().max_by_key(|machine| plain(machine));
     let found = task.explore(most.map_or(task.machines, std::slice::from_ref));
-    let fits_all = |way: &Way| task.weigh_parts(&way.parts, task.machines).bytes <= task.limit;
+    let fits_all = |way: &Way| task.weigh_parts(&way.parts, task.machines).needs() <= task.limit;
     match &found.fits {
         Some(way) if !fits_all(way) => task.explore(task.machines),
         _ => found,
@@ -68,7 +81,7 @@ impl Task<'_> {
     /// few as it takes of those that fit and cost least.
     fn explore(&self, machines: &[Machine]) -> Found {
         let plain = self.weigh(&[], machines);
-        if plain.bytes <= self.limit {
+        if plain.needs() <= self.limit {
             return Found { fits: Some(plain.clone()), least: plain.clone(), plain };
         }
         let mut ways = vec![plain.clone()];
@@ -79,7 +92,7 @@ impl Task<'_> {
             let worth = |a: &Segment, b: &Segment| a.bytes as f64 * b.work.max(1) as f64;
             all.sort_by(|a, b| worth(b, a).total_cmp(&worth(a, b)));
             let way = self.weigh(&all, machines);
-            if way.bytes <= self.limit {
+            if way.needs() <= self.limit {
                 fitting.push((way.flops, all));
             }
             ways.push(way);
@@ -88,9 +101,9 @@ impl Task<'_> {
         for (_, all) in fitting.iter().take(THINNED) {
             self.thin(all, machines, &mut ways);
         }
-        let fits = ways.iter().filter(|way| way.bytes <= self.limit);
-        let fits = fits.min_by_key(|way| (way.flops, way.kernels, way.bytes)).cloned();
-        let least = ways.into_iter().min_by_key(|way| (way.bytes, way.flops, way.kernels)).unwrap_or(plain.clone());
+        let fits = ways.iter().filter(|way| way.needs() <= self.limit);
+        let fits = fits.min_by_key(|way| (way.flops, way.kernels, way.needs())).cloned();
+        let least = ways.into_iter().min_by_key(|way| (way.needs(), way.flops, way.kernels)).unwrap_or(plain.clone());
         Found { plain, fits, least }
     }
 
@@ -101,7 +114,7 @@ impl Task<'_> {
         while many - few > 1 {
             let middle = few.midpoint(many);
             let way = self.weigh(&segments[..middle], machines);
-            if way.bytes <= self.limit {
+            if way.needs() <= self.limit {
                 many = middle;
             } else {
                 few = middle;
@@ -133,12 +146,14 @@ impl Task<'_> {
 
     fn weigh_parts(&self, parts: &Parts, machines: &[Machine]) -> Way {
         let ways = machines.iter().map(|machine| {
-            let code = &self.lowered(parts, machine).program.entries[self.entry];
+            let lowered = self.lowered(parts, machine).program;
+            let code = &lowered.entries[self.entry];
             let bytes = code.plan.eval(self.sizes).map_or(i64::MAX, |(_, bytes)| bytes);
             let flops = code.flops.eval(self.sizes).unwrap_or(i64::MAX);
-            Way { parts: parts.clone(), bytes, flops, kernels: kernels(&code.steps) }
+            let thread = self.scratch.saturating_add(lowered.near_bytes().max(self.near));
+            Way { parts: parts.clone(), bytes, thread, flops, kernels: kernels(&code.steps) }
         });
-        match ways.max_by_key(|way| way.bytes) {
+        match ways.max_by_key(Way::needs) {
             Some(way) => way,
             None => mlc_ir::internal_error("budget", "a bound for no machine"),
         }
@@ -146,7 +161,7 @@ impl Task<'_> {
 
     /// The entry with these parts computed again; no other is lowered.
     pub fn lowered(&self, parts: &Parts, machine: &Machine) -> LoweredProgram {
-        let choices = Choices { entries: Some(&[self.entry]), ..Choices::default() };
+        let choices = Choices { entries: Some(&[self.entry]), keep: false, ..Choices::default() };
         lower_with(&recomputing(self.graph, std::slice::from_ref(parts)), machine, choices)
     }
 }

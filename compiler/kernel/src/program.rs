@@ -25,6 +25,11 @@ impl EntryCode {
         let (name, steps) = (name.to_string(), vec![Step::Absent]);
         EntryCode { name, checks: Vec::new(), plan: Plan::default(), kept: Kept::default(), steps, flops: Dim::zero() }
     }
+
+    /// Bytes that a thread needs of its own for what the entry's chains forget.
+    pub fn near_bytes(&self) -> i64 {
+        self.chains().into_iter().map(|chain| chain.near).max().unwrap_or(0)
+    }
 }
 
 impl Program {
@@ -35,7 +40,7 @@ impl Program {
 
     /// Bytes that a thread needs of its own for what chains forget, behind kernels' scratch memory.
     pub fn near_bytes(&self) -> i64 {
-        self.entries.iter().flat_map(EntryCode::chains).map(|chain| chain.near).max().unwrap_or(0)
+        self.entries.iter().map(EntryCode::near_bytes).max().unwrap_or(0)
     }
 
     /// The names of the C functions that it calls.

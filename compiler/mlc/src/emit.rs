@@ -11,6 +11,7 @@ use mlc_ir::print::graph_text;
 use mlc_kernel::lower::{KernelInfo, LoweredProgram};
 use mlc_kernel::{lane_print, print};
 use mlc_resolve::program::Program;
+use mlc_rt_core::abi::SCRATCH_BYTES;
 use std::collections::BTreeSet;
 
 /// How far a program is compiled before it is shown.
@@ -115,7 +116,11 @@ fn entry_text(session: &Session, graph: &Graph, lowered: &LoweredProgram, stage:
         Stage::Tree => each_kernel(&tree),
         Stage::Lane => each_kernel(&lane),
         Stage::Kernel => each_kernel(&|kernel| [nest(kernel), tree(kernel), lane(kernel)].join("\n")),
-        Stage::Plan => recomputed(session, lowered, entry) + &print::plan_stage_text(graph, lowered, entry),
+        Stage::Plan => {
+            recomputed(session, lowered, entry)
+                + &threads(lowered, entry)
+                + &print::plan_stage_text(graph, lowered, entry)
+        }
         Stage::Clif | Stage::Asm => code_text(session, graph, lowered, stage, entry),
     };
     heading + &body + "\n"
@@ -126,6 +131,14 @@ fn recomputed(session: &Session, lowered: &LoweredProgram, entry: usize) -> Stri
     let name = &lowered.program.entries[entry].name;
     let memory = session.memory().iter().find(|memory| memory.entry == *name);
     memory.and_then(Memory::remark).map_or_else(String::new, |remark| format!("# {remark}\n"))
+}
+
+/// What each thread has of its own.
+fn threads(lowered: &LoweredProgram, entry: usize) -> String {
+    match lowered.program.entries[entry].near_bytes() {
+        0 => format!("# each thread has {SCRATCH_BYTES} bytes for kernels\n"),
+        near => format!("# each thread has {SCRATCH_BYTES} bytes for kernels and {near} for chains\n"),
+    }
 }
 
 /// The code of an entry's kernels, each once, and of the entry itself.

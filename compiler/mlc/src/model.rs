@@ -33,6 +33,7 @@ use mlc_rt_exe::instance::{At, CallError, Instance as Running};
 use mlc_rt_exe::meta::{Entry, Meta, Train};
 use mlc_rt_exe::sizes;
 use mlc_rt_exe::tensor::{Tensor, bytes_at};
+use mlc_rt_exe::threads::Threads;
 use mlc_rt_exe::train::metrics::Accumulator;
 use mlc_rt_exe::weights::{self, Part};
 use std::fmt;
@@ -198,8 +199,9 @@ impl Model {
     }
 
     fn with_entries(&self, entries: &[usize], threads: usize) -> Result<Instance<'_>, Error> {
+        let threads = Threads { wanted: threads.max(1), fixed: false };
         // SAFETY: program and metadata belong together, and both outlive the instance.
-        let running = unsafe { Running::new(&self.program, &self.meta, entries, threads.max(1)) }?;
+        let running = unsafe { Running::new(&self.program, &self.meta, entries, threads) }?;
         Ok(Instance { running, meta: &self.meta, seed: 0, calls: 0, steps: 0 })
     }
 }

@@ -9,6 +9,7 @@ use crate::files;
 use crate::instance::{At, Instance};
 use crate::levels;
 use crate::meta::{Meta, Train};
+use crate::threads::Threads;
 use crate::weights::{self, Part};
 use mlc_rt_core::abi::Program;
 use mlc_rt_core::cpu::Level;
@@ -145,10 +146,10 @@ impl<'p> Cx<'p> {
 }
 
 /// `--threads`, or the cores that the process may use.
-fn threads(args: &Args) -> Result<usize> {
+fn threads(args: &Args) -> Result<Threads> {
     let asked = args.int("--threads", 1)?.map(|n| usize::try_from(n).unwrap_or(MAX_THREADS));
     let cores = || std::thread::available_parallelism().map_or(1, usize::from);
-    Ok(asked.unwrap_or_else(cores).min(MAX_THREADS))
+    Ok(Threads { wanted: asked.unwrap_or_else(cores).min(MAX_THREADS), fixed: asked.is_some() })
 }
 
 /// Prints a result.

@@ -1,11 +1,12 @@
 //! A program with memory: weights, arena, scratch and threads. The one place that calls compiled code.
 
 use crate::data::vocabulary::Vocabulary;
-use crate::error::{FOREIGN, Failure, INDEX, INPUT, MEMORY, Result};
+use crate::error::{FOREIGN, Failure, INDEX, INPUT, Result};
 use crate::levels::code;
 use crate::mem::{Aligned, size_text};
 use crate::meta::{Checked, Entry, Kind, Meta, SessionUse};
-use mlc_rt_core::abi::{Code, EntryCx, Program, SCRATCH_BYTES, Status};
+use crate::threads::{self, Threads};
+use mlc_rt_core::abi::{Code, EntryCx, Program, Status};
 use mlc_rt_core::pool::{self, Pool};
 use std::collections::BTreeSet;
 use std::ffi::c_void;
@@ -67,6 +68,8 @@ pub struct Instance<'p> {
     arena: Aligned,
     scratch: Aligned,
     pool: Box<Pool>,
+    /// Whether a bound of memory can't make them fewer.
+    fixed_threads: bool,
 }
 
 /// Offsets of an entry's buffers for the sizes it was last called with.
@@ -88,12 +91,12 @@ struct Kept {
 
 impl<'p> Instance<'p> {
     /// Makes an instance for calls of `entries`: only globals that one of them touches get memory.
-    /// `threads` counts the caller. Fails if the processor lacks what the code needs, or memory runs out.
+    /// Fails if the processor lacks what the code needs, or memory runs out.
     ///
     /// # Safety
     ///
     /// `program` must be a program that `meta` describes.
-    pub unsafe fn new(program: &'p Program, meta: &'p Meta, entries: &[usize], threads: usize) -> Result<Self> {
+    pub unsafe fn new(program: &'p Program, meta: &'p Meta, entries: &[usize], threads: Threads) -> Result<Self> {
         // SAFETY: by this function's contract.
         let code = unsafe { code(program) }?;
         let touched = |g: usize| {
@@ -112,7 +115,7 @@ impl<'p> Instance<'p> {
         let pointers = globals.iter().map(|g| g.as_ref().map_or(ptr::null_mut(), Aligned::pointer)).collect();
         let pool = Box::new(Pool::new());
         // SAFETY: the box keeps the pool in its place, and `drop` closes it.
-        let workers = unsafe { pool.start(threads) };
+        let workers = unsafe { pool.start(threads.wanted) };
         Ok(Self {
             code,
             meta,
@@ -124,8 +127,9 @@ impl<'p> Instance<'p> {
             plans: meta.entries.iter().map(|_| Plan::default()).collect(),
             kept: meta.entries.iter().map(|_| Kept::default()).collect(),
             arena: Aligned::new(0)?,
-            scratch: scratch(workers, meta)?,
+            scratch: threads::memory(workers, meta)?,
             pool,
+            fixed_threads: threads.fixed,
         })
     }
 
@@ -160,14 +164,13 @@ impl<'p> Instance<'p> {
     pub fn reserve(&mut self, e: usize, sizes: &[i64]) -> Result<()> {
         let bytes = self.arena_bytes(e, sizes)?;
         let entry = &self.meta.entries[e];
-        if let Some(limit) = entry.max_arena.filter(|limit| bytes > *limit) {
-            let (needed, limit) = (size_text(bytes as u64), size_text(limit as u64));
-            let sizes = sizes_text(self.meta, entry, sizes);
-            let text =
-                format!("`{}` needs {needed} of memory {sizes}, and the limit is {limit} (--max-memory)", entry.name);
-            return Err(Failure::data(MEMORY, text)
-                .note(entry.arena.clone())
-                .help("use smaller batches or shorter rows, or compile with a higher limit"));
+        let threads = (self.threads(), self.fixed_threads);
+        let fewer = threads::within(self.meta, entry, bytes, threads, &sizes_text(self.meta, entry, sizes))?;
+        if fewer < threads.0 {
+            self.pool.close();
+            // SAFETY: the pool is closed, and stays in its box.
+            let workers = unsafe { self.pool.start(fewer) };
+            self.scratch = threads::memory(workers, self.meta)?;
         }
         if bytes > self.arena.len() {
             // The old one goes first, or both would be held for a moment.
@@ -365,12 +368,6 @@ fn filed(meta: &Meta, entries: &[usize]) -> Vec<bool> {
     let any = all.clone().any(|g| in_use(&g));
     let mut seen = BTreeSet::new();
     all.map(|g| (!any || in_use(&g)) && seen.insert(meta.globals[g].file_path.as_str())).collect()
-}
-
-/// What kernels and chains forget, of each worker.
-fn scratch(workers: usize, meta: &Meta) -> Result<Aligned> {
-    let bytes = SCRATCH_BYTES.checked_add(meta.near).and_then(|bytes| bytes.checked_mul(workers));
-    Aligned::new(bytes.ok_or_else(|| Failure::internal("the memory of threads".to_string()))?)
 }
 
 /// Bytes of global `g`.

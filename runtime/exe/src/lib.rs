@@ -32,6 +32,7 @@ mod product;
 pub mod show;
 pub mod sizes;
 pub mod tensor;
+pub mod threads;
 pub mod train;
 pub mod weights;
 

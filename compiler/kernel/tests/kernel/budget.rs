@@ -18,7 +18,7 @@ fn graph(block: Block, weights: usize) -> Graph {
 }
 
 fn found(graph: &Graph, limit: i64) -> Found {
-    search(Task { graph, entry: 0, limit, machines: &MACHINES, sizes: &[] })
+    search(Task { graph, entry: 0, limit, scratch: 0, near: 0, machines: &MACHINES, sizes: &[] })
 }
 
 /// Twelve layers in segments of three or four keep little more than what goes into each segment.
@@ -57,7 +57,7 @@ fn a_looser_bound_costs_no_more() {
         );
         cost = fits.flops;
         for machine in MACHINES {
-            let task = Task { graph: &graph, entry: 0, limit, machines: &MACHINES, sizes: &[] };
+            let task = Task { graph: &graph, entry: 0, limit, scratch: 0, near: 0, machines: &MACHINES, sizes: &[] };
             let plan = &task.lowered(&fits.parts, &machine).program.entries[0].plan;
             assert!(plan.eval(&[]).unwrap().1 <= limit);
         }

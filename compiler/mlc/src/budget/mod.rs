@@ -1,5 +1,6 @@
-//! `--max-memory`: training steps whose arena stays under a bound, because some of the forward pass is
-//! computed again in the backward pass.
+//! `--max-memory`: training steps whose memory stays under a bound, because some of the forward pass is
+//! computed again in the backward pass. What counts is the arena, and what kernels and chains have of
+//! each thread: of one here, of as many as there are when the program runs.
 //!
 //! Two programs are tried: the one that is written, and the one whose loops compute their passes again
 //! (what `@checkpoint for` says). For each entry of a training block that takes gradients
@@ -19,8 +20,10 @@ use mlc_ir::graph::{Entry, Epoch, Graph, Node, RegionId};
 use mlc_ir::ops::Op;
 use mlc_ir::passes::{Parts, before_remat, recomputing, run_pipeline, spared};
 use mlc_kernel::budget::{Found, Task, Way, search};
+use mlc_kernel::lower::{Choices, lower_with};
 use mlc_kernel::schedule::Machine;
 use mlc_resolve::program::{Program, Train};
+use mlc_rt_core::abi::SCRATCH_BYTES;
 use serde_json::{Value, json};
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -33,17 +36,19 @@ pub struct Decision {
     pub entries: Vec<Memory>,
 }
 
-/// The arena of an entry.
+/// The memory of an entry.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Memory {
     /// `digits.step`
     pub entry: String,
     /// At which sizes: `B = 64`.
     pub sizes: String,
-    /// Bytes.
+    /// Bytes of the arena.
     pub bytes: i64,
-    /// Bytes if nothing were computed again but what the program says.
+    /// Bytes of it if nothing were computed again but what the program says.
     pub plain: i64,
+    /// Bytes of each thread's own memory.
+    pub thread: i64,
     /// Multiply-adds, counted twice.
     pub flops: i64,
     /// Source lines of what is computed again: `cnn.dl:12`.
@@ -88,13 +93,17 @@ pub struct Bounded<'a> {
     graph: Graph,
     limit: i64,
     machines: &'a [Machine],
+    /// Bytes of a thread's own that entries without gradients need.
+    near: i64,
 }
 
 impl<'a> Bounded<'a> {
     /// `machines`: what the program is compiled for, at least one.
     pub fn new(program: &'a Program, limit: i64, machines: &'a [Machine]) -> Bounded<'a> {
         let graph = run_pipeline(&program.graph, before_remat(), |_, _| ());
-        Bounded { program, graph, limit, machines }
+        let mut bounded = Bounded { program, graph, limit, machines, near: 0 };
+        bounded.near = bounded.near_of_others();
+        bounded
     }
 
     /// Whether entries that take gradients have run-time loops.
@@ -116,7 +125,7 @@ impl<'a> Bounded<'a> {
         let mut decision = Decision::default();
         for (train, entry) in self.entries() {
             let sizes = sizes(&self.graph, &self.graph.entries[entry]);
-            let task = Task { graph: &self.graph, entry, limit: self.limit, machines: self.machines, sizes: &sizes };
+            let task = self.task(entry, self.limit, &sizes);
             let found = search(task);
             let Some(way) = &found.fits else { return Err(Box::new(self.refusal(train, task, &found))) };
             decision.entries.push(self.memory(task, &found, way));
@@ -132,11 +141,25 @@ impl<'a> Bounded<'a> {
         let written = recomputing(&self.graph, &[]);
         for ((_, entry), memory) in self.entries().zip(&mut decision.entries) {
             let sizes = sizes(&self.graph, &self.graph.entries[entry]);
-            let task = Task { graph: &self.graph, entry, limit: i64::MAX, machines: self.machines, sizes: &sizes };
-            memory.plain = search(task).plain.bytes;
+            memory.plain = search(self.task(entry, i64::MAX, &sizes)).plain.bytes;
             let before = self.repeated(&written, entry);
             memory.again.retain(|line| !before.contains(line));
         }
+    }
+
+    fn task<'b>(&'b self, entry: usize, limit: i64, sizes: &'b [i64]) -> Task<'b> {
+        let scratch = SCRATCH_BYTES as i64;
+        Task { graph: &self.graph, entry, limit, scratch, near: self.near, machines: self.machines, sizes }
+    }
+
+    /// Threads have one memory for all entries.
+    fn near_of_others(&self) -> i64 {
+        let bounded: BTreeSet<usize> = self.entries().map(|(_, entry)| entry).collect();
+        let others: Vec<usize> = (0..self.graph.entries.len()).filter(|entry| !bounded.contains(entry)).collect();
+        let graph = recomputing(&self.graph, &[]);
+        let choices = Choices { entries: Some(&others), keep: false, ..Choices::default() };
+        let near = |machine: &Machine| lower_with(&graph, machine, choices).program.near_bytes();
+        self.machines.iter().map(near).max().unwrap_or(0)
     }
 
     /// Entries that take gradients.
@@ -156,6 +179,7 @@ impl<'a> Bounded<'a> {
             sizes: sizes_text(&self.graph, entry, task.sizes),
             bytes: way.bytes,
             plain: found.plain.bytes,
+            thread: way.thread,
             flops: way.flops,
             again: again.into_iter().collect(),
         }
@@ -212,17 +236,26 @@ impl Memory {
         }
         let sizes = if self.sizes.is_empty() { String::new() } else { format!(" for {}", self.sizes) };
         Some(format!(
-            "`{}` needs {} of memory{sizes}, not {}: its backward pass computes again what is made in {}",
+            "`{}` needs {} of memory{sizes}, not {}, and {} for each thread: its backward pass computes again what is \
+             made in {}",
             self.entry,
             amount(self.bytes),
             amount(self.plain),
+            amount(self.thread),
             lines_text(&self.again)
         ))
     }
 
     /// For `--timings`.
     pub fn json(&self) -> Value {
-        json!({"entry": self.entry, "sizes": self.sizes, "bytes": self.bytes, "plain": self.plain, "again": self.again})
+        json!({
+            "entry": self.entry,
+            "sizes": self.sizes,
+            "bytes": self.bytes,
+            "plain": self.plain,
+            "thread": self.thread,
+            "again": self.again,
+        })
     }
 }
 

@@ -14,9 +14,9 @@ use mlc_syntax::diag::Diagnostic;
 /// An entry that needs more than the bound, whatever is computed again.
 #[derive(Clone, Debug)]
 pub struct Refusal {
-    /// What it needs at least.
+    /// What it needs at least, with one thread.
     pub bytes: i64,
-    /// What it needs if nothing is computed again but what the program says.
+    /// What its arena needs if nothing is computed again but what the program says.
     pub plain: i64,
     /// What is said about it besides.
     diagnostic: Diagnostic,
@@ -36,6 +36,7 @@ impl Bounded<'_> {
     /// Says that nothing is enough for an entry of a training block.
     pub(super) fn refusal(&self, train: &Train, task: Task<'_>, found: &Found) -> Refusal {
         let entry = &self.graph.entries[task.entry];
+        let thread = found.least.thread;
         // That of the machine that needs most, for which the sizes below hold as well.
         let lowered = self.machines.iter().map(|machine| task.lowered(&found.least.parts, machine));
         let arena =
@@ -43,7 +44,7 @@ impl Bounded<'_> {
         let Some(lowered) = lowered.max_by_key(arena) else {
             mlc_ir::internal_error("budget", "a bound for no machine")
         };
-        let bytes = arena(&lowered);
+        let bytes = arena(&lowered).saturating_add(thread);
         let plan = &lowered.program.entries[task.entry].plan;
         let at = sizes_text(&self.graph, entry, task.sizes);
         let at = if at.is_empty() { String::new() } else { format!(" for {at}") };
@@ -58,7 +59,8 @@ impl Bounded<'_> {
         for line in largest(&lowered, task) {
             diagnostic = diagnostic.note(line);
         }
-        let fits = batch(entry, &self.graph).and_then(|sym| Some((sym, most(plan, task, sym)?)));
+        diagnostic = diagnostic.note(format!("and {} for each thread; one is counted here", amount(thread)));
+        let fits = batch(entry, &self.graph).and_then(|sym| Some((sym, most(plan, task, thread, sym)?)));
         let diagnostic = match fits {
             Some((sym, size)) => diagnostic.help(format!(
                 "{} <= {size} fits: give `batch` a smaller size, and `accumulate` several batches for each step",
@@ -81,12 +83,12 @@ fn batch(entry: &Entry, graph: &Graph) -> Option<usize> {
     first.find_map(|dim| (0..graph.symbols.len()).find(|sym| *dim == Dim::from(Sym(*sym as u32))))
 }
 
-/// The largest size of a symbol that the plan fits the bound with.
-fn most(plan: &Plan, task: Task<'_>, sym: usize) -> Option<i64> {
+/// The largest size of a symbol that the plan and the memory of a thread fit the bound with.
+fn most(plan: &Plan, task: Task<'_>, thread: i64, sym: usize) -> Option<i64> {
     let fits = |size: i64| {
         let mut sizes = task.sizes.to_vec();
         sizes[sym] = size;
-        plan.eval(&sizes).is_ok_and(|(_, bytes)| bytes <= task.limit)
+        plan.eval(&sizes).is_ok_and(|(_, bytes)| bytes.saturating_add(thread) <= task.limit)
     };
     let (mut low, mut high) = (0, task.sizes[sym]);
     while high - low > 1 {

@@ -29,7 +29,7 @@ pub struct About<'a> {
     pub sources: &'a Sources,
     /// Of the source and the options it was compiled with.
     pub hash: Digest,
-    /// What the arenas of entries that take gradients stay under, if there is a bound.
+    /// What entries that take gradients stay under, arena and memory of threads, if there is a bound.
     pub max_memory: Option<i64>,
 }
 
@@ -46,7 +46,7 @@ pub fn metadata(program: &Program, lowered: &[LoweredProgram], about: &About) ->
             let mut value = self::entry(graph, entry, &faults, &codes);
             value["sessions"] = Value::Array(session_uses(program, at));
             if let Some(limit) = about.max_memory.filter(|_| bounded.contains(&at)) {
-                value["max_arena"] = json!(limit);
+                value["max_memory"] = json!(limit);
             }
             value
         })

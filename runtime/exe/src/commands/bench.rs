@@ -13,6 +13,7 @@ use crate::meta::Entry;
 use crate::philox::Draws;
 use crate::sizes;
 use crate::tensor::Tensor;
+use crate::threads;
 use std::time::{Duration, Instant};
 
 /// Calls before the clock starts.
@@ -211,6 +212,8 @@ struct Report {
     min_ms: f64,
     gflops: Option<f64>,
     arena: usize,
+    /// Of each thread.
+    own: usize,
     peak: Option<u64>,
 }
 
@@ -231,6 +234,7 @@ impl Report {
             min_ms: at(0) / 1e6,
             gflops: flops.filter(|_| median > 0.0).map(|f| f as f64 / median),
             arena: instance.arena_bytes(subject.e, sizes)?,
+            own: threads::bytes(instance.meta),
             peak: peak_memory(),
         })
     }
@@ -252,6 +256,7 @@ impl Report {
             ("min_ms", Value::Float(self.min_ms)),
             ("gflops", self.gflops.map_or(Value::Null, Value::Float)),
             ("arena_bytes", Value::from(self.arena)),
+            ("thread_bytes", Value::from(self.own)),
             ("peak_bytes", self.peak.map_or(Value::Null, |b| Value::from(b as usize))),
         ]);
         format!("{}\n", value.line())

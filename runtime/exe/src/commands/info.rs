@@ -8,6 +8,7 @@ use crate::json::Value;
 use crate::mem::size_text;
 use crate::meta::{Global, Kind, Meta, Port, Train};
 use crate::tensor::{bytes_of, type_text};
+use crate::threads;
 use mlc_rt_core::cpu::{self, Level};
 
 /// Prints functions, parameters, memory, source.
@@ -59,6 +60,7 @@ fn text(cx: &Cx<'_>) -> String {
             out.push_str(&format!("      {name} = {}\n", pipelines::text(pipeline)));
         }
     }
+    out.push_str(&format!("\neach thread: {} besides\n", size_text(threads::bytes(meta) as u64)));
     let (elements, bytes) = count(meta);
     out.push_str(&format!("\nparameters: {elements}, {}\n", size_text(bytes as u64)));
     let shown: Vec<&Global> = meta.globals.iter().filter(|g| g.kind.is_saved()).collect();
@@ -140,6 +142,7 @@ fn json(cx: &Cx<'_>) -> Value {
         ("functions", Value::Array(functions.collect())),
         ("not_exported", Value::Array(not_exported.collect())),
         ("trains", Value::Array(meta.trains.iter().map(|t| train(meta, t)).collect())),
+        ("thread_bytes", Value::from(threads::bytes(meta))),
         ("parameter_count", Value::from(elements)),
         ("parameter_bytes", Value::from(bytes)),
         ("parameters", Value::Array(weights.map(global).collect())),

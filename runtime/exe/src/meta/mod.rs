@@ -24,7 +24,7 @@
 //!      "sessions": [{"session": 0, "sizes": [{"symbol": 0, "size": dim}]}],   <those it touches: the symbols of the state's shape, in the entry's; may be missing>
 //!      "buffers": 12, "arena": "bytes(B) = 1234*B + 64", "flops": dim,
 //!      "kept": {"bytes": 4096, "of": [0]},   <memory that stays from call to call, and the globals it is made of>
-//!      "max_arena": 8388608}],           <larger ones are refused; may be missing>
+//!      "max_memory": 8388608}],          <of the arena and all threads: more is refused; may be missing>
 //!   "functions": [{"name": "forward", "model": "Cnn", "entry": 0,
 //!      "lengths": [{"name": "N", "result": 0, "axis": 1, "value": 1}]}],   <result 0 is cut to the value of result 1, an i32 scalar; may be missing>
 //!   "not_exported": [{"name": "generate", "reason": "`V` has no default"}],   may be missing
@@ -284,8 +284,8 @@ pub struct Entry {
     pub arena: String,
     /// What it keeps from call to call.
     pub kept: Kept,
-    /// Bytes of the arena that the program was compiled to stay under.
-    pub max_arena: Option<usize>,
+    /// Bytes of the arena and of all threads that the program was compiled to stay under.
+    pub max_memory: Option<usize>,
     /// Floating-point operations of a call.
     pub flops: Option<Dim>,
 }

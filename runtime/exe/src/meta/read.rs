@@ -224,7 +224,7 @@ fn entry(r: &Reader<'_>, symbols: &[String], globals: usize) -> Result<Entry> {
         buffers: r.field("buffers")?.size()?,
         arena: r.field("arena")?.text()?,
         kept: kept(&r.field("kept")?, globals)?,
-        max_arena: r.optional("max_arena").map(|m| m.size()).transpose()?,
+        max_memory: r.optional("max_memory").map(|m| m.size()).transpose()?,
         flops: r.optional("flops").map(|d| d.dim(symbols)).transpose()?,
         args,
     })
