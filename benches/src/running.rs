@@ -56,7 +56,7 @@ impl Memory {
         }
         let (offsets, total) = lowered.program.entries[entry].plan.eval(sizes).unwrap_or_default();
         let arena = numbers(total as usize, 0);
-        let kept = zeros(lowered.program.entries[entry].kept.bytes as usize);
+        let kept = numbers(lowered.program.entries[entry].kept.bytes as usize, 0);
         let scratch = zeros(threads * (SCRATCH_BYTES + lowered.program.near_bytes() as usize));
         Memory { sizes: sizes.to_vec(), offsets, args, results, globals, arena, kept, scratch }
     }

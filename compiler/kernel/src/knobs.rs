@@ -1,26 +1,33 @@
-//! What may be tried otherwise than the cost model has it: the parts of a contraction's schedule that
-//! only measuring can settle. They change no bit of a result.
+//! What may be tried otherwise than the cost model has it: the parts of a schedule that only measuring can
+//! settle. They change no bit of a result.
+
+mod text;
+mod ways;
+
+pub use text::NotKnobs;
+pub use ways::{blocks, tilings, walks};
 
 use crate::nest::{Nest, Reduction};
-use crate::schedule::{Machine, Schedule, Shape, block_cost};
-use std::fmt;
-use std::str::FromStr;
+use crate::schedule::{Machine, Schedule, Shape, Tile, tile_axes};
 
-/// Choices within a schedule; `rows 6 vectors 4 unroll 4 side_by_side` as text.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+/// Choices within a schedule; `rows 6 vectors 4 unroll 4 tiles i0,blocks side_by_side` as text.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Knobs {
-    /// Rows of the register block; 1 if it has no axis for rows.
+    /// Rows of the register block, or of a strip; 1 if there is no axis for rows.
     pub rows: i64,
     /// Vectors side by side in it.
     pub vectors: i64,
     /// Turns of the innermost reduced loop that are unrolled.
     pub unroll: i64,
+    /// What tiles are, outermost first.
+    pub tiles: Vec<Tile>,
+    /// Elements of a tile of a one-axis map.
+    pub chunk: i64,
+    /// Vectors of a stream; 0 for register blocks.
+    pub stream: i64,
     /// Whether register blocks go through a long chain side by side.
     pub side_by_side: bool,
 }
-
-/// Blocks that are tried, the best by estimate.
-const BLOCKS: usize = 10;
 
 /// Unrollings that are tried.
 const UNROLL: [i64; 4] = [1, 2, 4, 8];
@@ -31,106 +38,116 @@ const MOST: (i64, i64) = (16, 8);
 /// Register blocks that go side by side at most, and bytes of scratch that they take.
 const SIDE_BY_SIDE: (i64, i64) = (128, 128 << 10);
 
+/// Rows of a tile at most.
+const MOST_ROWS: i64 = 1 << 14;
+
+/// Elements of a tile of a one-axis map: a multiple of the first, the second at most.
+const CHUNKS: (i64, i64) = (64, 1 << 20);
+
+/// Vectors of a stream at most: two sums of each are in scratch memory.
+const MOST_STREAM: i64 = 256;
+
 impl Knobs {
     /// Those of a schedule.
     pub fn of(schedule: &Schedule) -> Knobs {
+        let &Schedule { vectors, unroll, chunk, stream, side_by_side, .. } = schedule;
         let rows = schedule.rows.map_or(1, |(_, rows)| rows);
-        Knobs { rows, vectors: schedule.vectors, unroll: schedule.unroll, side_by_side: schedule.side_by_side }
+        Knobs { rows, vectors, unroll, tiles: schedule.tiles.clone(), chunk, stream, side_by_side }
     }
 
     /// The schedule with these, if they are possible for the nest on that machine.
-    pub fn apply(self, nest: &Nest, machine: &Machine, schedule: &Schedule) -> Option<Schedule> {
-        let possible = is_open(nest, schedule) && self.fits(nest, machine, schedule);
+    pub fn apply(&self, nest: &Nest, machine: &Machine, schedule: &Schedule) -> Option<Schedule> {
+        if !is_open(nest, schedule) || !self.fits(nest, machine, schedule) {
+            return None;
+        }
         let rows = schedule.rows.map(|(axis, _)| (axis, self.rows));
-        let Knobs { vectors, unroll, side_by_side, .. } = self;
-        possible.then(|| Schedule { rows, vectors, unroll, side_by_side, ..schedule.clone() })
+        let Knobs { vectors, unroll, chunk, stream, side_by_side, .. } = *self;
+        let tiles = self.tiles.clone();
+        Some(Schedule { rows, vectors, unroll, tiles, chunk, stream, side_by_side, ..schedule.clone() })
     }
 
-    fn fits(self, nest: &Nest, machine: &Machine, schedule: &Schedule) -> bool {
-        let Knobs { rows, vectors, unroll, side_by_side } = self;
-        let registers = rows * vectors + vectors < machine.vector_registers;
-        let within = (1..=MOST.0).contains(&rows) && (1..=MOST.1).contains(&vectors) && UNROLL.contains(&unroll);
-        let extent = |axis: usize| nest.par[axis].as_const().unwrap_or(i64::MAX);
+    fn fits(&self, nest: &Nest, machine: &Machine, schedule: &Schedule) -> bool {
+        let within = (1..=MOST.0).contains(&self.rows)
+            && (1..=MOST.1).contains(&self.vectors)
+            && UNROLL.contains(&self.unroll)
+            && self.chunk % CHUNKS.0 == 0
+            && (1..=CHUNKS.1).contains(&self.chunk);
+        let columns = schedule.vector.map_or(1, |axis| extent(nest, axis));
+        within
+            && (self.vectors - 1) * schedule.lanes < columns
+            && self.block_fits(nest, machine, schedule)
+            && self.tiles_fit(nest, schedule)
+            && self.stream_fits(nest, schedule)
+    }
+
+    fn block_fits(&self, nest: &Nest, machine: &Machine, schedule: &Schedule) -> bool {
+        let Knobs { rows, vectors, side_by_side, .. } = *self;
+        if schedule.shape == Shape::Map {
+            return !side_by_side && self.unroll == schedule.unroll && (schedule.rows.is_some() || rows == 1);
+        }
+        let sums = if matches!(nest.reduce, Some(Reduction::Best { .. })) { 2 } else { 1 };
+        let registers = sums * rows * vectors + vectors < machine.vector_registers;
         let rows_fit = match schedule.rows {
             None => rows == 1 && !side_by_side,
             Some((axis, _)) => {
-                let blocks = extent(axis) / rows.max(1);
-                let scratch = extent(axis).saturating_mul(vectors * machine.vector_bits / 8);
-                let fit = (2..=SIDE_BY_SIDE.0).contains(&blocks) && scratch <= SIDE_BY_SIDE.1;
-                rows > 1 && rows <= extent(axis) && (!side_by_side || fit)
+                let at_once = self.tile_rows().unwrap_or(i64::MAX).min(extent(nest, axis));
+                let scratch = at_once.saturating_mul(vectors * machine.vector_bits / 8);
+                let whole = nest.par[axis].as_const().is_some();
+                let fit = whole && (2..=SIDE_BY_SIDE.0).contains(&(at_once / rows)) && scratch <= SIDE_BY_SIDE.1;
+                rows > 1 && rows <= extent(nest, axis) && (!side_by_side || fit)
             }
         };
-        let columns = schedule.vector.map_or(1, extent);
-        within && registers && rows_fit && (vectors - 1) * schedule.lanes < columns
+        registers && rows_fit
     }
+
+    /// Rows of a tile.
+    fn tile_rows(&self) -> Option<i64> {
+        self.tiles.iter().find_map(|tile| match tile {
+            Tile::Rows(rows) => Some(*rows),
+            Tile::Axis(_) | Tile::Blocks => None,
+        })
+    }
+
+    fn tiles_fit(&self, nest: &Nest, schedule: &Schedule) -> bool {
+        let axes = tile_axes(nest, schedule);
+        let is_block = schedule.shape == Shape::Block && schedule.vector.is_some();
+        let fits = |(at, tile): (usize, &Tile)| {
+            let kind = std::mem::discriminant(tile);
+            let once = self.tiles[..at].iter().all(|other| match tile {
+                Tile::Axis(_) => other != tile,
+                Tile::Rows(_) | Tile::Blocks => std::mem::discriminant(other) != kind,
+            });
+            once && match tile {
+                Tile::Axis(axis) => axes.contains(axis),
+                Tile::Rows(rows) => {
+                    let known = is_block && schedule.rows.is_some();
+                    known && *rows % self.rows == 0 && (self.rows..=MOST_ROWS).contains(rows)
+                }
+                Tile::Blocks => is_block,
+            }
+        };
+        self.tiles.iter().enumerate().all(fits)
+    }
+
+    fn stream_fits(&self, nest: &Nest, schedule: &Schedule) -> bool {
+        let product = schedule.shape == Shape::Block && matches!(nest.reduce, Some(Reduction::Dot { .. }));
+        let wide = schedule.vector.is_some_and(|axis| nest.par[axis].as_const().is_some()) && schedule.lanes > 1;
+        let possible = product && wide && nest.red.len() == 1 && !self.side_by_side;
+        self.stream == 0 || possible && (1..=MOST_STREAM).contains(&self.stream)
+    }
+}
+
+/// The extent of a parallel axis; of one that is a symbol as if there were no end.
+fn extent(nest: &Nest, axis: usize) -> i64 {
+    nest.par[axis].as_const().unwrap_or(i64::MAX)
 }
 
 /// Whether there is anything to try.
 pub fn is_open(nest: &Nest, schedule: &Schedule) -> bool {
-    schedule.shape == Shape::Block && matches!(nest.reduce, Some(Reduction::Dot { .. })) && nest.window.is_none()
+    matches!(schedule.shape, Shape::Block | Shape::Map) && schedule.vector.is_some() && nest.window.is_none()
 }
 
-/// Other register blocks than that of `schedule`, the best by estimate first.
-pub fn blocks(nest: &Nest, machine: &Machine, schedule: &Schedule) -> Vec<Knobs> {
-    let own = Knobs::of(schedule);
-    let all = (1..=MOST.0).flat_map(|rows| (1..=MOST.1).map(move |vectors| Knobs { rows, vectors, ..own }));
-    let mut found: Vec<Knobs> = all.filter(|knobs| *knobs != own && knobs.fits(nest, machine, schedule)).collect();
-    // Cycles of a term, for each of its outputs.
-    let cost =
-        |knobs: &Knobs| block_cost(machine, knobs.rows, knobs.vectors) as f64 / (knobs.rows * knobs.vectors) as f64;
-    found.sort_by(|a, b| cost(a).total_cmp(&cost(b)));
-    found.truncate(BLOCKS);
-    found
-}
-
-/// The ways through the terms other than that of `schedule`, with the same register block.
-pub fn walks(nest: &Nest, machine: &Machine, schedule: &Schedule) -> Vec<Knobs> {
-    let own = Knobs::of(schedule);
-    let all =
-        UNROLL.into_iter().flat_map(|unroll| [false, true].map(|side_by_side| Knobs { unroll, side_by_side, ..own }));
-    all.filter(|knobs| *knobs != own && knobs.fits(nest, machine, schedule)).collect()
-}
-
-impl fmt::Display for Knobs {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "rows {} vectors {} unroll {}", self.rows, self.vectors, self.unroll)?;
-        if self.side_by_side { f.write_str(" side_by_side") } else { Ok(()) }
-    }
-}
-
-/// A text that is no [`Knobs`].
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct NotKnobs;
-
-impl FromStr for Knobs {
-    type Err = NotKnobs;
-
-    fn from_str(text: &str) -> Result<Knobs, NotKnobs> {
-        let words: Vec<&str> = text.split_whitespace().collect();
-        let (numbers, side_by_side) = match words.as_slice() {
-            [numbers @ .., "side_by_side"] => (numbers, true),
-            numbers => (numbers, false),
-        };
-        let ["rows", rows, "vectors", vectors, "unroll", unroll] = numbers else { return Err(NotKnobs) };
-        let number = |text: &str| text.parse::<u8>().map(i64::from).map_err(|_| NotKnobs);
-        Ok(Knobs { rows: number(rows)?, vectors: number(vectors)?, unroll: number(unroll)?, side_by_side })
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn texts_are_read_as_they_are_written() {
-        for side_by_side in [false, true] {
-            let knobs = Knobs { rows: 6, vectors: 4, unroll: 8, side_by_side };
-            assert_eq!(knobs.to_string().parse(), Ok(knobs));
-        }
-        for text in
-            ["", "rows 6", "rows 6 vectors 4 unroll", "rows 6 vectors 4 unroll -1", "rows 6 vectors 4 unroll 1 fast"]
-        {
-            assert_eq!(text.parse::<Knobs>(), Err(NotKnobs), "{text}");
-        }
-    }
+/// Whether a nest is a contraction.
+pub fn is_contraction(nest: &Nest) -> bool {
+    matches!(nest.reduce, Some(Reduction::Dot { .. }))
 }

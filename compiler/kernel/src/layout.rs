@@ -4,7 +4,7 @@
 
 use crate::expr::{Address, Expr, ExprRef, Index};
 use crate::nest::{Buffer, Nest, Reduction, Source, axis_coef};
-use crate::panels;
+use crate::panels::{self, Packing};
 use crate::schedule::{Machine, each_root};
 use mlc_ir::dim::{Dim, Sym};
 use mlc_ir::graph::SpanId;
@@ -13,40 +13,35 @@ use std::sync::Arc;
 
 /// The nests that are run for one, in order: copies, and the nest itself in its final layout, in parts
 /// where its width asks for it. `alone` is its fold without anything fused with it, if that is another
-/// nest. With a machine, operands may be cut into panels for it.
-pub fn prepare(
-    nest: Nest,
-    alone: Option<Nest>,
-    panels: Option<&Machine>,
-    typical: &[(Sym, i64)],
-    next_copy: &mut u32,
-) -> Vec<Nest> {
-    let parts = match panels {
-        Some(machine) => panels::parts(nest, machine, typical),
-        None => vec![nest],
-    };
-    parts.into_iter().flat_map(|part| prepare_part(part, alone.clone(), panels, typical, next_copy)).collect()
+/// nest.
+pub fn prepare(nest: Nest, alone: Option<Nest>, layout: Layout<'_>, next_copy: &mut u32) -> Vec<Nest> {
+    let parts = panels::parts(nest, layout.machine, layout.packing.panels, layout.typical);
+    parts.into_iter().flat_map(|part| prepare_part(part, alone.clone(), layout, next_copy)).collect()
 }
 
-fn prepare_part(
-    mut nest: Nest,
-    alone: Option<Nest>,
-    panels: Option<&Machine>,
-    typical: &[(Sym, i64)],
-    next_copy: &mut u32,
-) -> Vec<Nest> {
+/// For what a nest is prepared.
+#[derive(Clone, Copy)]
+pub struct Layout<'a> {
+    /// The processor.
+    pub machine: &'a Machine,
+    /// How operands of a contraction are packed.
+    pub packing: Packing,
+    /// Sizes to expect.
+    pub typical: &'a [(Sym, i64)],
+}
+
+fn prepare_part(mut nest: Nest, alone: Option<Nest>, layout: Layout<'_>, next_copy: &mut u32) -> Vec<Nest> {
+    let Layout { machine, packing, typical } = layout;
     let mut copies = Vec::new();
     if let Some(Reduction::Dot { left, right, dtype }) = nest.reduce.clone() {
         let left = copy_operand(&mut nest, left, &mut copies, next_copy);
         let right = copy_operand(&mut nest, right, &mut copies, next_copy);
         nest.reduce = Some(Reduction::Dot { dtype, left, right });
-        if let Some(machine) = panels {
-            if let Some(chunks) = panels::chunk(&mut nest, typical, next_copy) {
-                put(&mut copies, chunks);
-            }
-            if let Some(panels) = panels::cut(&mut nest, machine, typical, next_copy) {
-                put(&mut copies, panels);
-            }
+        if let Some(chunks) = panels::chunk(&mut nest, packing.chunks, typical, next_copy) {
+            put(&mut copies, chunks);
+        }
+        if let Some(panels) = panels::cut(&mut nest, machine, packing.panels, typical, next_copy) {
+            put(&mut copies, panels);
         }
     }
     if let Some(Reduction::Order { spare, .. }) = &mut nest.reduce {

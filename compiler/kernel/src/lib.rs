@@ -18,7 +18,7 @@ pub mod lane_verify;
 pub mod layout;
 pub mod lower;
 pub mod nest;
-mod panels;
+pub mod panels;
 pub mod plan;
 pub mod print;
 pub mod program;

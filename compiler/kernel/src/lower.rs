@@ -9,6 +9,7 @@ mod apart;
 mod bands;
 mod cells;
 mod chains;
+mod contractions;
 mod copies;
 mod homes;
 mod kept;
@@ -20,9 +21,12 @@ mod scope;
 mod steps;
 mod timeline;
 
+pub use contractions::{Contraction, contractions};
+
 use crate::fuse::{Fuse, Fusion};
 use crate::lane::Lane;
 use crate::nest::Nest;
+use crate::panels::Packing;
 use crate::program::{EntryCode, Program};
 use crate::schedule::{Machine, Schedule};
 use crate::tree::Tree;
@@ -89,8 +93,8 @@ pub struct KernelInfo {
 pub struct Choices<'a> {
     /// What is fused.
     pub fuse: Fuse,
-    /// Whether operands of contractions are copied into panels and chunks.
-    pub panels: bool,
+    /// How the operands of a contraction are packed.
+    pub packing: &'a (dyn Fn(&Nest) -> Packing + Sync),
     /// Whether copies of weights are kept from call to call.
     pub keep: bool,
     /// The schedule of a nest, given the one that the cost model chose.
@@ -101,7 +105,13 @@ pub struct Choices<'a> {
 
 impl Default for Choices<'_> {
     fn default() -> Self {
-        Choices { fuse: Fuse::ByClass, panels: true, keep: true, schedule: &|_, schedule| schedule, entries: None }
+        Choices {
+            fuse: Fuse::ByClass,
+            packing: &|_| Packing::default(),
+            keep: true,
+            schedule: &|_, schedule| schedule,
+            entries: None,
+        }
     }
 }
 

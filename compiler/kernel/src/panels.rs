@@ -7,6 +7,9 @@
 //! apart and thus would fall into one set of the nearest cache, cut along the terms.
 
 mod batched;
+mod packing;
+
+pub use packing::{NotPacking, Pack, Packing, packings};
 
 use crate::expr::{Address, Expr, ExprRef, Index};
 use crate::layout::{map_roots, plain};
@@ -17,7 +20,7 @@ use mlc_ir::index::{AxisId, Ix, result_axes};
 use mlc_ir::scalar::Literal;
 use std::sync::Arc;
 
-/// Vectors of a panel's row: with two, the rows of a register block are as many as registers allow.
+/// Vectors of a panel's row by estimate: with two, the rows of a register block are as many as registers allow.
 const VECTORS: i64 = 2;
 
 /// Panels from which on a rest beside them is a small part of the work.
@@ -33,8 +36,8 @@ const NEAR: i64 = 32 << 10;
 const PART: i64 = 8;
 
 /// A contraction whose width is no multiple of a panel's, as the part that is and the rest; else as it is.
-pub(crate) fn parts(nest: Nest, machine: &Machine, typical: &[(Sym, i64)]) -> Vec<Nest> {
-    let Some(full) = full_columns(&nest, machine, typical) else { return vec![nest] };
+pub(crate) fn parts(nest: Nest, machine: &Machine, panels: Pack, typical: &[(Sym, i64)]) -> Vec<Nest> {
+    let Some(full) = full_columns(&nest, machine, panels, typical) else { return vec![nest] };
     let axis = nest.par.len() - 1;
     let Some(extent) = nest.par[axis].as_const() else { return vec![nest] };
     let (mut first, mut rest) = (nest.clone(), nest);
@@ -50,22 +53,23 @@ pub(crate) fn parts(nest: Nest, machine: &Machine, typical: &[(Sym, i64)]) -> Ve
 }
 
 /// How many columns are whole panels, if not all are and the others are worth a kernel of their own.
-fn full_columns(nest: &Nest, machine: &Machine, typical: &[(Sym, i64)]) -> Option<i64> {
+fn full_columns(nest: &Nest, machine: &Machine, panels: Pack, typical: &[(Sym, i64)]) -> Option<i64> {
     let Some(Reduction::Dot { left, right, dtype }) = &nest.reduce else { return None };
     let axis = AxisId(nest.par.len().checked_sub(1)? as u32);
-    let width = VECTORS * machine.vector_bits / 8 / dtype.bytes();
+    let width = panels.or(VECTORS)? * machine.vector_bits / 8 / dtype.bytes();
     let extent = nest.par[axis.0 as usize].as_const().filter(|extent| extent % width != 0)?;
     let operand = if depends(left, axis) { left } else { right };
     let Expr::Load { buffer, at: Address::Axes { .. } } = &**operand else { return None };
-    let full = if extent % width < PART { extent / width * width - width } else { extent / width * width };
+    let full = (extent - PART).max(0) / width * width;
     // What is read element by element may be written over, which takes one kernel.
     let others: Vec<AxisId> = (0..axis.0).map(AxisId).collect();
     let all = |e: &Expr| matches!(e, Expr::Load { .. }) && others.iter().all(|other| depends(e, *other));
     let mut whole = false;
     let behind = nest.lets.iter().chain(nest.stores.iter().map(|store| &store.value));
     behind.for_each(|root| root.each(&mut |e| whole |= all(e)));
-    let fits = nest.window.is_none() && full > MANY * width && !whole;
-    (fits && pays(nest, operand, &nest.buffers[*buffer], typical)).then_some(full)
+    let fits = nest.window.is_none() && full >= PART.max(2 * width) && !whole;
+    let estimated = || full > MANY * width && pays(nest, operand, &nest.buffers[*buffer], typical);
+    (fits && panels.is_wanted(estimated)).then_some(full)
 }
 
 /// Whether so many rows read an operand beyond the nearest cache that copying it is a small part of the work.
@@ -87,13 +91,19 @@ struct Cut {
 }
 
 /// Cuts the vector axis of a contraction into panels, where it pays; the copy to be made before it.
-pub(crate) fn cut(nest: &mut Nest, machine: &Machine, typical: &[(Sym, i64)], next_copy: &mut u32) -> Option<Nest> {
+pub(crate) fn cut(
+    nest: &mut Nest,
+    machine: &Machine,
+    panels: Pack,
+    typical: &[(Sym, i64)],
+    next_copy: &mut u32,
+) -> Option<Nest> {
     let Some(Reduction::Dot { left, right, dtype }) = nest.reduce.clone() else { return None };
     if nest.window.is_some() {
         return None;
     }
     let axis = AxisId(nest.par.len().checked_sub(1)? as u32);
-    let width = VECTORS * machine.vector_bits / 8 / dtype.bytes();
+    let width = panels.or(VECTORS)? * machine.vector_bits / 8 / dtype.bytes();
     let extent = nest.par[axis.0 as usize].as_const()?;
     if extent % width != 0 || extent <= width {
         return None;
@@ -101,7 +111,7 @@ pub(crate) fn cut(nest: &mut Nest, machine: &Machine, typical: &[(Sym, i64)], ne
     let (operand, is_left) = if depends(&left, axis) { (left.clone(), true) } else { (right.clone(), false) };
     let Expr::Load { buffer, at: Address::Axes { index, within, .. } } = &*operand else { return None };
     let (index, source) = (plain(index).filter(|_| within.is_empty())?, nest.buffers[*buffer].clone());
-    if !pays(nest, &operand, &source, typical) {
+    if !panels.is_wanted(|| pays(nest, &operand, &source, typical)) {
         return None;
     }
     let batch = batched::batch_axes(nest, &left, &right);
@@ -126,7 +136,7 @@ pub(crate) fn cut(nest: &mut Nest, machine: &Machine, typical: &[(Sym, i64)], ne
     Some(made)
 }
 
-/// Terms of a chunk: rows are then a quarter of a page apart, and each is read for a while. It divides
+/// Terms of a chunk by estimate: rows are then a quarter of a page apart, and each is read for a while. It divides
 /// [`crate::nest::CHAIN_TERMS`], so that chains break where they did.
 const CHUNK: i64 = 256;
 
@@ -137,7 +147,8 @@ const SAME_SET: i64 = 4096;
 const COLUMNS: i64 = 256;
 
 /// Cuts the terms of a contraction into chunks, where it pays; the copy to be made before it.
-pub(crate) fn chunk(nest: &mut Nest, typical: &[(Sym, i64)], next_copy: &mut u32) -> Option<Nest> {
+pub(crate) fn chunk(nest: &mut Nest, chunks: Pack, typical: &[(Sym, i64)], next_copy: &mut u32) -> Option<Nest> {
+    let terms = chunks.or(CHUNK)?;
     let Some(Reduction::Dot { left, right, dtype }) = nest.reduce.clone() else { return None };
     let vector = AxisId(nest.par.len().checked_sub(1)? as u32);
     let axis = AxisId((nest.par.len() + nest.red.len()).checked_sub(1)? as u32);
@@ -147,8 +158,8 @@ pub(crate) fn chunk(nest: &mut Nest, typical: &[(Sym, i64)], next_copy: &mut u32
     let (index, source) = (plain(index).filter(|_| within.is_empty())?, nest.buffers[*buffer].clone());
     let (last, others) = index.split_last()?;
     let walks = *last == Ix::axis(axis) && source.shape.last()?.is(extent);
-    let apart = extent * dtype.bytes() % SAME_SET == 0 && extent % CHUNK == 0 && extent > CHUNK;
-    if !walks || !apart || others.iter().any(|ix| axis_coef(ix, axis) != Some(0)) {
+    let whole = extent % terms == 0 && extent > terms;
+    if !walks || !whole || others.iter().any(|ix| axis_coef(ix, axis) != Some(0)) {
         return None;
     }
     let size = |axis: &u32| size_at(&nest.par[*axis as usize], typical);
@@ -157,12 +168,13 @@ pub(crate) fn chunk(nest: &mut Nest, typical: &[(Sym, i64)], next_copy: &mut u32
     let rows = rows.iter().map(size).fold(1, i64::saturating_mul);
     let columns = columns.iter().map(size).fold(1, i64::saturating_mul);
     // What is made for each element of a batch is read soon after, row by row.
-    if rows < ROWS || columns < COLUMNS || !batched::batch_axes(nest, &left, &right).is_empty() {
+    let estimated = || extent * dtype.bytes() % SAME_SET == 0 && rows >= ROWS && columns >= COLUMNS;
+    if !chunks.is_wanted(estimated) || !batched::batch_axes(nest, &left, &right).is_empty() {
         return None;
     }
-    let target = cut_target(&source, extent, CHUNK, next_copy);
-    let made = copy_nest(nest, &source, &target, CHUNK);
-    split_axis(nest, axis, extent, CHUNK);
+    let target = cut_target(&source, extent, terms, next_copy);
+    let made = copy_nest(nest, &source, &target, terms);
+    split_axis(nest, axis, extent, terms);
     let chunk = panel_load(nest, target, others, axis, source.dtype);
     if let Some(Reduction::Dot { left, right, .. }) = &mut nest.reduce {
         *(if is_left { left } else { right }) = chunk;

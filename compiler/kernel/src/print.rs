@@ -10,7 +10,7 @@ use crate::fuse::Role;
 use crate::knobs::Knobs;
 use crate::lower::{Fused, KernelInfo, LoweredProgram};
 use crate::nest::{Nest, ReducePlan, Reduction, Source};
-use crate::schedule::Schedule;
+use crate::schedule::{Schedule, Tile};
 use crate::tree::{How, Stmt, Tree};
 use mlc_ir::dim::Dim;
 use mlc_ir::graph::{Graph, SpanId, Value};
@@ -87,6 +87,13 @@ pub fn nest_text(graph: &Graph, info: &KernelInfo) -> String {
 /// What a nest computes and how it would be run, whatever its values are called and wherever they were
 /// written: equal for kernels that take equally long.
 pub fn meaning_text(nest: &Nest, schedule: &Schedule, names: Names<'_>) -> String {
+    let mut text = content_text(nest, names);
+    let _ = writeln!(text, "  schedule {}, {}", schedule_text(schedule), Knobs::of(schedule));
+    text
+}
+
+/// What a nest computes, whatever its values are called and wherever they were written.
+pub fn content_text(nest: &Nest, names: Names<'_>) -> String {
     let buffers = (0..nest.buffers.len()).map(|number| format!("b{number}")).collect();
     let printer = Printer { names, buffers };
     let mut text = String::new();
@@ -95,7 +102,6 @@ pub fn meaning_text(nest: &Nest, schedule: &Schedule, names: Names<'_>) -> Strin
         let _ = writeln!(text, "  b{number}: {}[{}]", buffer.dtype, shape.join(", "));
     }
     nest_body(nest, &printer, &mut text);
-    let _ = writeln!(text, "  schedule {}, {}", schedule_text(schedule), Knobs::of(schedule));
     text
 }
 
@@ -157,13 +163,13 @@ fn schedule_text(schedule: &Schedule) -> String {
     if let Some((axis, rows)) = schedule.rows {
         let _ = write!(text, ", {rows} rows of i{axis}");
     }
-    if let Some(rows) = schedule.tile_rows {
-        let _ = write!(text, ", {rows} in a tile");
-    }
-    let _ = write!(text, ", unroll {}, tiles {:?}", schedule.unroll, schedule.tiles);
-    if schedule.tile_blocks {
-        text.push_str(" and blocks");
-    }
+    let tile = |tile: &Tile| match tile {
+        Tile::Axis(axis) => format!("i{axis}"),
+        Tile::Rows(rows) => format!("{rows} rows"),
+        Tile::Blocks => "blocks".to_string(),
+    };
+    let tiles: Vec<String> = schedule.tiles.iter().map(tile).collect();
+    let _ = write!(text, ", unroll {}, tiles [{}]", schedule.unroll, tiles.join(", "));
     if schedule.stream > 0 {
         let _ = write!(text, ", single rows in streams of {} vectors", schedule.stream);
     }

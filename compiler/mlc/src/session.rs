@@ -12,6 +12,8 @@
 //! # }
 //! ```
 
+mod tuning;
+
 use crate::budget::{self, Decision, Memory};
 use crate::digest::Digest;
 use crate::failure::{Failure, any_error};
@@ -19,17 +21,17 @@ use crate::foreign::{self, Prototypes};
 use crate::imports;
 use crate::link::Foreign;
 use crate::meta::{self, About};
-use crate::output;
 use crate::prelude;
 use crate::source;
 use crate::timings::Timings;
-use crate::tune::{self, On, Table, Tuned};
+use crate::tune::Tuning;
 use mlc_codegen::{CodegenError, Emitter, JitProgram, Level, Target, Version};
 use mlc_ir::graph::Graph;
 use mlc_ir::passes::{PIPELINE, before_remat, recomputing, run_pipeline};
-use mlc_kernel::lower::{Choices, LoweredProgram, lower, lower_with};
+use mlc_kernel::lower::{Choices, LoweredProgram, lower_with};
 use mlc_kernel::nest::Nest;
-use mlc_kernel::schedule::Machine;
+use mlc_kernel::panels::Packing;
+use mlc_kernel::schedule::{Machine, Schedule};
 use mlc_resolve::program::{Program, Stage};
 use mlc_resolve::{Recompute, Request, resolve};
 use mlc_syntax::codes::Code;
@@ -56,13 +58,15 @@ pub struct Options {
     pub link: Vec<PathBuf>,
     /// Bytes that the arenas of training steps stay under, if there is a bound.
     pub max_memory: Option<i64>,
+    /// The processor whose measurements count, or a part of its name; this one's if absent.
+    pub tuned_on: Option<String>,
 }
 
 impl Default for Options {
     /// For every level, wherever the code is to run.
     fn default() -> Options {
         let (levels, emitter) = (Level::ALL.to_vec(), Emitter::Wide);
-        Options { defines: Vec::new(), levels, emitter, link: Vec::new(), max_memory: None }
+        Options { defines: Vec::new(), levels, emitter, link: Vec::new(), max_memory: None, tuned_on: None }
     }
 }
 
@@ -91,8 +95,8 @@ pub struct Session {
     options: Options,
     warnings: Vec<Diagnostic>,
     timings: Timings,
-    /// How contractions are run, as far as it was measured.
-    table: Table,
+    /// How kernels are run, as far as it was measured.
+    tuning: Tuning,
     /// What is computed again so that training steps stay under [`Options::max_memory`].
     decision: Decision,
     /// The C functions that the program names, as C declares them.
@@ -105,16 +109,13 @@ impl Session {
     /// Reads the file at `path`; messages will name it as it is written here.
     ///
     /// # Errors
-    /// It can't be read, or isn't text.
+    /// It can't be read, or isn't text; nothing was measured on the processor of [`Options::tuned_on`].
     pub fn open(path: &Path, options: Options) -> Result<Session, Failure> {
         let mut timings = Timings::default();
         let text = timings.time("read", || source::read(path))?;
         let mut sources = Sources::new();
         let file = sources.add(&path.display().to_string(), &text);
-        let (table, warnings) = match tune::file::read(path) {
-            Ok(table) => (table, Vec::new()),
-            Err(unusable) => (Table::default(), vec![*unusable]),
-        };
+        let (tuning, warnings) = Tuning::read(path, options.tuned_on.as_deref())?;
         Ok(Session {
             path: path.to_path_buf(),
             file,
@@ -122,7 +123,7 @@ impl Session {
             options,
             warnings,
             timings,
-            table,
+            tuning,
             decision: Decision::default(),
             prototypes: Prototypes::new(),
             called: BTreeSet::new(),
@@ -254,38 +255,22 @@ impl Session {
     }
 
     fn lower_graph_with(&mut self, graph: &Graph, level: Level, choices: Choices<'_>) -> LoweredProgram {
-        let on = On { level, machine: self.machine_of(level), symbols: &graph.symbols };
-        let schedule = |nest: &Nest, estimated| self.table.schedule(&on, nest, estimated);
-        // What is kept is memory beside the arena, which a bound is not for.
-        let keep = choices.keep && self.options.max_memory.is_none();
-        let choices = Choices { schedule: &schedule, keep, ..choices };
+        let on = self.tuning.on(level, self.machine_of(level), &graph.symbols);
+        // A bound is for estimated plans: what is kept is memory beside them, and other tiles or copies are other
+        // plans.
+        let bounded = self.options.max_memory.is_some();
+        let table = &self.tuning.table;
+        let schedule = |nest: &Nest, estimated: Schedule| {
+            let measured = table.schedule(&on, nest, estimated.clone());
+            if bounded && !measured.has_tiles_of(&estimated) { estimated } else { measured }
+        };
+        let packing = |nest: &Nest| if bounded { Packing::default() } else { table.packing(&on, nest) };
+        let keep = choices.keep && !bounded;
+        let choices = Choices { schedule: &schedule, packing: &packing, keep, ..choices };
         let start = Instant::now();
         let lowered = lower_with(graph, &on.machine, choices);
         self.timings.add("lower", start.elapsed());
         lowered
-    }
-
-    /// Measures how the contractions of a program are best run here, and writes that beside the source.
-    ///
-    /// # Errors
-    /// This processor can't run the level; the file can't be written.
-    pub fn tune(&mut self, program: &Program) -> Result<Tuned, Failure> {
-        let start = Instant::now();
-        let level = self.level();
-        if !level.runs_here() {
-            let text = format!("--tune measures on this processor, which can't run {}", level.name());
-            return Err(Failure::Usage(text));
-        }
-        let graph = self.optimize(program);
-        let on = On { level, machine: self.machine_of(level), symbols: &graph.symbols };
-        let mut table = std::mem::take(&mut self.table).without(level);
-        let lowered = lower(&graph, &on.machine);
-        let tuned = tune::search(&lowered, &on, &self.codegen_options(), &mut table)?;
-        let name = self.path.file_name().map(|name| name.to_string_lossy()).unwrap_or_default();
-        output::write(&tune::file::path_of(&self.path), tune::file::text(&table, &name).as_bytes())?;
-        self.table = table;
-        self.timings.add("tune", start.elapsed());
-        Ok(tuned)
     }
 
     fn machine_of(&self, level: Level) -> Machine {

@@ -9,6 +9,7 @@ use mlc_ir::graph::{Entry, Graph, Input, Output};
 use mlc_ir::ops::contract::Contract;
 use mlc_ir::ty::{DType, Type};
 use mlc_kernel::lower::{Choices, lower_with};
+use mlc_kernel::panels::Packing;
 use mlc_kernel::run::Memory;
 use mlc_rt_core::abi::Status;
 
@@ -56,7 +57,8 @@ fn compare(columns: i64, right: Right, kernels: [usize; 2]) {
     let graph = product(columns, right);
     for way in ways() {
         let in_panels = lower_with(&graph, &way.machine(), Choices::default());
-        let in_place = lower_with(&graph, &way.machine(), Choices { panels: false, ..Choices::default() });
+        let in_place =
+            lower_with(&graph, &way.machine(), Choices { packing: &|_| Packing::NONE, ..Choices::default() });
         let made = [&in_panels, &in_place].map(|lowered| lowered.kernels.len());
         assert_eq!(made, kernels, "{columns} columns, {right:?}, by {way:?}");
         let programs = [&in_panels, &in_place].map(|it| compile_jit(&it.program, &way.options(1)).unwrap());

@@ -8,7 +8,7 @@ use super::scope::Pending;
 use super::timeline::Moment;
 use crate::expr::{Address, Expr};
 use crate::nest::{Nest, Reduction, axis_coef};
-use crate::schedule::{Schedule, Shape, each_root};
+use crate::schedule::{Schedule, Shape, Tile, each_root};
 use mlc_ir::dim::Dim;
 use mlc_ir::index::{AxisId, Ix, IxAtom};
 
@@ -125,11 +125,6 @@ pub(super) fn accesses(cells: &mut Cells<'_>, homes: &Homes, moment: Moment) -> 
 /// The digits of a tile's number in the order of `tree`, and the extents of all axes in a tile.
 fn vars(nest: &Nest, schedule: &Schedule) -> Option<(Vec<TileVar>, Vec<Option<i64>>)> {
     let mut extents: Vec<Option<i64>> = nest.par.iter().chain(&nest.red).map(Dim::as_const).collect();
-    let mut vars = Vec::new();
-    for axis in schedule.tiles.iter().copied().filter(|axis| !nest.par[*axis].is(1)) {
-        extents[axis] = Some(1);
-        vars.push(TileVar { axis: AxisId(axis as u32), extent: nest.par[axis].clone(), step: 1 });
-    }
     // Blocks of an axis: as many as there are if they are all of one length, none if it is one.
     let mut blocks = |axis: usize, length: i64| match nest.par[axis].as_const()? {
         extent if extent <= length => Some(None),
@@ -139,23 +134,22 @@ fn vars(nest: &Nest, schedule: &Schedule) -> Option<(Vec<TileVar>, Vec<Option<i6
         }
         _ => None,
     };
-    let rows = match (schedule.shape, schedule.rows) {
-        (Shape::Map, Some((axis, rows))) => blocks(axis, rows)?,
-        (_, Some((axis, _))) => match schedule.tile_rows {
-            Some(rows) => blocks(axis, rows)?,
-            None => None,
-        },
-        (_, None) => None,
-    };
-    let columns = match schedule.vector.filter(|_| schedule.shape == Shape::Block && schedule.tile_blocks) {
-        Some(axis) => blocks(axis, schedule.vectors * schedule.lanes)?,
-        None => None,
-    };
-    if let Some(rows) = rows {
-        let before = vars.iter().filter(|var| schedule.shape == Shape::Map || var.axis < rows.axis).count();
-        vars.insert(before, rows);
+    let (mut vars, mut single) = (Vec::new(), Vec::new());
+    for tile in &schedule.tiles {
+        match tile {
+            Tile::Axis(axis) if nest.par[*axis].is(1) => {}
+            Tile::Axis(axis) => {
+                single.push(*axis);
+                vars.push(TileVar { axis: AxisId(*axis as u32), extent: nest.par[*axis].clone(), step: 1 });
+            }
+            Tile::Rows(rows) => vars.extend(blocks(schedule.rows?.0, *rows)?),
+            Tile::Blocks => vars.extend(blocks(schedule.vector?, schedule.vectors * schedule.lanes)?),
+        }
     }
-    vars.extend(columns);
+    if let (Shape::Map, Some((axis, rows))) = (schedule.shape, schedule.rows) {
+        vars.extend(blocks(axis, rows)?);
+    }
+    single.into_iter().for_each(|axis| extents[axis] = Some(1));
     Some((vars, extents))
 }
 

@@ -4,8 +4,10 @@ use super::{Choices, kept, order};
 use crate::expr::Expr;
 use crate::fuse::{Fusion, fuse, storage};
 use crate::inline;
-use crate::layout;
+use crate::knobs::is_contraction;
+use crate::layout::{self, Layout};
 use crate::nest::{Nest, Source};
+use crate::panels::Packing;
 use crate::schedule::{self, Machine, Schedule, each_root};
 use crate::to_lane::{self, Lowered};
 use crate::tree::{self, Tree};
@@ -189,12 +191,12 @@ impl<'a> Scopes<'a> {
 /// The kernels of each fused group, in order.
 fn groups(scope: &Scope<'_>, machine: &Machine, choices: Choices<'_>, typical: &[(Sym, i64)]) -> Vec<Vec<Pending>> {
     let mut copies = 0;
-    let panels = choices.panels.then_some(machine);
     let mut nests: Vec<Vec<Nest>> = Vec::new();
     for group in &scope.fusion.groups {
         let nest = inline::nest(scope.region, &scope.fusion, group);
         let alone = inline::alone(scope.region, &scope.fusion, group);
-        nests.push(layout::prepare(nest, alone, panels, typical, &mut copies));
+        let packing = if is_contraction(&nest) { (choices.packing)(&nest) } else { Packing::default() };
+        nests.push(layout::prepare(nest, alone, Layout { machine, packing, typical }, &mut copies));
     }
     let pend = |nests: Vec<Nest>| nests.into_iter().map(|nest| pend(nest, machine, choices, typical)).collect();
     nests.into_par_iter().map(pend).collect()

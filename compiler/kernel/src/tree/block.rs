@@ -5,6 +5,7 @@ use super::cut::{Segment, cut, cut_rows};
 use super::terms::{Breaks, ChainBlock};
 use super::{How, Part, Result, Stmt, identity};
 use crate::nest::Reduction;
+use crate::schedule::Tile;
 use mlc_ir::dim::Dim;
 use mlc_ir::index::{AxisId, Combine, Extreme, Ix};
 use mlc_ir::scalar::Literal;
@@ -57,8 +58,8 @@ impl TreeBuilder<'_> {
         let inner = self.inner_axes(&without);
         let mut parts = Vec::new();
         for chunk in self.row_chunks() {
-            if !self.schedule.tile_blocks {
-                let tiles = self.block_tiles(&chunk);
+            if !self.schedule.tiles.contains(&Tile::Blocks) {
+                let (tiles, _) = self.block_tiles(&chunk, &Dim::one());
                 let body = self.around(&inner, &mut |this| {
                     segments.iter().flat_map(|segment| this.block_segment(vector, segment, None)).collect()
                 });
@@ -66,9 +67,7 @@ impl TreeBuilder<'_> {
                 continue;
             }
             for segment in &segments {
-                let mut tiles = self.block_tiles(&chunk);
-                let block = (!segment.count.is(1)).then(|| self.var());
-                tiles.extend(block.map(|var| (var, segment.count.clone())));
+                let (tiles, block) = self.block_tiles(&chunk, &segment.count);
                 let body = self.around(&inner, &mut |this| this.block_segment(vector, segment, block));
                 parts.push(Part { tiles, body });
             }
@@ -80,26 +79,34 @@ impl TreeBuilder<'_> {
     fn row_chunks(&self) -> Vec<Segment> {
         let Some((axis, _)) = self.schedule.rows else { return vec![Segment::all(&Dim::one())] };
         let extent = self.extent(axis);
-        match self.schedule.tile_rows {
+        match self.schedule.tile_rows() {
             Some(rows) => cut(&extent, rows),
             None => vec![Segment::all(&extent)],
         }
     }
 
-    /// The variables of a tile of some rows: their chunk stands where their axis does, before those of columns, so
-    /// that tiles one after another read the same rows.
-    fn block_tiles(&mut self, chunk: &Segment) -> Vec<(AxisId, Dim)> {
-        let mut tiles = self.tile_vars();
-        let mut start = Ix::constant(chunk.start.clone());
-        if !chunk.count.is(1) {
-            let var = self.var();
-            start = start.add(Ix::axis(var).scaled(&chunk.length));
-            let rows = self.schedule.rows.map_or(0, |(axis, _)| axis);
-            let before = self.schedule.tiles.iter().filter(|axis| **axis < rows && !self.extent(**axis).is(1)).count();
-            tiles.insert(before, (var, chunk.count.clone()));
+    /// The variables of a tile of a chunk of rows and one of some blocks of columns; gives that of the block as well,
+    /// if there is more than one.
+    fn block_tiles(&mut self, chunk: &Segment, blocks: &Dim) -> (Vec<(AxisId, Dim)>, Option<AxisId>) {
+        let (mut tiles, mut block) = (Vec::new(), None);
+        let mut first = Ix::constant(chunk.start.clone());
+        for tile in self.schedule.tiles.clone() {
+            let extent = match tile {
+                Tile::Axis(axis) => self.extent(axis),
+                Tile::Rows(_) => chunk.count.clone(),
+                Tile::Blocks => blocks.clone(),
+            };
+            let var = (!extent.is(1)).then(|| self.var());
+            let at = var.map_or(Ix::constant(0), Ix::axis);
+            match tile {
+                Tile::Axis(axis) => self.at[axis] = at,
+                Tile::Rows(_) => first = first.add(at.scaled(&chunk.length)),
+                Tile::Blocks => block = var,
+            }
+            tiles.extend(var.map(|var| (var, extent)));
         }
-        self.registers.rows = Some((start, chunk.length.clone()));
-        tiles
+        self.registers.rows = Some((first, chunk.length.clone()));
+        (tiles, block)
     }
 
     /// All blocks of a segment of the vector axis, or the one that a tile variable names.

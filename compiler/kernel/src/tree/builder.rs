@@ -7,7 +7,7 @@ use super::pieces::Piece;
 use super::{Acc, How, Result, ScratchTile, Stmt, Tree};
 use crate::expr::ExprRef;
 use crate::nest::Nest;
-use crate::schedule::{Schedule, Shape};
+use crate::schedule::{Schedule, Shape, Tile};
 use mlc_ir::dim::Dim;
 use mlc_ir::index::{AxisId, Ix};
 use mlc_ir::ty::DType;
@@ -130,7 +130,8 @@ impl TreeBuilder<'_> {
     /// Binds the tile axes to variables of their own.
     pub(super) fn tile_vars(&mut self) -> Vec<(AxisId, Dim)> {
         let mut tiles = Vec::new();
-        for axis in self.schedule.tiles.clone() {
+        for tile in self.schedule.tiles.clone() {
+            let Tile::Axis(axis) = tile else { continue };
             let extent = self.extent(axis);
             if extent.is(1) {
                 self.at[axis] = Ix::constant(0);
@@ -145,6 +146,6 @@ impl TreeBuilder<'_> {
 
     /// The parallel axes that are neither tiles nor listed.
     pub(super) fn inner_axes(&self, without: &[usize]) -> Vec<usize> {
-        (0..self.nest.par.len()).filter(|axis| !self.schedule.tiles.contains(axis) && !without.contains(axis)).collect()
+        (0..self.nest.par.len()).filter(|axis| !self.schedule.is_tiled(*axis) && !without.contains(axis)).collect()
     }
 }

@@ -72,7 +72,7 @@ impl TreeBuilder<'_> {
             None => (1, 1),
             Some((axis, rows)) => {
                 let extent = self.extent(axis).as_const();
-                let most = self.schedule.tile_rows.map_or(extent, |tile| Some(extent.map_or(tile, |n| n.min(tile))));
+                let most = self.schedule.tile_rows().map_or(extent, |tile| Some(extent.map_or(tile, |n| n.min(tile))));
                 (rows, most.map_or(1, |most| most / rows + 1))
             }
         };

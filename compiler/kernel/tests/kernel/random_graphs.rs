@@ -32,7 +32,7 @@ use mlc_kernel::fuse::Fuse;
 use mlc_kernel::lower::Choices;
 use mlc_kernel::nest::{Nest, Reduction};
 use mlc_kernel::run::Tiles;
-use mlc_kernel::schedule::{Schedule, Shape};
+use mlc_kernel::schedule::{Schedule, Shape, Tile};
 
 /// Tensors stay below so many elements at the largest sizes of a run.
 const ELEMENTS: i64 = 3000;
@@ -470,21 +470,33 @@ pub fn other_schedule(nest: &Nest, chosen: Schedule, seed: u64) -> Schedule {
         other.rows =
             if axes.is_empty() || rng.below(3) == 0 { None } else { Some((rng.pick(&axes), 2 + rng.below(4) as i64)) };
     }
-    other.tile_rows = None;
+    other.stream = 0;
+    let mut tiles = Vec::new();
     if other.shape == Shape::Block {
         let rows = other.rows.filter(|_| rng.below(2) == 0);
-        other.tile_rows = rows.map(|(_, rows)| rows * (1 + rng.below(3) as i64));
+        tiles.extend(rows.map(|(_, rows)| Tile::Rows(rows * (1 + rng.below(3) as i64))));
         let whole = other.rows.is_some_and(|(axis, _)| nest.par[axis].as_const().is_some());
         other.side_by_side = whole && matches!(nest.reduce, Some(Reduction::Dot { .. })) && rng.below(2) == 0;
-        other.tile_blocks = rng.below(2) == 0;
+        tiles.extend((other.vector.is_some() && rng.below(2) == 0).then_some(Tile::Blocks));
         let wide = other.vector.is_some_and(|axis| nest.par[axis].as_const().is_some());
         let single = matches!(nest.reduce, Some(Reduction::Dot { .. })) && nest.red.len() == 1 && !other.side_by_side;
         other.stream = if wide && single && rng.below(2) == 0 { 1 + rng.below(5) as i64 } else { 0 };
     }
     let row = other.rows.map(|(axis, _)| axis);
-    let inner = |axis: &usize| other.shape != Shape::Lanes && Some(*axis) == other.vector || Some(*axis) == row;
-    let outer: Vec<usize> = (0..nest.par.len()).filter(|axis| !inner(axis)).collect();
-    other.tiles = outer[..rng.below(outer.len() + 1)].to_vec();
+    let whole = match nest.reduce {
+        Some(Reduction::Scan { axis, .. } | Reduction::Scatter { axis, .. }) => Some(axis),
+        Some(Reduction::Order { .. }) => nest.par.len().checked_sub(1),
+        _ => None,
+    };
+    let inner = |axis: &usize| {
+        other.shape != Shape::Lanes && Some(*axis) == other.vector || [row, whole].contains(&Some(*axis))
+    };
+    for axis in (0..nest.par.len()).filter(|axis| !inner(axis)) {
+        if rng.below(3) > 0 {
+            tiles.insert(rng.below(tiles.len() + 1), Tile::Axis(axis));
+        }
+    }
+    other.tiles = tiles;
     other
 }
 

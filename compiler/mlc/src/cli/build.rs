@@ -34,9 +34,9 @@ pub struct Args {
     /// Print where the time went, as one JSON line on stderr
     #[arg(long)]
     timings: bool,
-    /// Measure how contractions are best run on this machine, and write that to FILE.tune, which every
-    /// later compilation reads
-    #[arg(long)]
+    /// Measure how kernels are best run on this machine, and write that to FILE.tune, which every later
+    /// compilation reads
+    #[arg(long, conflicts_with = "tuned_on")]
     tune: bool,
     /// Start the new executable with the rest of the line, in the source's folder
     #[arg(long, num_args = 0.., allow_hyphen_values = true, value_name = "ARGS")]
@@ -71,9 +71,7 @@ pub fn execute(args: &Args, console: &mut Console) -> Result<(), Failure> {
     let out = args.out.clone().unwrap_or_else(|| default_name(&session, product));
     output::check_writable(&out)?;
     let program = console.resolve(&mut session)?;
-    if args.tune {
-        super::tune(&mut session, &program)?;
-    }
+    console.tune(&mut session, &program, args.tune)?;
     let object = object(args, &mut session, &program)?;
     match product {
         Product::Object => output::write(&out, &object)?,

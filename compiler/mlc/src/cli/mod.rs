@@ -18,6 +18,7 @@ use crate::internal;
 use crate::output;
 use crate::render::{self, Format};
 use crate::session::Session;
+use crate::tune::Tuned;
 use clap::{Parser, Subcommand};
 use mlc_resolve::program::Program;
 use mlc_syntax::diag::Diagnostic;
@@ -123,6 +124,22 @@ impl Console {
         program
     }
 
+    /// Measures schedules if asked to, and tells what came of it; else what to know of earlier measurements.
+    fn tune(&self, session: &mut Session, program: &Program, asked: bool) -> Result<(), Failure> {
+        if asked {
+            let threads = std::thread::available_parallelism().map_or(1, usize::from);
+            let Tuned { measured, changed, repacked, threads } = session.tune(program, threads)?;
+            say(&format!(
+                "{measured} kernels measured on {threads} threads: {changed} run another way than estimated, \
+                 {repacked} contractions with operands packed otherwise\n"
+            ));
+        }
+        if let Some(remark) = session.tuning_remark().filter(|_| !self.json) {
+            say(&format!("note: {remark}\n"));
+        }
+        Ok(())
+    }
+
     /// Shows diagnostics on stderr.
     fn show(&self, diagnostics: &[Diagnostic]) {
         let format = match (self.json, std::io::stderr().is_terminal()) {
@@ -132,16 +149,6 @@ impl Console {
         };
         say(&render::render(diagnostics, &self.sources, format));
     }
-}
-
-/// Measures schedules and tells what came of it.
-fn tune(session: &mut Session, program: &Program) -> Result<(), Failure> {
-    let tuned = session.tune(program)?;
-    say(&format!(
-        "{} contractions measured, {} of them run another way than estimated\n",
-        tuned.measured, tuned.changed
-    ));
-    Ok(())
 }
 
 /// To stderr; if nobody reads it there is nobody to tell.

@@ -33,6 +33,10 @@ pub struct Compile {
     /// backward pass, or refuse
     #[arg(long, value_name = "SIZE")]
     max_memory: Option<String>,
+    /// Run kernels as FILE.tune has it of this processor, or of the only one with this in its name [default: the
+    /// processor at hand, else the only one there is]
+    #[arg(long, value_name = "PROCESSOR")]
+    tuned_on: Option<String>,
     /// A file with C functions that `extern fn`s name: a shared library; for `build` also an object or archive
     #[arg(long, value_name = "FILE")]
     link: Vec<PathBuf>,
@@ -101,7 +105,8 @@ impl Compile {
         };
         let emitter = if self.narrow { Emitter::Cranelift } else { start.emitter };
         let defines = self.defines.iter().map(|text| define(text)).collect::<Result<_, _>>()?;
-        Ok(Options { defines, levels, emitter, link: self.link.clone(), max_memory })
+        let (link, tuned_on) = (self.link.clone(), self.tuned_on.clone());
+        Ok(Options { defines, levels, emitter, link, max_memory, tuned_on })
     }
 }
 

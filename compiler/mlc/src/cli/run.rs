@@ -16,9 +16,9 @@ pub struct Args {
     /// Print where the time went, as one JSON line on stderr
     #[arg(long)]
     timings: bool,
-    /// Measure how contractions are best run on this machine, and write that to FILE.tune, which every
-    /// later compilation reads
-    #[arg(long)]
+    /// Measure how kernels are best run on this machine, and write that to FILE.tune, which every later
+    /// compilation reads
+    #[arg(long, conflicts_with = "tuned_on")]
     tune: bool,
     /// What the executable would be given: train, eval, run forward …
     #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
@@ -31,9 +31,7 @@ pub fn execute(args: &Args, console: &mut Console) -> Result<(), Failure> {
     let mut session = Session::open(&args.source.file, args.source.options.for_this_machine()?)?;
     let program = console.resolve(&mut session)?;
     let command = arguments(&args.args)?;
-    if args.tune {
-        super::tune(&mut session, &program)?;
-    }
+    console.tune(&mut session, &program, args.tune)?;
     let (lowered, wanted) = match needed(&program, &command) {
         None => (session.lower(&program), Wanted::Code),
         Some(entries) if entries.is_empty() => (session.lower(&program), Wanted::Nothing),

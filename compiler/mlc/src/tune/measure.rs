@@ -1,9 +1,10 @@
-//! Running a kernel alone, on one thread, in memory of its own.
+//! Running kernels alone, in memory of their own, on as many threads as a program would.
 
+use super::sizes;
 use crate::failure::Failure;
 use crate::session::refused;
 use mlc_codegen::{JitProgram, Options, compile_jit};
-use mlc_ir::dim::Dim;
+use mlc_ir::dim::{Dim, Sym};
 use mlc_ir::ty::DType;
 use mlc_kernel::nest::{Nest, Source};
 use mlc_kernel::program::Program;
@@ -11,29 +12,65 @@ use mlc_kernel::schedule::Schedule;
 use mlc_kernel::to_lane::{self, FrameWord, Lowered};
 use mlc_kernel::tree;
 use mlc_rt_core::abi::{ARENA_ALIGN, SCRATCH_BYTES};
+use mlc_rt_core::pool::{Pool, parallel_for};
+use std::collections::BTreeMap;
+use std::ffi::c_void;
+use std::sync::Arc;
 use std::time::Instant;
 
-/// Bytes from which on a kernel is not run alone.
+/// Bytes from which on kernels are not run alone.
 const MOST_BYTES: i64 = 1 << 30;
 
 /// How often all ways are measured in turn, so that a disturbance meets all of them.
-const ROUNDS: usize = 5;
+const ROUNDS: usize = 6;
+
+/// Ways behind the first that take longer than this many times the fastest are not measured again.
+const HOPELESS: f64 = 1.3;
 
 /// Seconds of one measurement.
 const SPAN: f64 = 0.002;
 
-/// Runs of one measurement at most.
-const RUNS: f64 = 256.0;
+/// Runs of one measurement: at least, since the first finds other memory near than the others, and at most.
+const RUNS: (f64, f64) = (2.0, 256.0);
 
-/// Multiply-adds that a measurement need not exceed: some milliseconds.
-const ENOUGH: i64 = 1 << 27;
+/// Multiply-adds that a measurement need not exceed: some hundredths of a second.
+const ENOUGH: i64 = 1 << 30;
 
-/// A nest with memory for its buffers.
-pub(super) struct Stand<'a> {
-    nest: &'a Nest,
-    sizes: &'a [i64],
-    memory: Vec<(Source, Memory)>,
+/// A kernel that is to be run.
+#[derive(Clone)]
+pub(super) struct Run {
+    pub nest: Arc<Nest>,
+    pub schedule: Schedule,
+    /// Whether the pool runs it.
+    pub pooled: bool,
+}
+
+/// The threads that kernels are run on.
+pub(super) struct Workers {
+    pool: Box<Pool>,
     scratch: Memory,
+}
+
+impl Workers {
+    pub fn new(threads: usize) -> Workers {
+        let pool = Box::new(Pool::new());
+        // SAFETY: the pool is new, and stays in its box until it is closed.
+        let started = unsafe { pool.start(threads) };
+        Workers { pool, scratch: Memory::new(started * SCRATCH_BYTES) }
+    }
+}
+
+impl Drop for Workers {
+    fn drop(&mut self) {
+        self.pool.close();
+    }
+}
+
+/// Memory for what some kernels read and write.
+pub(super) struct Stand<'a> {
+    sizes: Vec<i64>,
+    memory: BTreeMap<Source, Memory>,
+    workers: &'a mut Workers,
 }
 
 /// Zeroed or filled bytes, aligned as the arena is, with as much room behind them.
@@ -71,66 +108,117 @@ impl Memory {
     }
 }
 
+/// Some runs, compiled: kernels by number, their frames and tiles.
+struct Compiled {
+    kernels: Vec<(usize, Vec<u64>, i64, bool)>,
+    /// The part of all tiles that is run.
+    part: f64,
+}
+
 impl<'a> Stand<'a> {
-    /// Nothing if the buffers are too large to be had twice.
-    pub fn new(nest: &'a Nest, sizes: &'a [i64]) -> Option<Stand<'a>> {
-        let mut memory = Vec::new();
-        let mut all = 0i64;
-        for buffer in &nest.buffers {
-            let elements = Dim::product(&buffer.shape).ok()?.eval(sizes).ok()?;
+    /// For nests at typical sizes; nothing if the buffers are too large to be had twice.
+    pub fn new<'n>(
+        nests: impl Iterator<Item = &'n Nest>,
+        (symbols, typical): (usize, &[(Sym, i64)]),
+        workers: &'a mut Workers,
+    ) -> Option<Stand<'a>> {
+        let sizes = sizes(symbols, typical);
+        let mut wanted: BTreeMap<Source, (i64, DType)> = BTreeMap::new();
+        for buffer in nests.flat_map(|nest| &nest.buffers) {
+            let elements = Dim::product(&buffer.shape).ok()?.eval(&sizes).ok()?;
             let bytes = elements.checked_mul(buffer.dtype.bytes())?;
-            all = all.checked_add(bytes).filter(|all| *all <= MOST_BYTES)?;
-            let mut own = Memory::new(usize::try_from(bytes).ok()?);
-            own.fill(buffer.dtype);
-            memory.push((buffer.source, own));
+            let most = wanted.entry(buffer.source).or_insert((bytes, buffer.dtype));
+            most.0 = most.0.max(bytes);
         }
-        Some(Stand { nest, sizes, memory, scratch: Memory::new(SCRATCH_BYTES) })
+        let all = wanted.values().try_fold(0i64, |sum, (bytes, _)| sum.checked_add(*bytes))?;
+        if all > MOST_BYTES {
+            return None;
+        }
+        let own = |(source, (bytes, dtype)): (Source, (i64, DType))| {
+            let mut own = Memory::new(usize::try_from(bytes).ok()?);
+            own.fill(dtype);
+            Some((source, own))
+        };
+        let memory = wanted.into_iter().map(own).collect::<Option<_>>()?;
+        Some(Stand { sizes, memory, workers })
     }
 
-    /// The least seconds that each way takes for the nest; of one with very much work for a part of its
-    /// tiles, extrapolated.
-    pub fn seconds(&mut self, ways: &[Schedule], options: &Options) -> Result<Vec<f64>, Failure> {
-        let lowered: Vec<Lowered> = ways.iter().map(|way| to_lane::lower(&tree::build(self.nest, way))).collect();
-        let kernels = lowered.iter().map(|lowered| lowered.lane.clone()).collect();
+    /// The least seconds that each way takes, which is some kernels one after another; of one with very much work
+    /// for a part of its tiles, extrapolated.
+    pub fn seconds(&mut self, ways: &[Vec<Run>], options: &Options) -> Result<Vec<f64>, Failure> {
+        let lowered: Vec<Vec<Lowered>> = ways
+            .iter()
+            .map(|runs| runs.iter().map(|run| to_lane::lower(&tree::build(&run.nest, &run.schedule))).collect())
+            .collect();
+        let kernels = lowered.iter().flatten().map(|lowered| lowered.lane.clone()).collect();
         let program = Program { symbols: self.sizes.len(), kernels, entries: Vec::new() };
         let code = compile_jit(&program, options).map_err(refused)?;
-        let frames: Vec<Vec<u64>> = lowered.iter().map(|lowered| self.frame(lowered)).collect();
-        let all: Vec<i64> = lowered.iter().map(|lowered| lowered.tiles.eval(self.sizes).unwrap_or(0)).collect();
-        let parts = self.nest.work(self.sizes) / ENOUGH + 1;
-        let tiles: Vec<i64> = all.iter().map(|all| all / parts + i64::from(all % parts > 0)).collect();
-        let mut run = |at: usize, times: usize| self.time(&code, at, &frames[at], tiles[at], times);
-        let first: Vec<f64> = (0..ways.len()).map(|at| run(at, 1)).collect();
-        let mut least = vec![f64::MAX; ways.len()];
-        for _ in 0..ROUNDS {
-            for at in 0..ways.len() {
-                let times = (SPAN / first[at].max(1e-9)).clamp(1.0, RUNS) as usize;
-                let whole = all[at] as f64 / tiles[at].max(1) as f64;
-                least[at] = least[at].min(run(at, times) / times as f64 * whole);
+        let mut number = 0;
+        let mut compiled = Vec::new();
+        for (runs, lowered) in ways.iter().zip(&lowered) {
+            compiled.push(self.compiled(runs, lowered, number));
+            number += runs.len();
+        }
+        let first: Vec<f64> = compiled.iter().map(|way| self.time(&code, way, RUNS.0 as usize)).collect();
+        let fastest = first.iter().copied().fold(f64::MAX, f64::min);
+        let mut least = first.clone();
+        for round in 0..ROUNDS {
+            for at in (0..ways.len()).map(|at| (at + round) % ways.len()) {
+                if at > 0 && first[at] > fastest * HOPELESS {
+                    continue;
+                }
+                let run = first[at] * compiled[at].part;
+                let times = (SPAN / run.max(1e-9)).clamp(RUNS.0, RUNS.1) as usize;
+                least[at] = least[at].min(self.time(&code, &compiled[at], times));
             }
         }
         Ok(least)
     }
 
+    /// Runs of which the first is kernel `first`.
+    fn compiled(&mut self, runs: &[Run], lowered: &[Lowered], first: usize) -> Compiled {
+        let work = runs.iter().map(|run| run.nest.work(&self.sizes)).fold(0, i64::saturating_add);
+        let parts = work / ENOUGH + 1;
+        let kernels = runs.iter().zip(lowered).enumerate().map(|(at, (run, lowered))| {
+            let all = lowered.tiles.eval(&self.sizes).unwrap_or(0);
+            let tiles = all / parts + i64::from(all % parts > 0);
+            (first + at, self.frame(lowered), tiles, run.pooled, all)
+        });
+        let kernels: Vec<_> = kernels.collect();
+        // Of several kernels the last is the contraction, or a part of it.
+        let part = kernels.last().map_or(1.0, |(_, _, tiles, _, all)| *tiles as f64 / (*all).max(1) as f64);
+        let kernels = kernels.into_iter().map(|(kernel, frame, tiles, pooled, _)| (kernel, frame, tiles, pooled));
+        Compiled { kernels: kernels.collect(), part }
+    }
+
     fn frame(&mut self, lowered: &Lowered) -> Vec<u64> {
         let mut word = |word: &FrameWord| match word {
-            FrameWord::Size(dim) => dim.eval(self.sizes).unwrap_or(0) as u64,
-            FrameWord::Buffer(source) => {
-                let own = self.memory.iter_mut().find(|(known, _)| known == source);
-                own.map_or(0, |(_, memory)| memory.pointer() as u64)
-            }
+            FrameWord::Size(dim) => dim.eval(&self.sizes).unwrap_or(0) as u64,
+            FrameWord::Buffer(source) => self.memory.get_mut(source).map_or(0, |memory| memory.pointer() as u64),
         };
         lowered.frame.iter().map(&mut word).collect()
     }
 
-    fn time(&mut self, code: &JitProgram, at: usize, frame: &[u64], tiles: i64, times: usize) -> f64 {
-        let (kernel, scratch) = (code.kernel(at), self.scratch.pointer());
-        let start = Instant::now();
+    /// The least seconds for all tiles of some runs: what disturbs one of them, or one of the threads, counts for
+    /// nothing.
+    fn time(&mut self, code: &JitProgram, way: &Compiled, times: usize) -> f64 {
+        let scratch = self.workers.scratch.pointer();
+        let pool = (&raw const *self.workers.pool).cast_mut().cast::<c_void>();
+        let mut least = f64::MAX;
         for _ in 0..times {
-            // SAFETY: `frame` was made from the kernel's own list of words: sizes, and addresses of buffers
-            // in `self.memory` that have as many bytes as the nest says at these sizes; a kernel touches
-            // nothing else but its scratch memory. `code` lives until the call returns.
-            unsafe { kernel(frame.as_ptr(), scratch, 0, tiles) };
+            let start = Instant::now();
+            for (kernel, frame, tiles, pooled) in &way.kernels {
+                let pool = if *pooled { pool } else { std::ptr::null_mut() };
+                // SAFETY: `frame` was made from the kernel's own list of words: sizes, and addresses of buffers
+                // in `self.memory` that have as many bytes as the nest says at these sizes; a kernel touches
+                // nothing else but its scratch memory, of which there is enough for each worker, and tiles may
+                // run at the same time. `code` and the pool live until the call returns.
+                unsafe {
+                    parallel_for(pool, code.kernel(*kernel), frame.as_ptr(), scratch, SCRATCH_BYTES as i64, *tiles);
+                }
+            }
+            least = least.min(start.elapsed().as_secs_f64());
         }
-        start.elapsed().as_secs_f64()
+        least / way.part
     }
 }

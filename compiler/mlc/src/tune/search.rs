@@ -1,15 +1,20 @@
 //! Which ways are measured, and which is taken.
 
-use super::measure::Stand;
-use super::{Line, On, Table, kernel_name};
+use super::measure::{Run, Stand, Workers};
+use super::usage::Usage;
+use super::{Key, Line, On, Table, Way, contraction_name, kernel_name, sizes};
 use crate::failure::Failure;
 use mlc_codegen::Options;
-use mlc_kernel::knobs::{Knobs, blocks, is_open, walks};
-use mlc_kernel::lower::{KernelInfo, LoweredProgram};
-use mlc_kernel::schedule::Schedule;
+use mlc_ir::graph::Graph;
+use mlc_kernel::knobs::{Knobs, blocks, is_open, tilings, walks};
+use mlc_kernel::lower::{Choices, Contraction, KernelInfo, LoweredProgram, contractions, lower, lower_with};
+use mlc_kernel::nest::{Nest, Source};
+use mlc_kernel::panels::{Packing, packings};
+use mlc_kernel::schedule::{Machine, Schedule, choose};
 use std::collections::BTreeSet;
+use std::sync::Arc;
 
-/// Multiply-adds from which on a kernel is worth a measurement.
+/// Multiply-adds, or elements of a map, from which on a kernel is worth a measurement.
 const WORTH: i64 = 1 << 18;
 
 /// Another way must take less than this part of the time of the one so far.
@@ -22,67 +27,218 @@ pub struct Tuned {
     pub measured: usize,
     /// Those of them that run another way now.
     pub changed: usize,
+    /// Contractions whose operands are packed otherwise.
+    pub repacked: usize,
+    /// Threads that they were measured on.
+    pub threads: usize,
 }
 
-/// Measures the contractions of a program that was lowered without a table, and notes the best way of each.
+/// Measures the kernels of a graph on so many threads, and notes the best way of each: first how operands of
+/// contractions are packed, then how each kernel is run.
 ///
 /// # Errors
 /// There is no memory for it.
-pub fn search(lowered: &LoweredProgram, on: &On<'_>, options: &Options, table: &mut Table) -> Result<Tuned, Failure> {
-    let mut tuned = Tuned::default();
-    let mut seen = BTreeSet::new();
-    for info in &lowered.kernels {
-        let sizes = sizes(lowered, info.entry);
-        if !is_open(&info.nest, &info.schedule) || info.nest.work(&sizes) < WORTH {
-            continue;
-        }
-        let name = kernel_name(&info.nest, &info.schedule, on.symbols);
-        if !seen.insert(name.clone()) {
-            continue;
-        }
-        let Some(mut stand) = Stand::new(&info.nest, &sizes) else { continue };
-        let (knobs, before, after) = best(info, on, options, &mut stand)?;
-        tuned.measured += 1;
-        tuned.changed += usize::from(knobs != Knobs::of(&info.schedule));
-        let place = info.nest.spans.iter().find_map(|span| lowered.graph.position(*span));
-        let place = place.map_or_else(String::new, |place| format!(", {place}"));
-        let remark = format!("{}{place}: {} of {} us", info.nest.name, micros(after), micros(before));
-        table.insert((on.level.name().to_string(), name), Line { knobs, remark });
-    }
-    Ok(tuned)
-}
-
-/// The fastest way, with the seconds of the estimated one and of itself: first the register block, then the
-/// way through the terms; what came of it must hold once more against the estimate.
-fn best(
-    info: &KernelInfo,
+pub fn search(
+    graph: &Graph,
     on: &On<'_>,
     options: &Options,
-    stand: &mut Stand<'_>,
-) -> Result<(Knobs, f64, f64), Failure> {
-    let (nest, machine, estimated) = (&info.nest, &on.machine, &info.schedule);
-    let mut found: Schedule = estimated.clone();
-    for others in [blocks, walks] {
-        let mut ways = vec![found.clone()];
-        ways.extend(others(nest, machine, &found).into_iter().filter_map(|knobs| knobs.apply(nest, machine, &found)));
-        let seconds = stand.seconds(&ways, options)?;
-        let fastest = seconds.iter().zip(ways).min_by(|a, b| a.0.total_cmp(b.0));
-        if let Some((_, way)) = fastest.filter(|(time, _)| **time < seconds[0] * BETTER) {
-            found = way;
+    threads: usize,
+    table: &mut Table,
+) -> Result<Tuned, Failure> {
+    let mut search =
+        Search { on, options, workers: Workers::new(threads), tuned: Tuned { threads, ..Tuned::default() } };
+    let estimated = lower(graph, &on.machine);
+    search.packings(&estimated, table)?;
+    let packing = |nest: &Nest| table.packing(on, nest);
+    let packed = lower_with(graph, &on.machine, Choices { packing: &packing, ..Choices::default() });
+    search.schedules(&packed, table)?;
+    Ok(search.tuned)
+}
+
+/// What is tried around a schedule.
+type Others<'a> = &'a dyn Fn(&Nest, &Machine, &Schedule) -> Vec<Knobs>;
+
+struct Search<'a> {
+    on: &'a On<'a>,
+    options: &'a Options,
+    workers: Workers,
+    tuned: Tuned,
+}
+
+impl Search<'_> {
+    fn packings(&mut self, lowered: &LoweredProgram, table: &mut Table) -> Result<(), Failure> {
+        let usage = Usage::of(lowered);
+        let mut seen = BTreeSet::new();
+        for contraction in contractions(&lowered.graph, &self.on.machine) {
+            let typical = &lowered.graph.entries[contraction.entry].typical;
+            let work = contraction.nest.work(&sizes(lowered.graph.symbols.len(), typical));
+            let name = contraction_name(&contraction.nest, self.on.symbols);
+            if work < WORTH || !seen.insert(name.clone()) {
+                continue;
+            }
+            let ways = self.packed(&contraction, lowered, &usage);
+            let Some((packing, before, after)) = self.best_packing(&ways, lowered, contraction.entry)? else {
+                continue;
+            };
+            self.tuned.repacked += 1;
+            let remark = remark(lowered, &contraction.nest, after, before);
+            table.insert(self.key(name), Line { way: Way::Pack(packing), remark });
         }
+        Ok(())
     }
-    let seconds = stand.seconds(&[estimated.clone(), found.clone()], options)?;
-    let kept = if found != *estimated && seconds[1] < seconds[0] * BETTER { 1 } else { 0 };
-    Ok((Knobs::of([estimated, &found][kept]), seconds[0], seconds[kept]))
+
+    /// The kernels of a contraction that each call runs, packed in all ways that make a difference, the estimated
+    /// one first; the copies of what never changes are made once. None if other kernels hang on its tiles.
+    fn packed(&self, contraction: &Contraction, lowered: &LoweredProgram, usage: &Usage) -> Vec<Packed> {
+        let typical = &lowered.graph.entries[contraction.entry].typical;
+        let mut ways: Vec<Packed> = Vec::new();
+        let mut pooled = true;
+        for packing in packings() {
+            let nests = contraction.prepared(&self.on.machine, packing, typical);
+            let nests: Vec<Arc<Nest>> = nests.into_iter().map(Arc::new).collect();
+            if ways.iter().any(|known| alike(&known.nests, &nests)) {
+                continue;
+            }
+            let made = |nest: &Nest| nest.stores.iter().any(|store| is_copy(nest.buffers[store.buffer].source));
+            let once = |nest: &Nest| made(nest) && is_of(nest, &contraction.constant);
+            let run = |nest: &Arc<Nest>| Run {
+                nest: nest.clone(),
+                schedule: choose(nest, &self.on.machine, typical),
+                pooled: true,
+            };
+            let mut runs: Vec<Run> = nests.iter().filter(|nest| !once(nest)).map(run).collect();
+            if runs.iter().any(|run| usage.is_fixed(&run.nest, &run.schedule)) {
+                return Vec::new();
+            }
+            // The program tells it of the estimated kernels alone.
+            pooled &= !runs.last().is_some_and(|run| usage.is_alone(&run.nest, &run.schedule));
+            runs.iter_mut().for_each(|run| run.pooled = pooled);
+            ways.push(Packed { packing, nests, runs });
+        }
+        ways
+    }
+
+    fn best_packing(
+        &mut self,
+        ways: &[Packed],
+        lowered: &LoweredProgram,
+        entry: usize,
+    ) -> Result<Option<(Packing, f64, f64)>, Failure> {
+        let typical = &lowered.graph.entries[entry].typical;
+        let nests = ways.iter().flat_map(|way| &way.nests).map(|nest| &**nest);
+        let symbols = lowered.graph.symbols.len();
+        if ways.len() < 2 {
+            return Ok(None);
+        }
+        let Some(mut stand) = Stand::new(nests, (symbols, typical), &mut self.workers) else { return Ok(None) };
+        let runs: Vec<Vec<Run>> = ways.iter().map(|way| way.runs.clone()).collect();
+        let seconds = stand.seconds(&runs, self.options)?;
+        let Some(at) = fastest(&seconds) else { return Ok(None) };
+        let again = stand.seconds(&[runs[0].clone(), runs[at].clone()], self.options)?;
+        Ok((again[1] < again[0] * BETTER).then(|| (ways[at].packing, again[0], again[1])))
+    }
+
+    fn schedules(&mut self, lowered: &LoweredProgram, table: &mut Table) -> Result<(), Failure> {
+        let usage = Usage::of(lowered);
+        let mut seen = BTreeSet::new();
+        for info in &lowered.kernels {
+            let typical = &lowered.graph.entries[info.entry].typical;
+            let work = info.nest.work(&sizes(lowered.graph.symbols.len(), typical));
+            if !is_open(&info.nest, &info.schedule) || work < WORTH {
+                continue;
+            }
+            let name = kernel_name(&info.nest, &info.schedule, self.on.symbols);
+            if !seen.insert(name.clone()) {
+                continue;
+            }
+            let Some((knobs, before, after)) = self.best(info, lowered, &usage)? else { continue };
+            self.tuned.measured += 1;
+            self.tuned.changed += usize::from(knobs != Knobs::of(&info.schedule));
+            let remark = remark(lowered, &info.nest, after, before);
+            table.insert(self.key(name), Line { way: Way::Run(knobs), remark });
+        }
+        Ok(())
+    }
+
+    /// The fastest way, with the seconds of the estimated one and of itself: first the register block, then the
+    /// tiles, then the way through the terms; what came of it must hold once more against the estimate.
+    fn best(
+        &mut self,
+        info: &KernelInfo,
+        lowered: &LoweredProgram,
+        usage: &Usage,
+    ) -> Result<Option<(Knobs, f64, f64)>, Failure> {
+        let (nest, machine, estimated) = (&info.nest, &self.on.machine, &info.schedule);
+        let typical = &lowered.graph.entries[info.entry].typical;
+        let (fixed, pooled) = (usage.is_fixed(nest, estimated), !usage.is_alone(nest, estimated));
+        let symbols = lowered.graph.symbols.len();
+        let Some(mut stand) = Stand::new(std::iter::once(&**nest), (symbols, typical), &mut self.workers) else {
+            return Ok(None);
+        };
+        let run = |schedule: &Schedule| vec![Run { nest: nest.clone(), schedule: schedule.clone(), pooled }];
+        let tiled = |nest: &Nest, machine: &Machine, schedule: &Schedule| tilings(nest, machine, typical, schedule);
+        let steps: [Others<'_>; 3] = [&blocks, &tiled, &walks];
+        let mut found: Schedule = estimated.clone();
+        for others in steps {
+            let mut ways = vec![found.clone()];
+            let others =
+                others(nest, machine, &found).into_iter().filter_map(|knobs| knobs.apply(nest, machine, &found));
+            ways.extend(others.filter(|way| !fixed || way.has_tiles_of(estimated)));
+            if ways.len() < 2 {
+                continue;
+            }
+            let seconds = stand.seconds(&ways.iter().map(run).collect::<Vec<_>>(), self.options)?;
+            if let Some(at) = fastest(&seconds) {
+                found = ways.swap_remove(at);
+            }
+        }
+        let seconds = stand.seconds(&[run(estimated), run(&found)], self.options)?;
+        let kept = if found != *estimated && seconds[1] < seconds[0] * BETTER { 1 } else { 0 };
+        Ok(Some((Knobs::of([estimated, &found][kept]), seconds[0], seconds[kept])))
+    }
+
+    fn key(&self, kernel: String) -> Key {
+        let processor = self.on.processor.unwrap_or_default().to_string();
+        Key { processor, level: self.on.level.name().to_string(), kernel }
+    }
 }
 
-/// Values of the symbols that an entry states.
-fn sizes(lowered: &LoweredProgram, entry: usize) -> Vec<i64> {
-    let mut sizes = vec![1; lowered.graph.symbols.len()];
-    lowered.graph.entries[entry].typical.iter().for_each(|(sym, value)| sizes[sym.0 as usize] = *value);
-    sizes
+/// A contraction whose operands are packed in some way.
+struct Packed {
+    packing: Packing,
+    /// All its kernels.
+    nests: Vec<Arc<Nest>>,
+    /// Those that each call runs.
+    runs: Vec<Run>,
 }
 
-fn micros(seconds: f64) -> String {
-    format!("{:.1}", seconds * 1e6)
+/// The way that is so much faster than the first.
+fn fastest(seconds: &[f64]) -> Option<usize> {
+    let best = (0..seconds.len()).min_by(|a, b| seconds[*a].total_cmp(&seconds[*b]))?;
+    (seconds[best] < seconds[0] * BETTER).then_some(best)
+}
+
+/// Whether nests are the same but for the names of copies.
+fn alike(left: &[Arc<Nest>], right: &[Arc<Nest>]) -> bool {
+    let shapes = |nests: &[Arc<Nest>]| -> Vec<_> {
+        nests.iter().map(|nest| (nest.par.clone(), nest.red.clone(), nest.buffers.clone())).collect()
+    };
+    shapes(left) == shapes(right)
+}
+
+fn is_copy(source: Source) -> bool {
+    matches!(source, Source::Copy(_))
+}
+
+/// Whether a copy is one of values among these alone.
+fn is_of(copy: &Nest, values: &[Source]) -> bool {
+    let written = |at: usize| copy.stores.iter().any(|store| store.buffer == at);
+    let mut read = copy.buffers.iter().enumerate().filter(|(at, _)| !written(*at));
+    read.all(|(_, buffer)| values.contains(&buffer.source))
+}
+
+fn remark(lowered: &LoweredProgram, nest: &Nest, after: f64, before: f64) -> String {
+    let place = nest.spans.iter().find_map(|span| lowered.graph.position(*span));
+    let place = place.map_or_else(String::new, |place| format!(", {place}"));
+    format!("{}{place}: {:.1} of {:.1} us", nest.name, after * 1e6, before * 1e6)
 }
