@@ -18,6 +18,9 @@ use std::ffi::c_void;
 use std::sync::Arc;
 use std::time::Instant;
 
+/// Numbers after which memory repeats itself.
+const PERIOD: usize = 1000;
+
 /// Bytes from which on kernels are not run alone.
 const MOST_BYTES: i64 = 1 << 30;
 
@@ -30,11 +33,11 @@ const HOPELESS: f64 = 1.3;
 /// Seconds of one measurement.
 const SPAN: f64 = 0.002;
 
-/// Runs of one measurement: at least, since the first finds other memory near than the others, and at most.
-const RUNS: (f64, f64) = (2.0, 256.0);
+/// Runs of one measurement at most.
+const RUNS: f64 = 256.0;
 
 /// Multiply-adds that a measurement need not exceed: some hundredths of a second.
-const ENOUGH: i64 = 1 << 30;
+const ENOUGH: i64 = 1 << 29;
 
 /// A kernel that is to be run.
 #[derive(Clone)]
@@ -90,20 +93,16 @@ impl Memory {
         self.bytes[self.start..].as_mut_ptr()
     }
 
-    /// Numbers about 1/2, which stay ordinary numbers in products and sums.
+    /// Numbers below 1, which stay ordinary numbers in products and sums.
     fn fill(&mut self, dtype: DType) {
-        let number = |at: usize| (at * 7919 % 1000) as f64 * 1e-3;
-        let memory = &mut self.bytes[self.start..];
-        match dtype {
-            DType::F32 => {
-                let words = memory.chunks_exact_mut(4).enumerate();
-                words.for_each(|(at, word)| word.copy_from_slice(&(number(at) as f32).to_le_bytes()));
-            }
-            DType::F64 => {
-                let words = memory.chunks_exact_mut(8).enumerate();
-                words.for_each(|(at, word)| word.copy_from_slice(&number(at).to_le_bytes()));
-            }
-            DType::I32 | DType::I64 | DType::U8 | DType::I8 | DType::Bool => {}
+        let numbers = (0..PERIOD).map(|at| (at * 7919 % PERIOD) as f64 / PERIOD as f64);
+        let pattern: Vec<u8> = match dtype {
+            DType::F32 => numbers.flat_map(|number| (number as f32).to_le_bytes()).collect(),
+            DType::F64 => numbers.flat_map(f64::to_le_bytes).collect(),
+            DType::I32 | DType::I64 | DType::U8 | DType::I8 | DType::Bool => return,
+        };
+        for part in self.bytes[self.start..].chunks_mut(pattern.len()) {
+            part.copy_from_slice(&pattern[..part.len()]);
         }
     }
 }
@@ -159,7 +158,7 @@ impl<'a> Stand<'a> {
             compiled.push(self.compiled(runs, lowered, number));
             number += runs.len();
         }
-        let first: Vec<f64> = compiled.iter().map(|way| self.time(&code, way, RUNS.0 as usize)).collect();
+        let first: Vec<f64> = compiled.iter().map(|way| self.first_time(&code, way)).collect();
         let fastest = first.iter().copied().fold(f64::MAX, f64::min);
         let mut least = first.clone();
         for round in 0..ROUNDS {
@@ -168,7 +167,7 @@ impl<'a> Stand<'a> {
                     continue;
                 }
                 let run = first[at] * compiled[at].part;
-                let times = (SPAN / run.max(1e-9)).clamp(RUNS.0, RUNS.1) as usize;
+                let times = (SPAN / run.max(1e-9)).clamp(1.0, RUNS) as usize;
                 least[at] = least[at].min(self.time(&code, &compiled[at], times));
             }
         }
@@ -197,6 +196,12 @@ impl<'a> Stand<'a> {
             FrameWord::Buffer(source) => self.memory.get_mut(source).map_or(0, |memory| memory.pointer() as u64),
         };
         lowered.frame.iter().map(&mut word).collect()
+    }
+
+    /// Seconds for all tiles; of a short run those of the second, since the first finds less of its memory near.
+    fn first_time(&mut self, code: &JitProgram, way: &Compiled) -> f64 {
+        let seconds = self.time(code, way, 1);
+        if seconds * way.part > SPAN { seconds } else { seconds.min(self.time(code, way, 1)) }
     }
 
     /// The least seconds for all tiles of some runs: what disturbs one of them, or one of the threads, counts for
