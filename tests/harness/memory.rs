@@ -59,6 +59,47 @@ model M {
 }
 ";
 
+/// Recurrences over some time, a stack of blocks that stays a loop, and one in a call whose gradient computes it
+/// again: of each the weights' gradients, those of what is shared by all passes, and draws in each pass.
+const PASSES: &str = "
+layer Block(D: dim) {
+    up   = Linear(4*D)
+    down = Linear(D)
+
+    fn forward(x: f32[B, D]) -> f32[B, D] { return x + (x |> up |> gelu |> down |> dropout(rate: 0.2)) }
+}
+
+layer Deep(D: dim) {
+    blocks = [Block(D); 12]
+    param scale: f32 = 0.5
+    param shift: f32[D] = zeros()
+
+    @checkpoint
+    fn forward(x: f32[B, D]) -> f32[B, D] {
+        for block in blocks { x = tanh(block(x) * scale + shift) }
+        return x
+    }
+}
+
+model M {
+    lstm   = LSTM(24)
+    rnn    = RNN(24)
+    blocks = [Block(24); 12]
+    deep   = Deep(24)
+    head   = Linear(1)
+
+    @export
+    fn forward(x: f32[B, 4]) -> f32[B, 1] {
+        steps = concat([x, x * 2, x - 1, x * x, 1 - x, x * 0.5], axis: 1)
+        all, h, _ = lstm(reshape(steps, [B, 24, 1]))
+        _, h2 = rnn(all)
+        h = h + h2
+        for block in blocks { h = block(h) }
+        return head(deep(h))
+    }
+}
+";
+
 fn mlc() -> &'static Path {
     Path::new(env!("CARGO_BIN_EXE_mlc-under-test"))
 }
@@ -67,7 +108,7 @@ fn run(folder: &Path, args: &[&str]) -> Outcome {
     process::run(mlc(), folder, args)
 }
 
-fn folder(model: &str) -> tempfile::TempDir {
+fn folder(model: &str, batch: usize) -> tempfile::TempDir {
     let folder = tempfile::tempdir().unwrap();
     let rows = 288;
     let x: Vec<f32> = (0..rows * 4).map(|i| (i * 7 % 11) as f32 / 4.0 - 1.25).collect();
@@ -75,19 +116,21 @@ fn folder(model: &str) -> tempfile::TempDir {
     fs::create_dir(folder.path().join("rows")).unwrap();
     npy::write_f32(&folder.path().join("rows/x.npy"), &[rows, 4], &x);
     npy::write_f32(&folder.path().join("rows/y.npy"), &[rows, 1], &y);
-    let train = "
-train t {
+    let train = format!(
+        "
+train t {{
     net  = M()
     opt  = adam(lr: 0.01)
-    data = arrays(\"rows\") |> batch(96)
+    data = arrays(\"rows\") |> batch({batch})
     seed = 5
 
-    step(x: f32[B, 4], y: f32[B, 1]) {
+    step(x: f32[B, 4], y: f32[B, 1]) {{
         d = net(x) - y
         minimize mean(d * d) over net with opt
-    }
-}
-";
+    }}
+}}
+"
+    );
     fs::write(folder.path().join("m.dl"), format!("{model}{train}")).unwrap();
     folder
 }
@@ -105,21 +148,21 @@ fn needed(memory: &Value) -> i64 {
 }
 
 /// What a training leaves: the last weights, and the loss.
-fn trained(folder: &Path, bound: &[&str], out: &str) -> (Vec<u8>, Value) {
-    let args = [&["run"], bound, &["m.dl", "train", "--steps", "4", "--quiet", "--out", out]].concat();
+fn trained(folder: &Path, bound: &[&str], threads: &[&str], out: &str) -> (Vec<u8>, Value) {
+    let args = [&["run"], bound, &["m.dl", "train", "--steps", "4", "--quiet", "--out", out], threads].concat();
     let report = run(folder, &args).ok().json();
     (fs::read(folder.join(out).join("last.safetensors")).unwrap(), report["loss"].clone())
 }
 
 /// Several bounds; at least one of them can be held.
 fn check(model: &str) {
-    let folder = folder(model);
+    let folder = folder(model, 96);
     let plain = memory(folder.path(), "t.step", "1GiB");
     assert_eq!((&plain["bytes"], plain["again"].as_array().unwrap().len()), (&plain["plain"], 0), "{plain}");
     let refused = run(folder.path(), &["check", "--max-memory", "1", "m.dl"]);
     refused.refused(&["E0131", "the limit is 1 byte", "--max-memory"]);
     let all = needed(&plain);
-    let expected = trained(folder.path(), &[], "all");
+    let expected = trained(folder.path(), &[], &[], "all");
     let mut fitted = 0;
     for part in [9, 7] {
         let limit = all - plain["bytes"].as_i64().unwrap() * (10 - part) / 10;
@@ -133,7 +176,7 @@ fn check(model: &str) {
         let less = memory(folder.path(), "t.step", &bound);
         assert!(needed(&less) <= limit && less["plain"] == plain["bytes"], "{less}");
         assert!(less["again"].to_string().contains("m.dl:"), "{less}");
-        let under = trained(folder.path(), &["--max-memory", &bound], "less");
+        let under = trained(folder.path(), &["--max-memory", &bound], &[], "less");
         assert!(under == expected, "another training under {bound} bytes");
         fs::remove_dir_all(folder.path().join("less")).unwrap();
     }
@@ -150,10 +193,29 @@ fn loops_give_the_same_bytes_in_less_memory() {
     check(LOOPS);
 }
 
+/// Loops keep what segments of their passes begin with, whatever the number of threads.
+#[test]
+fn segments_of_loops_give_the_same_bytes_in_less_memory() {
+    let folder = folder(PASSES, 288);
+    let plain = memory(folder.path(), "t.step", "1GiB");
+    let (arena, thread) = (plain["bytes"].as_i64().unwrap(), plain["thread"].as_i64().unwrap());
+    let bound = (arena * 4 / 10 + 3 * thread).to_string();
+    let said = run(folder.path(), &["check", "--max-memory", &bound, "m.dl"]).ok().stderr;
+    assert!(said.contains("; the loops in lines 16, 34 of m.dl keep every 3rd pass; "), "{said}");
+    let less = memory(folder.path(), "t.step", &bound);
+    assert!(less["segments"].to_string().contains("{\"loop\":\"m.dl:"), "{less}");
+    let expected = trained(folder.path(), &[], &["--threads", "1"], "all");
+    for threads in ["1", "2", "3"] {
+        let under = trained(folder.path(), &["--max-memory", &bound], &["--threads", threads], "less");
+        assert!(under == expected, "another training by {threads} threads");
+        fs::remove_dir_all(folder.path().join("less")).unwrap();
+    }
+}
+
 /// The plan tells what was chosen, and a batch that the compiler was not told of is refused when it comes.
 #[test]
 fn the_bound_holds_when_the_program_runs() {
-    let folder = folder(LAYERS);
+    let folder = folder(LAYERS, 96);
     let plain = memory(folder.path(), "t.step", "1GiB");
     let [arena, thread] = ["bytes", "thread"].map(|part| plain[part].as_i64().unwrap());
     let bound = (arena * 9 / 10 + thread).to_string();
@@ -183,7 +245,7 @@ fn the_bound_holds_when_the_program_runs() {
 /// all gradients are.
 #[test]
 fn updates_need_no_memory_of_their_own() {
-    let folder = folder(LAYERS);
+    let folder = folder(LAYERS, 96);
     let [step, grads] =
         ["t.step", "t.grads"].map(|entry| memory(folder.path(), entry, "1GiB")["bytes"].as_i64().unwrap());
     assert!(step * 4 <= grads * 5, "{step} bytes with updates, {grads} for the gradients alone");

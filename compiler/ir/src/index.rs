@@ -168,6 +168,16 @@ pub enum SortOrder {
     Descending,
 }
 
+/// A sum that goes on from another: the outermost summed axis is cut into equal stretches, and what each gives is
+/// added to the sum so far, that of the last one first.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Blocks {
+    /// What it goes on from, at the result's index.
+    pub start: Expr,
+    /// Number of stretches.
+    pub count: i64,
+}
+
 /// What an op computes.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Definition {
@@ -181,6 +191,8 @@ pub enum Definition {
         combine: Combine,
         /// What.
         value: Expr,
+        /// Of a sum, in which stretches it is taken if not from front to back.
+        blocks: Option<Box<Blocks>>,
     },
     /// `result[i] = Σ over r of left(i, r) · right(i, r)`, each term added by a fused multiply-add.
     Dot {
@@ -190,6 +202,8 @@ pub enum Definition {
         left: Expr,
         /// The other.
         right: Expr,
+        /// In which stretches the sum is taken if not from front to back.
+        blocks: Option<Box<Blocks>>,
     },
     /// The extreme over the reduced axes and where it is; the first of equals, NaN before all.
     Best {
@@ -437,12 +451,15 @@ impl Definition {
             }
         };
         match self {
-            Definition::Map(value) | Definition::Reduce { value, .. } | Definition::Best { value, .. } => {
+            Definition::Map(value) | Definition::Best { value, .. } => value.each(&mut note),
+            Definition::Reduce { value, blocks, .. } => {
                 value.each(&mut note);
+                blocks.iter().for_each(|blocks| blocks.start.each(&mut note));
             }
-            Definition::Dot { left, right, .. } => {
+            Definition::Dot { left, right, blocks, .. } => {
                 left.each(&mut note);
                 right.each(&mut note);
+                blocks.iter().for_each(|blocks| blocks.start.each(&mut note));
             }
             Definition::Scan { factor, value, .. } => {
                 if let Some(factor) = factor {

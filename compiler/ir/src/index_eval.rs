@@ -2,7 +2,7 @@
 //! to [`crate::ops::Primitive::eval`]. Sums are taken in f64, so orders do not matter.
 
 use crate::dim::Dim;
-use crate::index::{BestPart, Combine, Cond, Definition, Expr, Extreme, Index, Ix, IxAtom, SortOrder, Start};
+use crate::index::{BestPart, Blocks, Combine, Cond, Definition, Expr, Extreme, Index, Ix, IxAtom, SortOrder, Start};
 use crate::ops::{arg_sort, binary, compare, random, unary};
 use crate::scalar::Literal;
 use crate::tensor::{Tensor, each_index, extents, round_to, wrap_to};
@@ -16,11 +16,13 @@ pub fn eval(definition: &Definition, args: &[&Tensor], results: &[Type], symbols
     match definition {
         Definition::Alias => vec![args[0].reshaped(&shape)],
         Definition::Map(value) => vec![cx.tensor(&results[0], |at| cx.expr(value, at))],
-        Definition::Reduce { axes, combine, value } => {
-            vec![cx.tensor(&results[0], |at| cx.reduce(axes, *combine, value, at, results[0].dtype))]
+        Definition::Reduce { axes, combine, value, blocks } => {
+            let sum = |at: &[i64]| cx.reduce(axes, *combine, value, at, results[0].dtype);
+            vec![cx.tensor(&results[0], |at| cx.onto(blocks.as_deref(), sum(at), at))]
         }
-        Definition::Dot { axes, left, right } => {
-            vec![cx.tensor(&results[0], |at| cx.dot(axes, left, right, at, results[0].dtype))]
+        Definition::Dot { axes, left, right, blocks } => {
+            let sum = |at: &[i64]| cx.dot(axes, left, right, at, results[0].dtype);
+            vec![cx.tensor(&results[0], |at| cx.onto(blocks.as_deref(), sum(at), at))]
         }
         Definition::Scan { axis, from, factor, value } => {
             vec![cx.scan(&results[0], *axis, *from, factor.as_ref(), value)]
@@ -125,6 +127,14 @@ impl Cx<'_> {
             Combine::Max => values.into_iter().max().unwrap_or(0),
             Combine::Min => values.into_iter().min().unwrap_or(1),
         })
+    }
+
+    /// A sum and what it goes on from.
+    fn onto(&self, blocks: Option<&Blocks>, sum: Number, at: &[i64]) -> Number {
+        match blocks {
+            Some(blocks) => Number::Float(self.expr(&blocks.start, at).float() + sum.float()),
+            None => sum,
+        }
     }
 
     fn dot(&self, axes: &[Dim], left: &Expr, right: &Expr, at: &[i64], dtype: DType) -> Number {

@@ -23,6 +23,7 @@ pub mod region_ops;
 pub mod rewrite;
 pub mod scalar;
 pub mod second_region;
+pub mod segmented;
 pub mod tensor;
 pub mod ty;
 

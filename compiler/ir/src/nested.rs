@@ -15,8 +15,9 @@ use crate::builder::Builder;
 use crate::graph::{Def, Graph, Node, NodeId, Region, RegionId, Value};
 use crate::ops::{Class, Op};
 use crate::passes::{params_of, trimmed_part};
-use crate::region_ops::{Call, Loop, Remat, Trip};
+use crate::region_ops::{Call, Loop, Part, Remat, Trip};
 use crate::rewrite::{Cursor, needed};
+use crate::segmented::{add_segmented, called};
 use std::collections::{BTreeMap, BTreeSet};
 
 /// A value handed from pass to pass.
@@ -53,6 +54,9 @@ pub struct LoopCut {
     pub whole: bool,
     /// Whether the backward pass computes the body again.
     pub remat: bool,
+    /// The passes of a segment, where the backward pass keeps what segments begin with; only of loops that run to
+    /// their end.
+    pub segment: Option<i64>,
     /// Whether a gradient may be asked for by any float from outside: none is made again in the body.
     pub apart: bool,
     /// Whether loops and calls in the body are to compute only what it needs of them.
@@ -118,7 +122,6 @@ pub fn cut_loop(graph: &mut Graph, b: &mut Builder, cut: &LoopCut) -> LoopResult
         region = trimmed_part(graph, &region, &kept.collect::<Vec<Value>>(), &region.results);
     }
     let region = if cut.remat { wrapped(graph, region) } else { region };
-    let body = graph.add_region(region);
     let op = Loop {
         trip: cut.trip.clone(),
         rev: false,
@@ -128,6 +131,7 @@ pub fn cut_loop(graph: &mut Graph, b: &mut Builder, cut: &LoopCut) -> LoopResult
         invariants: free.len() as u32,
         stacks: cut.stacks.len() as u32,
         sums: 0,
+        part: Part::Whole,
     };
     let args: Vec<Value> = cut
         .count
@@ -137,7 +141,13 @@ pub fn cut_loop(graph: &mut Graph, b: &mut Builder, cut: &LoopCut) -> LoopResult
         .chain(rows.iter().map(|(_, whole)| *whole))
         .chain(free)
         .collect();
-    let given = b.add_loop(graph, op.clone(), &args, body);
+    let given = match cut.segment {
+        Some(each) => add_segmented(graph, b, (&op, each), &args, &region),
+        None => {
+            let body = graph.add_region(region);
+            b.add_loop(graph, op.clone(), &args, body).to_vec()
+        }
+    };
     LoopResults { carries: given[op.carry_results()].to_vec(), stacks: given[op.stack_results()].to_vec() }
 }
 
@@ -209,11 +219,8 @@ pub fn made_of(region: &Region, mark: usize, holes: &[Value]) -> Vec<bool> {
 
 /// A body that consists of one call of the region, which the backward pass computes again.
 fn wrapped(graph: &mut Graph, region: Region) -> Region {
-    let mut b = Builder::new(&region.name);
-    let params: Vec<Value> = region.params.iter().map(|param| b.param(region.ty(*param).clone())).collect();
     let inner = graph.add_region(region);
-    let results = b.add_call(graph, Call { remat: Remat::Recompute }, &params, &[inner]);
-    b.finish(results.to_vec())
+    called(graph, inner)
 }
 
 /// The part of a flat region that becomes a body.

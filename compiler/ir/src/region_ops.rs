@@ -41,6 +41,18 @@ impl Trip {
     }
 }
 
+/// What a loop is of a longer one.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub enum Part {
+    /// It is a loop by itself.
+    #[default]
+    Whole,
+    /// Each of its passes is a segment: so many passes, which the backward pass computes again.
+    Segments(i64),
+    /// It runs the passes of a segment.
+    Segment,
+}
+
 /// A loop; see the module's table for operands and results.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Loop {
@@ -60,6 +72,8 @@ pub struct Loop {
     pub stacks: u32,
     /// Number of float results added over the iterations.
     pub sums: u32,
+    /// What it is of a longer loop.
+    pub part: Part,
 }
 
 /// What a call is for.
@@ -206,6 +220,11 @@ impl Loop {
         let mut list = vec![(name, Attribute::Dim(bound.clone()))];
         list.extend(self.rev.then(|| ("rev", Attribute::Word(String::new()))));
         list.extend(self.until.then(|| ("until", Attribute::Word(String::new()))));
+        match self.part {
+            Part::Whole => {}
+            Part::Segments(each) => list.push(("segments_of", Attribute::Int(each))),
+            Part::Segment => list.push(("segment", Attribute::Word(String::new()))),
+        }
         let some = names.into_iter().zip(counts).filter(|(_, count)| *count > 0);
         list.extend(some.map(|(name, count)| (name, Attribute::Int(i64::from(count)))));
         list

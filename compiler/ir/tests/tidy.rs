@@ -17,7 +17,7 @@ use mlc_ir::ops::size::SizeOf;
 use mlc_ir::ops::slice::Slice;
 use mlc_ir::passes::{PIPELINE, dce, loops, run_pipeline};
 use mlc_ir::print::graph_text;
-use mlc_ir::region_ops::{Loop, Trip, stacked};
+use mlc_ir::region_ops::{Loop, Part, Trip, stacked};
 use mlc_ir::scalar::{BinaryOp, CompareOp, Literal, UnaryOp};
 use mlc_ir::tensor::Tensor;
 use mlc_ir::ty::{DType, Type};
@@ -27,7 +27,7 @@ const N: i64 = 3;
 const T: i64 = 4;
 
 fn plain(trip: Trip) -> Loop {
-    Loop { trip, rev: false, until: false, carries: 0, slices: 0, invariants: 0, stacks: 0, sums: 0 }
+    Loop { trip, rev: false, until: false, carries: 0, slices: 0, invariants: 0, stacks: 0, sums: 0, part: Part::Whole }
 }
 
 fn exact() -> Trip {

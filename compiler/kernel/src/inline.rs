@@ -1,6 +1,7 @@
 //! From a fused group to its [`Nest`]: definitions are substituted into one another until only loads
 //! of stored values remain.
 
+mod blocks;
 mod update;
 
 use crate::expr::{Address, Expr, ExprRef, Index};
@@ -34,6 +35,7 @@ pub fn nest(region: &Region, fusion: &Fusion, group: &Group) -> Nest {
         Some(anchor) => cx.reduction(anchor, par.len()),
         None => (Vec::new(), None),
     };
+    let blocks = group.anchor.and_then(|anchor| cx.blocks(anchor, &identity));
     let mut stores = Vec::new();
     let mut window = None;
     for value in &group.roots {
@@ -61,6 +63,7 @@ pub fn nest(region: &Region, fusion: &Fusion, group: &Group) -> Nest {
         buffers: cx.buffers,
         reduce,
         dealt: false,
+        blocks,
         window,
         lets: cx.lets,
         stores,
@@ -157,11 +160,11 @@ impl Inline<'_> {
         };
         let definition = self.fusion.definitions[anchor.index()].clone();
         match definition {
-            Some(Definition::Reduce { axes: red, combine, value }) => {
+            Some(Definition::Reduce { axes: red, combine, value, .. }) => {
                 let value = self.expr(anchor, &value, &axes(red.len()), &[]);
                 (red, Some(Reduction::Fold { combine, dtype, value }))
             }
-            Some(Definition::Dot { axes: red, left, right }) => {
+            Some(Definition::Dot { axes: red, left, right, .. }) => {
                 let (left, right) =
                     (self.expr(anchor, &left, &axes(red.len()), &[]), self.expr(anchor, &right, &axes(red.len()), &[]));
                 (red, Some(Reduction::Dot { dtype, left, right }))

@@ -95,7 +95,7 @@ fn order_terms(nest: &mut Nest, alone: Option<Nest>) {
     };
     merge_axes(&mut alone);
     let Some(Reduction::Fold { value, .. }) = &alone.reduce else { return };
-    nest.dealt = !alone.red.is_empty() && !alone.contiguous_outputs(value);
+    nest.dealt = nest.blocks.is_none() && !alone.red.is_empty() && !alone.contiguous_outputs(value);
     if !nest.dealt {
         return;
     }
@@ -125,6 +125,7 @@ pub(crate) fn map_roots(nest: &mut Nest, f: &mut dyn FnMut(&ExprRef) -> ExprRef)
         }
         None => {}
     }
+    nest.blocks.iter_mut().for_each(|blocks| blocks.start = f(&blocks.start));
     nest.lets.iter_mut().for_each(|e| *e = f(e));
     nest.stores.iter_mut().for_each(|store| store.value = f(&store.value));
 }

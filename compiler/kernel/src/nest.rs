@@ -29,6 +29,8 @@ pub struct Nest {
     pub reduce: Option<Reduction>,
     /// Whether the terms of a fold are dealt to lanes. The op decides alone, whatever is fused with it.
     pub dealt: bool,
+    /// Of a float sum that goes on from another.
+    pub blocks: Option<Blocks>,
     /// Values at the parallel axes that stores share; each may use earlier ones.
     pub lets: Vec<ExprRef>,
     /// What is written, in order.
@@ -147,6 +149,16 @@ pub enum Reduction {
     },
 }
 
+/// How a sum goes on from another: the outermost reduced axis is cut into equal stretches, and what each gives is
+/// added to the sum so far, that of the last one first.
+#[derive(Clone, Debug)]
+pub struct Blocks {
+    /// What it goes on from, at the parallel axes.
+    pub start: ExprRef,
+    /// Number of stretches.
+    pub count: i64,
+}
+
 /// A store at the parallel axes.
 #[derive(Clone, Debug)]
 pub struct Store {
@@ -169,6 +181,8 @@ pub enum ReducePlan {
         /// How many of its values make a block.
         count: i64,
     },
+    /// As [`Nest::blocks`] says; the terms of a block one after another in the order of the axes.
+    Blocks,
     /// Terms are dealt to [`logical_lanes`] partial results by their position along the innermost
     /// axis; each takes its terms in order, and the partial results are combined by halving.
     Lanes,
@@ -196,6 +210,7 @@ impl Nest {
             buffers: vec![source.clone(), target.clone()],
             reduce: None,
             dealt: false,
+            blocks: None,
             window: None,
             lets: Vec::new(),
             stores: vec![Store {
@@ -209,6 +224,9 @@ impl Nest {
     /// The reduction's plan, from the nest's meaning alone; those along parallel axes need none.
     pub fn plan(&self) -> Option<ReducePlan> {
         let reduce = self.reduce.as_ref()?;
+        if self.blocks.is_some() {
+            return Some(ReducePlan::Blocks);
+        }
         let lanes = match reduce {
             Reduction::Scan { .. } | Reduction::Order { .. } | Reduction::Scatter { .. } => return None,
             _ if self.red.is_empty() => false,

@@ -65,7 +65,8 @@ fn full_columns(nest: &Nest, machine: &Machine, panels: Pack, typical: &[(Sym, i
     let others: Vec<AxisId> = (0..axis.0).map(AxisId).collect();
     let all = |e: &Expr| matches!(e, Expr::Load { .. }) && others.iter().all(|other| depends(e, *other));
     let mut whole = false;
-    let behind = nest.lets.iter().chain(nest.stores.iter().map(|store| &store.value));
+    let start = nest.blocks.iter().map(|blocks| &blocks.start);
+    let behind = start.chain(&nest.lets).chain(nest.stores.iter().map(|store| &store.value));
     behind.for_each(|root| root.each(&mut |e| whole |= all(e)));
     let fits = nest.window.is_none() && full >= PART.max(2 * width) && !whole;
     let estimated = || full > MANY * width && pays(nest, operand, &nest.buffers[*buffer], typical);
@@ -150,6 +151,9 @@ const COLUMNS: i64 = 256;
 pub(crate) fn chunk(nest: &mut Nest, chunks: Pack, typical: &[(Sym, i64)], next_copy: &mut u32) -> Option<Nest> {
     let terms = chunks.or(CHUNK)?;
     let Some(Reduction::Dot { left, right, dtype }) = nest.reduce.clone() else { return None };
+    if nest.blocks.is_some() {
+        return None;
+    }
     let vector = AxisId(nest.par.len().checked_sub(1)? as u32);
     let axis = AxisId((nest.par.len() + nest.red.len()).checked_sub(1)? as u32);
     let extent = nest.red.last()?.as_const()?;

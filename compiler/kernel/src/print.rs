@@ -151,6 +151,12 @@ fn plan_text(nest: &Nest, printer: &Printer<'_>) -> Option<String> {
             Some(extent) => format!("chain, blocks of {count} of i{} = {}", nest.par.len() + axis, printer.dim(extent)),
             None => "chain".to_string(),
         },
+        ReducePlan::Blocks => match &nest.blocks {
+            Some(blocks) => {
+                format!("chain, {} blocks from the last on, from {}", blocks.count, printer.expr(&blocks.start))
+            }
+            None => return None,
+        },
         ReducePlan::Lanes => "dealt to lanes, combined by halving".to_string(),
     })
 }
@@ -324,6 +330,9 @@ impl Printer<'_> {
             }
             Stmt::Release { acc } => format!("release acc{acc}"),
             Stmt::Clear { scratch, slot } => format!("scratch{scratch}[{}] = 0", self.ix(slot)),
+            Stmt::Fill { scratch, slot, value } => {
+                format!("scratch{scratch}[{}] = {}", self.ix(slot), self.expr(value))
+            }
             Stmt::Flush { scratch, slot } => format!("scratch{scratch}[{}] += acc", self.ix(slot)),
             Stmt::Total { scratch, slot } => format!("acc = scratch{scratch}[{}] + acc", self.ix(slot)),
             Stmt::Save { scratch, slot } => format!("scratch{scratch}[{}] = acc", self.ix(slot)),

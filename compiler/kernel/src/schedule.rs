@@ -173,7 +173,7 @@ pub fn choose(nest: &Nest, machine: &Machine, typical: &[(Sym, i64)]) -> Schedul
             _ => Shape::Map,
         },
         Some(ReducePlan::Lanes) => Shape::Lanes,
-        Some(ReducePlan::Chain { .. }) => Shape::Block,
+        Some(ReducePlan::Chain { .. } | ReducePlan::Blocks) => Shape::Block,
     };
     let vector = match shape {
         Shape::Map | Shape::Block => nest.par.len().checked_sub(1),
@@ -307,6 +307,7 @@ pub fn each_root(nest: &Nest, f: &mut dyn FnMut(&ExprRef)) {
         }
         None => {}
     }
+    nest.blocks.iter().for_each(|blocks| f(&blocks.start));
     nest.lets.iter().for_each(&mut *f);
     nest.stores.iter().for_each(|store| f(&store.value));
 }

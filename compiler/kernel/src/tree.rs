@@ -201,6 +201,15 @@ pub enum Stmt {
         /// Which slot.
         slot: Ix,
     },
+    /// `scratch[slot] = value`, for the registers of the variables around it.
+    Fill {
+        /// Which.
+        scratch: usize,
+        /// Which slot.
+        slot: Ix,
+        /// The value.
+        value: ExprRef,
+    },
     /// `scratch[slot] = scratch[slot] + acc`
     Flush {
         /// Which.

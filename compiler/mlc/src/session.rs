@@ -199,21 +199,21 @@ impl Session {
         self.warnings.append(&mut diagnostics);
         self.prototypes = program.prototypes.iter().cloned().collect();
         let Some(limit) = self.options.max_memory else { return Ok(program) };
-        let with_loops = || resolve(&Request { recompute: Recompute::Loops, ..request }, &mut sources).0;
-        self.within(limit, program, with_loops)
+        let form = |recompute| resolve(&Request { recompute, ..request.clone() }, &mut sources).0;
+        self.within(limit, program, form)
     }
 
-    /// The program, or the one that also computes the passes of loops again, and what else is computed
+    /// The program, or a form of it that also computes passes of loops again, and what else is computed
     /// again, so that training steps stay under a bound.
     fn within(
         &mut self,
         limit: i64,
         program: Program,
-        with_loops: impl FnOnce() -> Option<Program>,
+        form: impl FnMut(Recompute) -> Option<Program>,
     ) -> Result<Program, Failure> {
         let start = Instant::now();
         let machines: Vec<Machine> = self.options.levels.iter().map(|level| self.machine_of(*level)).collect();
-        let (program, decided) = budget::choose(limit, &machines, program, with_loops);
+        let (program, decided) = budget::choose(limit, &machines, program, form);
         self.timings.add("max-memory", start.elapsed());
         self.decision = decided.map_err(|refusal| Failure::from(refusal.diagnostic()))?;
         Ok(program)

@@ -119,6 +119,7 @@ impl<'a> Cx<'a> {
             stop: None,
             whole: false,
             remat: false,
+            segment: None,
             apart: false,
             narrow: false,
         };

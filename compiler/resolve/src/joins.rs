@@ -224,6 +224,7 @@ impl<'a> Cx<'a> {
             stop: None,
             whole: true,
             remat: false,
+            segment: None,
             apart: self.files.asks_gradients,
             narrow: false,
         };

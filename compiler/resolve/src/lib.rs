@@ -133,8 +133,12 @@ pub enum Recompute {
     /// Those of `@checkpoint`.
     #[default]
     AsWritten,
-    /// Those of loops as well: an iteration keeps what it begins with.
-    Loops,
+    /// Those of loops as well: a pass keeps what it begins with.
+    Passes,
+    /// Those of loops as well: of some passes one after another the first keeps what it begins with.
+    Segments,
+    /// Both: while the passes of a segment are gone through again, each keeps what it begins with.
+    Both,
 }
 
 /// The functions known to the compiler: `name(arguments)`, one line about it.

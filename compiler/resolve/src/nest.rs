@@ -26,6 +26,7 @@ use mlc_ir::graph::{Def, Value as IrValue};
 use mlc_ir::nested::{Carry, LoopCut, cut_loop};
 use mlc_ir::region_ops::Trip;
 use mlc_ir::scalar::{BinaryOp, Literal, UnaryOp};
+use mlc_ir::segmented::passes_of_segment;
 use mlc_ir::ty::{DType, Type};
 use mlc_syntax::ast;
 use mlc_syntax::span::Span;
@@ -373,6 +374,7 @@ impl<'a> Cx<'a> {
             cut.trip = Trip::UpTo(form.trip.clone());
             cut.count = Some(self.first_count(form, runs)?);
             cut.stop = stop;
+            cut.segment = None;
         }
         let records = self.record_carries(holes);
         let lacking = self.lacking();
@@ -476,7 +478,8 @@ impl<'a> Cx<'a> {
             stacks: yields.iter().map(|tensor| tensor.value).collect(),
             stop: None,
             whole: false,
-            remat: form.checkpoint || self.recomputes_loops(),
+            remat: form.checkpoint || self.recomputes_passes(),
+            segment: form.trip.as_const().filter(|_| self.keeps_segments()).and_then(passes_of_segment),
             apart: self.files.asks_gradients,
             narrow: false,
         }

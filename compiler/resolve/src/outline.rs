@@ -63,8 +63,15 @@ impl<'a> Cx<'a> {
     }
 
     /// Whether the passes of a run-time loop are computed again behind, though the program does not say so.
-    pub fn recomputes_loops(&self) -> bool {
-        self.recompute == Recompute::Loops && self.takes_gradients()
+    pub fn recomputes_passes(&self) -> bool {
+        matches!(self.recompute, Recompute::Passes | Recompute::Both) && self.takes_gradients()
+    }
+
+    /// Whether of a run-time loop only what segments of it begin with is kept, though the program does not say so.
+    /// Gradients by values in bodies go through single passes.
+    pub fn keeps_segments(&self) -> bool {
+        let segments = matches!(self.recompute, Recompute::Segments | Recompute::Both);
+        segments && self.takes_gradients() && !self.files.asks_gradients
     }
 
     pub fn begin_call(&self) -> Began {

@@ -218,6 +218,7 @@ fn backward(
         invariants: (params.len() - start) as u32 - slices,
         stacks: plan.slices.len() as u32,
         sums: plan.invariants.len() as u32,
+        part: op.part,
     };
     let name = format!("{}_adj", linear.region().name);
     let body = graph.add_region(linear.backward(&name, &params, &plan.outputs()));

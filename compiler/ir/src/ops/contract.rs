@@ -97,8 +97,7 @@ impl Primitive for Contract {
         if !cx.ty(cx.arg(0)).dtype.is_float() {
             return vec![Adj::Zero(Reason::Integer); 2];
         }
-        let of_left = Contract { left: self.out.clone(), right: self.right.clone(), out: self.left.clone() };
-        let of_right = Contract { left: self.left.clone(), right: self.out.clone(), out: self.right.clone() };
+        let [of_left, of_right] = self.adjoints();
         let left = cx.give(0, |cx| {
             let (d, b) = (cx.adjoint(0), cx.arg(1));
             cx.node(of_left, &[d, b])
@@ -133,6 +132,7 @@ impl Primitive for Contract {
             axes: summed.iter().map(size).collect(),
             left: side(0, &self.left),
             right: side(1, &self.right),
+            blocks: None,
         }
     }
 
@@ -159,6 +159,15 @@ impl Primitive for Contract {
 }
 
 impl Contract {
+    /// `(adjoint of the result, second operand)` to that of the first operand, and `(first operand, adjoint of the
+    /// result)` to that of the second.
+    pub(super) fn adjoints(&self) -> [Contract; 2] {
+        [
+            Contract { left: self.out.clone(), right: self.right.clone(), out: self.left.clone() },
+            Contract { left: self.left.clone(), right: self.out.clone(), out: self.right.clone() },
+        ]
+    }
+
     /// The letters that are summed, in the order of `left`.
     fn summed(&self) -> Vec<u32> {
         self.left.iter().filter(|letter| !self.out.contains(letter)).copied().collect()

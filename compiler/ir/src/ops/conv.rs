@@ -359,7 +359,7 @@ impl Conv {
         let x = self.read_input(0, args[0], sizes, n, &o, &k, self.channel_in(sizes, &channel, i.clone()));
         let at_w = k.into_iter().chain([i, channel]).collect();
         let axes = sizes.kernel.iter().chain([&sizes.group_in]).cloned().collect();
-        Definition::Dot { axes, left: x, right: Expr::operand(1, at_w, args[1].dtype) }
+        Definition::Dot { axes, left: x, right: Expr::operand(1, at_w, args[1].dtype), blocks: None }
     }
 
     /// Axes `k…, i, c`, summed `n, o…`.
@@ -371,7 +371,7 @@ impl Conv {
         let x = self.read_input(0, args[0], sizes, n.clone(), &o, &k, self.channel_in(sizes, &channel, i));
         let at_y = [n].into_iter().chain(o).chain([channel]).collect();
         let axes = [&sizes.batch].into_iter().chain(&sizes.output).cloned().collect();
-        Definition::Dot { axes, left: x, right: Expr::operand(1, at_y, args[1].dtype) }
+        Definition::Dot { axes, left: x, right: Expr::operand(1, at_y, args[1].dtype), blocks: None }
     }
 
     /// Axes `n, s…, i`, summed `k…, c` over the output channels of the group.
@@ -396,7 +396,7 @@ impl Conv {
         let y = guarded(1, at_y, within, Literal::zero(args[1].dtype));
         let axes = sizes.kernel.iter().chain([&sizes.group_out]).cloned().collect();
         let at_w = k.into_iter().chain([i, channel]).collect();
-        Definition::Dot { axes, left: Expr::operand(0, at_w, args[0].dtype), right: y }
+        Definition::Dot { axes, left: Expr::operand(0, at_w, args[0].dtype), right: y, blocks: None }
     }
 
     /// The input channel of channel `i` of the group that output channel `c` is in.

@@ -302,6 +302,7 @@ ops! {
     cum_sum::CumSum,
     recur::Recur,
     contract::Contract,
+    accumulate::Accumulate,
     conv::Conv,
     window_max::WindowMax,
     window_pick::WindowPick,

@@ -133,7 +133,8 @@ impl Primitive for Reduce {
         if self.axes.is_empty() {
             return Definition::Map(value);
         }
-        Definition::Reduce { axes: self.axes.iter().map(|axis| x.shape[*axis].clone()).collect(), combine, value }
+        let axes = self.axes.iter().map(|axis| x.shape[*axis].clone()).collect();
+        Definition::Reduce { axes, combine, value, blocks: None }
     }
 
     fn cases() -> Vec<Case> {

@@ -140,7 +140,7 @@ impl WindowUnpick {
             index[1 + n] = o;
         }
         let value = self.taken(args, index, within, &k);
-        Definition::Reduce { axes: self.windows().extents(), combine: Combine::Sum, value }
+        Definition::Reduce { axes: self.windows().extents(), combine: Combine::Sum, value, blocks: None }
     }
 
     /// `select(offset[index] == number of place, dy[index], 0)`, 0 outside.

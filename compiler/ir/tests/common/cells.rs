@@ -9,7 +9,7 @@ use mlc_ir::ops::contract::Contract;
 use mlc_ir::ops::gather::Gather;
 use mlc_ir::ops::reduce::{Reduce, ReduceKind};
 use mlc_ir::ops::slice::Slice;
-use mlc_ir::region_ops::{Loop, Trip, stacked};
+use mlc_ir::region_ops::{Loop, Part, Trip, stacked};
 use mlc_ir::scalar::{BinaryOp, UnaryOp};
 use mlc_ir::ty::{DType, Type};
 
@@ -193,6 +193,7 @@ impl Cell {
             invariants: args.len() as u32 - carries - 1,
             stacks: 1,
             sums: 0,
+            part: Part::Whole,
         };
         let results = b.add_loop(graph, op, &args, body);
         let parts: Vec<Value> = results.iter().map(|value| weighted(&mut b, *value)).collect();

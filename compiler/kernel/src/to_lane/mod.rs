@@ -207,6 +207,7 @@ impl Emit<'_> {
             Stmt::Best { acc, position, extreme, value, at } => self.best(*acc, *position, *extreme, value, at),
             Stmt::Halve { from, parts, into, combine } => self.halve(*from, *parts, *into, *combine),
             Stmt::Clear { scratch, slot } => self.clear(*scratch, slot),
+            Stmt::Fill { scratch, slot, value } => self.fill(*scratch, slot, value),
             Stmt::Flush { scratch, slot } => self.flush(*scratch, slot),
             Stmt::Total { scratch, slot } => self.total(*scratch, slot),
             Stmt::Save { scratch, slot } => self.save(*scratch, slot),

@@ -222,6 +222,13 @@ impl Emit<'_> {
         self.b.store(address, mem, Tail::Full, zero);
     }
 
+    pub(super) fn fill(&mut self, scratch: usize, slot: &Ix, value: &ExprRef) {
+        let value = self.for_acc(self.tree.scratch[scratch].acc, value);
+        let (address, mem, _) = self.scratch_address(scratch, slot);
+        self.b.store(address, mem, Tail::Full, value);
+        self.memo.clear();
+    }
+
     pub(super) fn flush(&mut self, scratch: usize, slot: &Ix) {
         let (address, mem, _) = self.scratch_address(scratch, slot);
         let sum = self.with_scratch(scratch, slot);

@@ -4,6 +4,7 @@ use super::builder::TreeBuilder;
 use super::cut::{Segment, cut, cut_rows};
 use super::terms::{Breaks, ChainBlock};
 use super::{How, Part, Result, Stmt, identity};
+use crate::expr::Expr;
 use crate::nest::Reduction;
 use crate::schedule::Tile;
 use mlc_ir::dim::Dim;
@@ -42,6 +43,10 @@ pub(super) struct RegisterBlock<'s> {
     pub(super) rows: Option<(usize, Ix, i64)>,
     /// Its slot of a scratch tile.
     pub(super) slot: Ix,
+}
+
+fn is_zero(expr: &Expr) -> bool {
+    matches!(expr, Expr::Literal(value) if value.as_f64() == 0.0)
 }
 
 impl TreeBuilder<'_> {
@@ -261,9 +266,16 @@ impl TreeBuilder<'_> {
         self.over(block, &mut |_| init.clone())
     }
 
-    fn clear(&mut self, block: &RegisterBlock<'_>, breaks: Breaks) -> Vec<Stmt> {
-        let slot = block.slot.clone();
-        self.over(block, &mut |_| vec![Stmt::Clear { scratch: breaks.scratch, slot: slot.clone() }])
+    pub(super) fn clear(&mut self, block: &RegisterBlock<'_>, breaks: Breaks) -> Vec<Stmt> {
+        let (scratch, slot) = (breaks.scratch, block.slot.clone());
+        let start = self.nest.blocks.as_ref().map(|blocks| &blocks.start).filter(|start| !is_zero(start));
+        self.over(block, &mut |this| {
+            let slot = slot.clone();
+            vec![match start {
+                Some(start) => Stmt::Fill { scratch, slot, value: this.here(start) },
+                None => Stmt::Clear { scratch, slot },
+            }]
+        })
     }
 
     /// The sums of a block of terms, from 0, added to what the blocks before gave; behind the last one,

@@ -5,7 +5,7 @@
 use super::block::{Columns, RegisterBlock};
 use super::builder::TreeBuilder;
 use super::cut::cut_rows;
-use super::terms::ChainBlock;
+use super::terms::{Breaks, ChainBlock};
 use super::{How, ScratchTile, Stmt};
 use mlc_ir::dim::Dim;
 use mlc_ir::index::Ix;
@@ -26,7 +26,8 @@ impl TreeBuilder<'_> {
             return stmts;
         };
         let total = self.stream_sums();
-        let mut stmts = self.clear_all(row, total);
+        let begun = Breaks { scratch: total, ..breaks };
+        let mut stmts = self.each_vector(row, &mut |this, block| this.clear(block, begun));
         stmts.extend(self.blocks_of_chain(breaks, &mut |this, part| {
             let mut stmts = this.clear_all(row, partial);
             stmts.extend(this.terms(row, partial, part));

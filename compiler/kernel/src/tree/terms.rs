@@ -14,9 +14,17 @@ use mlc_ir::index::Ix;
 pub(super) struct Breaks {
     /// Position of the axis that blocks cut, among the reduced ones.
     pub(super) axis: usize,
-    /// Its values in a block.
-    pub(super) count: i64,
+    pub(super) cut: Cut,
     pub(super) scratch: usize,
+}
+
+/// How an axis is cut into blocks.
+#[derive(Clone, Copy)]
+pub(super) enum Cut {
+    /// So many of its values make a block; the first one first.
+    Each(i64),
+    /// So many blocks; the last one first.
+    Blocks(i64),
 }
 
 /// A block of a chain: `length` values from `start` of the axis that blocks cut.
@@ -37,9 +45,13 @@ impl TreeBuilder<'_> {
         let par = self.nest.par.len();
         let outer: Vec<usize> = (par..par + breaks.axis).collect();
         let extent = self.extent(par + breaks.axis);
+        let count = match breaks.cut {
+            Cut::Each(count) => count,
+            Cut::Blocks(count) => return self.blocks_from_the_last(&extent, count, body),
+        };
         self.around(&outer, &mut |this| {
             let mut stmts = Vec::new();
-            let parts = cut(&extent, breaks.count);
+            let parts = cut(&extent, count);
             let ends = outer.is_empty() && parts.last().is_some_and(|part| part.count.is(1));
             let behind = parts.len() - 1;
             for (number, part) in parts.into_iter().enumerate() {
@@ -60,14 +72,36 @@ impl TreeBuilder<'_> {
         })
     }
 
+    fn blocks_from_the_last(
+        &mut self,
+        extent: &Dim,
+        count: i64,
+        body: &mut dyn FnMut(&mut Self, &ChainBlock) -> Vec<Stmt>,
+    ) -> Vec<Stmt> {
+        let Ok(length) = extent.exact_div(&Dim::from(count)) else {
+            mlc_ir::internal_error("tree", "an axis without such a number of equal blocks")
+        };
+        if count == 1 {
+            return body(self, &ChainBlock { start: Ix::constant(0), length, last: true });
+        }
+        let var = self.var();
+        let before = Ix::constant(count - 1).sub(Ix::axis(var));
+        let body = body(self, &ChainBlock { start: before.scaled(&length), length, last: false });
+        vec![Stmt::For { var, extent: Dim::from(count), how: How::Serial, body }]
+    }
+
     /// The axis and count of the chain's blocks with a scratch tile for them, unless one block is all.
     pub(super) fn breaks(&mut self, acc: usize) -> Option<Breaks> {
-        let Some(ReducePlan::Chain { axis, count }) = self.nest.plan().filter(|_| !self.nest.red.is_empty()) else {
-            return None;
+        let (axis, cut) = match self.nest.plan().filter(|_| !self.nest.red.is_empty())? {
+            ReducePlan::Chain { axis, count } => {
+                if axis == 0 && self.nest.red[0].as_const().is_some_and(|extent| extent <= count) {
+                    return None;
+                }
+                (axis, Cut::Each(count))
+            }
+            ReducePlan::Blocks => (0, Cut::Blocks(self.nest.blocks.as_ref()?.count)),
+            ReducePlan::Lanes => return None,
         };
-        if axis == 0 && self.nest.red[0].as_const().is_some_and(|extent| extent <= count) {
-            return None;
-        }
         let (rows, slots) = match self.schedule.rows {
             None => (1, 1),
             Some((axis, rows)) => {
@@ -78,7 +112,7 @@ impl TreeBuilder<'_> {
         };
         let slots = if self.schedule.side_by_side { slots } else { 1 };
         self.scratch.push(ScratchTile { acc, registers: rows * self.schedule.vectors, slots });
-        Some(Breaks { axis, count, scratch: self.scratch.len() - 1 })
+        Some(Breaks { axis, cut, scratch: self.scratch.len() - 1 })
     }
 
     /// Terms of all `axes` in order, one turn of the innermost loop unrolled a few times.

@@ -19,5 +19,6 @@ mod random_cells;
 mod random_graphs;
 mod random_loops;
 mod scale;
+mod segmented;
 mod symbolic;
 mod widths;

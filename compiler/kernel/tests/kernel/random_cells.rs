@@ -12,7 +12,7 @@ use mlc_ir::ops::contract::Contract;
 use mlc_ir::ops::reduce::{Reduce, ReduceKind};
 use mlc_ir::ops::select::Select;
 use mlc_ir::ops::slice::Slice;
-use mlc_ir::region_ops::{Loop, Trip};
+use mlc_ir::region_ops::{Loop, Part, Trip};
 use mlc_ir::scalar::{BinaryOp, CompareOp, Literal, UnaryOp};
 use mlc_ir::tensor::Tensor;
 use mlc_ir::ty::{DType, Type};
@@ -99,6 +99,7 @@ pub fn graph(seed: u64) -> (Graph, Vec<(i64, Vec<Tensor>)>) {
         invariants: 1,
         stacks: stacks as u32,
         sums: 0,
+        part: Part::Whole,
     };
     let mut results = b.add_loop(&graph, op, &params, body).to_vec();
     let mut loss = b.literal(Literal::zero(DType::F32));

@@ -2,8 +2,9 @@
 //! computed again in the backward pass. What counts is the arena, and what kernels and chains have of
 //! each thread: of one here, of as many as there are when the program runs.
 //!
-//! Two programs are tried: the one that is written, and the one whose loops compute their passes again
-//! (what `@checkpoint for` says). For each entry of a training block that takes gradients
+//! Several forms of the program are tried: the one that is written, those whose loops compute their passes
+//! again, from what segments of them begin with, from what each begins with (what `@checkpoint for` says),
+//! or from both, the passes of a segment while that is gone through again. For each entry of a training block that takes gradients
 //! [`mlc_kernel::budget`] finds what else is to be computed again. The bound is held at the sizes that
 //! entries state ([`Entry::typical`]): the batch of the training block. What sizes the data bring is
 //! known when the program runs, so it is there that a larger arena is refused.
@@ -19,9 +20,11 @@ use mlc_ir::dim::Sym;
 use mlc_ir::graph::{Entry, Epoch, Graph, Node, RegionId};
 use mlc_ir::ops::Op;
 use mlc_ir::passes::{Parts, before_remat, recomputing, run_pipeline, spared};
+use mlc_ir::region_ops::{Loop, Part};
 use mlc_kernel::budget::{Found, Task, Way, search};
 use mlc_kernel::lower::{Choices, lower_with};
 use mlc_kernel::schedule::Machine;
+use mlc_resolve::Recompute;
 use mlc_resolve::program::{Program, Train};
 use mlc_rt_core::abi::SCRATCH_BYTES;
 use serde_json::{Value, json};
@@ -53,37 +56,49 @@ pub struct Memory {
     pub flops: i64,
     /// Source lines of what is computed again: `cnn.dl:12`.
     pub again: Vec<String>,
+    /// Source lines of the loops that keep what segments begin with, and the passes of a segment.
+    pub segments: Vec<(String, i64)>,
 }
 
-/// The program, or the one that also computes the passes of its loops again if that is needed or
-/// cheaper, and what is decided for it; of two that fail the one that needs less.
+/// Other forms of a program, the first ones preferred where others cost as much.
+const FORMS: [Recompute; 3] = [Recompute::Segments, Recompute::Passes, Recompute::Both];
+
+/// The program, or a form of it that also computes passes of its loops again if that is needed or cheaper, and
+/// what is decided for it; of those that fail the one that needs least.
 pub fn choose(
     limit: i64,
     machines: &[Machine],
     written: Program,
-    with_loops: impl FnOnce() -> Option<Program>,
+    mut form: impl FnMut(Recompute) -> Option<Program>,
 ) -> (Program, Result<Decision, Box<Refusal>>) {
     let bounded = Bounded::new(&written, limit, machines);
     let mut first = bounded.decide();
     if first.as_ref().is_ok_and(|decision| decision.parts.is_empty()) {
         return (written, first);
     }
-    let other = if bounded.has_loops() { with_loops() } else { None };
-    let mut second = other.as_ref().map(|other| Bounded::new(other, limit, machines).decide());
-    for decision in [Some(&mut first), second.as_mut()].into_iter().flatten().flatten() {
-        bounded.compare(decision);
+    let forms: &[Recompute] = if bounded.has_loops() { &FORMS } else { &[] };
+    let mut others: Vec<(Program, Result<Decision, Box<Refusal>>)> = Vec::new();
+    for program in forms.iter().filter_map(|recompute| form(*recompute)) {
+        let decided = Bounded::new(&program, limit, machines).decide();
+        others.push((program, decided));
     }
-    let (Some(other), Some(mut second)) = (other, second) else { return (written, first) };
-    if let (Err(first), Err(second)) = (&first, &mut second) {
-        second.plain = first.plain;
+    for decided in others.iter_mut().map(|(_, decided)| decided).chain([&mut first]) {
+        bounded.compare(decided);
     }
-    let better = match (&first, &second) {
-        (Ok(first), Ok(second)) => second.flops() < first.flops(),
-        (Ok(_), Err(_)) => false,
-        (Err(_), Ok(_)) => true,
-        (Err(first), Err(second)) => second.bytes < first.bytes,
-    };
-    if better { (other, second) } else { (written, first) }
+    let mut best = first;
+    let mut chosen = None;
+    for (program, decided) in others {
+        let better = match (&best, &decided) {
+            (Ok(best), Ok(decided)) => decided.flops() < best.flops(),
+            (Ok(_), Err(_)) => false,
+            (Err(_), Ok(_)) => true,
+            (Err(best), Err(decided)) => decided.bytes < best.bytes,
+        };
+        if better {
+            (chosen, best) = (Some(program), decided);
+        }
+    }
+    (chosen.unwrap_or(written), best)
 }
 
 /// A program under a bound.
@@ -136,15 +151,27 @@ impl<'a> Bounded<'a> {
         Ok(decision)
     }
 
-    /// Makes a decision, about this program or another form of it, speak of the difference to what is written.
-    fn compare(&self, decision: &mut Decision) {
+    /// Makes what was decided for this program or another form of it speak of the difference to what is written.
+    fn compare(&self, decided: &mut Result<Decision, Box<Refusal>>) {
+        let decision = match decided {
+            Ok(decision) => decision,
+            Err(refusal) => {
+                refusal.plain = self.plain(refusal.entry);
+                return;
+            }
+        };
         let written = recomputing(&self.graph, &[]);
         for ((_, entry), memory) in self.entries().zip(&mut decision.entries) {
-            let sizes = sizes(&self.graph, &self.graph.entries[entry]);
-            memory.plain = search(self.task(entry, i64::MAX, &sizes)).plain.bytes;
+            memory.plain = self.plain(entry);
             let before = self.repeated(&written, entry);
             memory.again.retain(|line| !before.contains(line));
         }
+    }
+
+    /// Bytes of the arena of an entry if nothing is computed again.
+    fn plain(&self, entry: usize) -> i64 {
+        let sizes = sizes(&self.graph, &self.graph.entries[entry]);
+        search(self.task(entry, i64::MAX, &sizes)).plain.bytes
     }
 
     fn task<'b>(&'b self, entry: usize, limit: i64, sizes: &'b [i64]) -> Task<'b> {
@@ -182,7 +209,19 @@ impl<'a> Bounded<'a> {
             thread: way.thread,
             flops: way.flops,
             again: again.into_iter().collect(),
+            segments: self.segments(task.entry),
         }
+    }
+
+    /// The loops of an entry that keep what segments begin with.
+    fn segments(&self, entry: usize) -> Vec<(String, i64)> {
+        let mut found = BTreeSet::new();
+        self.each_node(self.graph.entries[entry].region, &self.graph, &mut |node| {
+            if let Op::Loop(Loop { part: Part::Segments(each), .. }) = &node.op {
+                found.extend(self.graph.position(node.span).map(|place| (line_of(place), *each)));
+            }
+        });
+        found.into_iter().collect()
     }
 
     /// Lines of contractions, reductions, loops and the like that are computed again.
@@ -237,13 +276,30 @@ impl Memory {
         let sizes = if self.sizes.is_empty() { String::new() } else { format!(" for {}", self.sizes) };
         Some(format!(
             "`{}` needs {} of memory{sizes}, not {}, and {} for each thread: its backward pass computes again what is \
-             made in {}",
+             made in {}{}",
             self.entry,
             amount(self.bytes),
             amount(self.plain),
             amount(self.thread),
-            lines_text(&self.again)
+            lines_text(&self.again),
+            self.segments_text()
         ))
+    }
+
+    /// `; the loop in line 12 of cnn.dl keeps every 4th pass`
+    fn segments_text(&self) -> String {
+        let mut loops: BTreeMap<i64, Vec<String>> = BTreeMap::new();
+        for (place, each) in &self.segments {
+            loops.entry(*each).or_default().push(place.clone());
+        }
+        let of = |(each, places): (i64, Vec<String>)| {
+            let (lines, every) = (lines_text(&places), ordinal(each));
+            match places.len() {
+                1 => format!("; the loop in {lines} keeps every {every} pass"),
+                _ => format!("; the loops in {lines} keep every {every} pass"),
+            }
+        };
+        loops.into_iter().map(of).collect()
     }
 
     /// For `--timings`.
@@ -255,8 +311,20 @@ impl Memory {
             "plain": self.plain,
             "thread": self.thread,
             "again": self.again,
+            "segments": self.segments.iter().map(|(line, each)| json!({"loop": line, "every": each})).collect::<Vec<Value>>(),
         })
     }
+}
+
+/// `2nd`, `4th`
+fn ordinal(number: i64) -> String {
+    let ending = match (number % 10, number % 100) {
+        (1, last) if last != 11 => "st",
+        (2, last) if last != 12 => "nd",
+        (3, last) if last != 13 => "rd",
+        _ => "th",
+    };
+    format!("{number}{ending}")
 }
 
 /// `lines 12, 14 of cnn.dl` of `cnn.dl:12` and `cnn.dl:14`, which are in the order of their text.

@@ -14,6 +14,8 @@ use mlc_syntax::diag::Diagnostic;
 /// An entry that needs more than the bound, whatever is computed again.
 #[derive(Clone, Debug)]
 pub struct Refusal {
+    /// Position of the entry.
+    pub entry: usize,
     /// What it needs at least, with one thread.
     pub bytes: i64,
     /// What its arena needs if nothing is computed again but what the program says.
@@ -71,7 +73,7 @@ impl Bounded<'_> {
         let diagnostic = diagnostic
             .help("or put `@checkpoint` on functions that make much of little: their arguments alone are kept")
             .help(format!("or allow it: --max-memory {}", allowed(bytes)));
-        Refusal { bytes, plain: found.plain.bytes, diagnostic }
+        Refusal { entry: task.entry, bytes, plain: found.plain.bytes, diagnostic }
     }
 }
 

@@ -10,26 +10,25 @@
 //! What the core needs of early nodes it gets as slices, what late nodes need of the core is
 //! stacked. Rows that a counted loop does not run count as zero: what is computed of other rows is
 //! masked before it is summed, and nothing of such a loop is done for rows that may never be.
-//! Recomputed nodes stay where they are, except in sums: the program wants them late and small.
+//! Recomputed nodes stay where they are, except in sums: the program wants them late and small. What a
+//! sum over the passes of a segment gives is added up by the loop over the segments.
 
+mod blocks;
 mod body;
 mod choose;
 mod lift;
+mod masks;
 mod sums;
 
 use super::regions::bottom_up;
 use crate::cost::Typical;
 use crate::dim::Dim;
-use crate::graph::{Def, Graph, Node, NodeId, Value};
-use crate::ops::broadcast::Broadcast;
-use crate::ops::compare::Compare;
+use crate::graph::{Epoch, Graph, Node, Value};
 use crate::ops::iota::Iota;
-use crate::ops::select::Select;
 use crate::ops::slice::Slice;
 use crate::ops::{Op, Types};
 use crate::region_ops::Loop;
 use crate::rewrite::{Cursor, part};
-use crate::scalar::{CompareOp, Literal};
 use crate::ty::DType;
 use body::{Body, Varies};
 use choose::{Choice, choose};
@@ -64,7 +63,7 @@ fn split(graph: &mut Graph, cursor: &mut Cursor<'_>, node: &Node, op: &Loop, typ
     let outside = vec![None; region.values.len()];
     let sums = vec![None; region.values.len()];
     let made = (node.span, node.epoch);
-    let mut split = Split { cursor, body: &body, choice, args, outside, sums, made, count: None };
+    let mut split = Split { cursor, body: &body, choice, args, outside, sums, made, count: None, typical };
     split.before();
     let results = split.core(graph, node);
     split.behind();
@@ -82,9 +81,10 @@ struct Split<'a, 'b, 'c> {
     outside: Vec<Option<Operand>>,
     /// Sums over the iterations of values of the body.
     sums: Vec<Option<Value>>,
-    made: (crate::graph::SpanId, crate::graph::Epoch),
+    made: (crate::graph::SpanId, Epoch),
     /// The number of iterations that ran, of a counted loop.
     count: Option<Value>,
+    typical: &'a Typical,
 }
 
 /// What the loop without the moved nodes gives.
@@ -122,6 +122,15 @@ impl Split<'_, '_, '_> {
         (b.span, b.made_by, b.epoch) = (self.made.0, PASS, self.made.1);
     }
 
+    /// New nodes look as if they came from the place of a node of the body; in a loop that is done again they are
+    /// what is done again.
+    fn at_node(&mut self, node: &Node) {
+        self.cursor.at(node, PASS);
+        if node.epoch == Epoch::default() {
+            self.cursor.b.epoch = self.made.1;
+        }
+    }
+
     fn operands(&self, node: &Node) -> Vec<Operand> {
         let operand = |arg: &Value| match self.outside[arg.index()] {
             Some(operand) => operand,
@@ -150,7 +159,7 @@ impl Split<'_, '_, '_> {
     /// Does a node for all rows.
     fn lift(&mut self, node: &Node) {
         let operands = self.operands(node);
-        self.cursor.at(node, PASS);
+        self.at_node(node);
         let Some(results) = lift::rows(&mut self.cursor.b, self.body.op.trip.bound(), &node.op, &operands) else {
             crate::internal_error(PASS, "a node has no batching rule after all");
         };
@@ -320,14 +329,14 @@ impl Split<'_, '_, '_> {
                     *operand = Operand::Rows(self.masked(*arg, rows));
                 }
             }
-            self.cursor.at(node, PASS);
+            self.at_node(node);
             return match lift::summed(&mut self.cursor.b, self.body.op.trip.bound(), &node.op, &operands) {
-                Some(sum) => sum,
+                Some(sum) => blocks::in_blocks(&mut self.cursor.b, self.body.op, sum, self.typical),
                 None => crate::internal_error(PASS, "a sum of products has no rule after all"),
             };
         }
         let args: Vec<Value> = node.args.iter().map(|arg| self.sum(*arg)).collect();
-        self.cursor.at(node, PASS);
+        self.at_node(node);
         self.cursor.b.add1(node.op.clone(), &args)
     }
 
@@ -344,44 +353,8 @@ impl Split<'_, '_, '_> {
         };
         let rows = self.masked(value, rows);
         self.at_loop();
-        lift::total(&mut self.cursor.b, rows)
-    }
-
-    /// Rows with zeros where the loop did not run.
-    fn masked(&mut self, value: Value, rows: Value) -> Value {
-        let Some(count) = self.count.filter(|count| !self.is_zero_behind(value, rows, *count)) else { return rows };
-        self.at_loop();
-        let b = &mut self.cursor.b;
-        let ty = b.ty(rows).clone();
-        let bound = vec![ty.shape[0].clone()];
-        let position = b.add1(Iota { shape: bound.clone(), axis: 0, dtype: DType::I64 }, &[]);
-        let count = b.broadcast_scalar(count, &bound);
-        let runs = b.add1(Compare { op: CompareOp::Lt }, &[position, count]);
-        let runs = b.add1(Broadcast { shape: ty.shape.clone(), axes: vec![0] }, &[runs]);
-        let zero = b.literal(Literal::zero(ty.dtype));
-        let zero = b.broadcast_scalar(zero, &ty.shape);
-        b.add1(Select, &[runs, rows, zero])
-    }
-
-    /// Whether rows behind the count are known to be zero: stacks of this loop, and of one that ran
-    /// as often.
-    fn is_zero_behind(&self, value: Value, rows: Value, count: Value) -> bool {
-        if self.body.of(value) == Varies::Never {
-            return false;
-        }
-        let moved = |id: NodeId| self.choice.early[id.index()] || self.choice.late[id.index()];
-        if let Some(id) = self.body.producer(value) {
-            return !moved(id);
-        }
-        if !self.body.is_row_param(value) {
-            return true;
-        }
-        let outer = self.cursor.b.region();
-        let Def::Node(id, result) = outer.values[rows.index()].def else { return false };
-        let node = &outer.nodes[id.index()];
-        let Op::Loop(op) = &node.op else { return false };
-        let ran = if op.until { Some(node.results[0]) } else { node.args.first().copied().filter(|_| op.has_count()) };
-        op.stack_results().contains(&(result as usize)) && ran == Some(count)
+        let sum = lift::total(&mut self.cursor.b, rows);
+        blocks::in_blocks(&mut self.cursor.b, self.body.op, sum, self.typical)
     }
 
     /// The old loop's results.

@@ -86,7 +86,9 @@ pub(super) fn peeled(body: &Body<'_>, typical: &Typical) -> Vec<bool> {
                 && (summed[value.index()] || !readers.is_empty())
                 && readers.iter().all(linear)
         };
-        peeled[at] = anchored[at] && node.results.iter().all(only_summed);
+        // What goes on from a sum is added up where it stands.
+        let stays = matches!(node.op, Op::Accumulate(_));
+        peeled[at] = anchored[at] && !stays && node.results.iter().all(only_summed);
     }
     peeled
 }
@@ -101,7 +103,7 @@ fn anchored(body: &Body<'_>, typical: &Typical) -> Vec<bool> {
         }
         let inner = |arg: &Value| body.producer(*arg).is_some_and(|id| anchored[id.index()]);
         anchored[at] = match linearity(body, node) {
-            Linearity::None => false,
+            Linearity::None => matches!(node.op, Op::Accumulate(_)),
             Linearity::Product => pays(body, node, typical) && can_sum(body, node),
             Linearity::Sum => matches!(node.op, Op::Contract(_) | Op::Conv(_)) || node.args.iter().any(inner),
         };
