@@ -9,13 +9,14 @@ use crate::schedule::{Machine, each_root};
 use mlc_ir::dim::{Dim, Sym};
 use mlc_ir::graph::SpanId;
 use mlc_ir::index::{AxisId, Cond, Ix, IxAtom, result_axes};
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 /// The nests that are run for one, in order: copies, and the nest itself in its final layout, in parts
 /// where its width asks for it. `alone` is its fold without anything fused with it, if that is another
 /// nest.
 pub fn prepare(nest: Nest, alone: Option<Nest>, layout: Layout<'_>, next_copy: &mut u32) -> Vec<Nest> {
-    let parts = panels::parts(nest, layout.machine, layout.packing.panels, layout.typical);
+    let parts = panels::parts(nest, layout);
     parts.into_iter().flat_map(|part| prepare_part(part, alone.clone(), layout, next_copy)).collect()
 }
 
@@ -28,19 +29,20 @@ pub struct Layout<'a> {
     pub packing: Packing,
     /// Sizes to expect.
     pub typical: &'a [(Sym, i64)],
+    /// What is the same in every call, so that copies of it are made once.
+    pub kept: &'a BTreeSet<Source>,
 }
 
 fn prepare_part(mut nest: Nest, alone: Option<Nest>, layout: Layout<'_>, next_copy: &mut u32) -> Vec<Nest> {
-    let Layout { machine, packing, typical } = layout;
     let mut copies = Vec::new();
     if let Some(Reduction::Dot { left, right, dtype }) = nest.reduce.clone() {
         let left = copy_operand(&mut nest, left, &mut copies, next_copy);
         let right = copy_operand(&mut nest, right, &mut copies, next_copy);
         nest.reduce = Some(Reduction::Dot { dtype, left, right });
-        if let Some(chunks) = panels::chunk(&mut nest, packing.chunks, typical, next_copy) {
+        if let Some(chunks) = panels::chunk(&mut nest, layout.packing.chunks, layout.typical, next_copy) {
             put(&mut copies, chunks);
         }
-        if let Some(panels) = panels::cut(&mut nest, machine, packing.panels, typical, next_copy) {
+        if let Some(panels) = panels::cut(&mut nest, layout, next_copy) {
             put(&mut copies, panels);
         }
     }

@@ -12,7 +12,7 @@ mod packing;
 pub use packing::{NotPacking, Pack, Packing, packings};
 
 use crate::expr::{Address, Expr, ExprRef, Index};
-use crate::layout::{map_roots, plain};
+use crate::layout::{Layout, map_roots, plain};
 use crate::nest::{Buffer, Nest, Reduction, Source, axis_coef};
 use crate::schedule::{Machine, depends, size_at};
 use mlc_ir::dim::{Dim, Sym};
@@ -29,6 +29,9 @@ const MANY: i64 = 8;
 /// Rows of outputs from which on the copy is a small part of the work.
 const ROWS: i64 = 48;
 
+/// The same where the copy is made once for all calls: some register blocks.
+const KEPT_ROWS: i64 = 24;
+
 /// Bytes of an operand that stay in the nearest cache wherever they are.
 const NEAR: i64 = 32 << 10;
 
@@ -36,8 +39,8 @@ const NEAR: i64 = 32 << 10;
 const PART: i64 = 8;
 
 /// A contraction whose width is no multiple of a panel's, as the part that is and the rest; else as it is.
-pub(crate) fn parts(nest: Nest, machine: &Machine, panels: Pack, typical: &[(Sym, i64)]) -> Vec<Nest> {
-    let Some(full) = full_columns(&nest, machine, panels, typical) else { return vec![nest] };
+pub(crate) fn parts(nest: Nest, layout: Layout<'_>) -> Vec<Nest> {
+    let Some(full) = full_columns(&nest, layout) else { return vec![nest] };
     let axis = nest.par.len() - 1;
     let Some(extent) = nest.par[axis].as_const() else { return vec![nest] };
     let (mut first, mut rest) = (nest.clone(), nest);
@@ -53,13 +56,15 @@ pub(crate) fn parts(nest: Nest, machine: &Machine, panels: Pack, typical: &[(Sym
 }
 
 /// How many columns are whole panels, if not all are and the others are worth a kernel of their own.
-fn full_columns(nest: &Nest, machine: &Machine, panels: Pack, typical: &[(Sym, i64)]) -> Option<i64> {
+fn full_columns(nest: &Nest, layout: Layout<'_>) -> Option<i64> {
     let Some(Reduction::Dot { left, right, dtype }) = &nest.reduce else { return None };
     let axis = AxisId(nest.par.len().checked_sub(1)? as u32);
-    let width = panels.or(VECTORS)? * machine.vector_bits / 8 / dtype.bytes();
-    let extent = nest.par[axis.0 as usize].as_const().filter(|extent| extent % width != 0)?;
     let operand = if depends(left, axis) { left } else { right };
     let Expr::Load { buffer, at: Address::Axes { .. } } = &**operand else { return None };
+    let reads = Reads::new(nest, operand, &nest.buffers[*buffer], layout);
+    let width =
+        layout.packing.panels.or(reads.vectors(layout.machine))? * layout.machine.vector_bits / 8 / dtype.bytes();
+    let extent = nest.par[axis.0 as usize].as_const().filter(|extent| extent % width != 0)?;
     let full = (extent - PART).max(0) / width * width;
     // What is read element by element may be written over, which takes one kernel.
     let others: Vec<AxisId> = (0..axis.0).map(AxisId).collect();
@@ -69,16 +74,39 @@ fn full_columns(nest: &Nest, machine: &Machine, panels: Pack, typical: &[(Sym, i
     let behind = start.chain(&nest.lets).chain(nest.stores.iter().map(|store| &store.value));
     behind.for_each(|root| root.each(&mut |e| whole |= all(e)));
     let fits = nest.window.is_none() && full >= PART.max(2 * width) && !whole;
-    let estimated = || full > MANY * width && pays(nest, operand, &nest.buffers[*buffer], typical);
-    (fits && panels.is_wanted(estimated)).then_some(full)
+    (fits && layout.packing.panels.is_wanted(|| full > MANY * width && reads.pays())).then_some(full)
 }
 
-/// Whether so many rows read an operand beyond the nearest cache that copying it is a small part of the work.
-fn pays(nest: &Nest, operand: &Expr, source: &Buffer, typical: &[(Sym, i64)]) -> bool {
-    let rows = (0..nest.par.len() as u32 - 1).filter(|other| !depends(operand, AxisId(*other)));
-    let rows = rows.map(|other| size_at(&nest.par[other as usize], typical)).fold(1, i64::saturating_mul);
-    let elements = source.shape.iter().map(|dim| size_at(dim, typical)).fold(1, i64::saturating_mul);
-    rows >= ROWS && elements.saturating_mul(source.dtype.bytes()) > NEAR
+/// How the operand that vectors lie along is read.
+struct Reads {
+    /// Rows of outputs.
+    rows: i64,
+    bytes: i64,
+    /// Whether a copy is made once for all calls.
+    kept: bool,
+}
+
+impl Reads {
+    fn new(nest: &Nest, operand: &Expr, source: &Buffer, layout: Layout<'_>) -> Reads {
+        let size = |dim: &Dim| size_at(dim, layout.typical);
+        let rows = (0..nest.par.len() as u32 - 1).filter(|other| !depends(operand, AxisId(*other)));
+        let rows = rows.map(|other| size(&nest.par[other as usize])).fold(1, i64::saturating_mul);
+        let elements = source.shape.iter().map(size).fold(1, i64::saturating_mul);
+        let bytes = elements.saturating_mul(source.dtype.bytes());
+        Reads { rows, bytes, kept: layout.kept.contains(&source.source) }
+    }
+
+    /// Whether the operand is beyond the nearest cache, and so many rows read it that copying it is a small part of
+    /// the work, or that a copy made once is read faster.
+    fn pays(&self) -> bool {
+        self.rows >= if self.kept { KEPT_ROWS } else { ROWS } && self.bytes > NEAR
+    }
+
+    /// Vectors of a panel's row by estimate: where rows are few, and fewer in a smaller batch, as many as keep
+    /// multiply-adds busy for one of them.
+    fn vectors(&self, machine: &Machine) -> i64 {
+        if self.rows < ROWS { (machine.vector_registers / 8).max(VECTORS) } else { VECTORS }
+    }
 }
 
 /// An axis of a contraction to be cut, and one of its operands with it.
@@ -92,27 +120,20 @@ struct Cut {
 }
 
 /// Cuts the vector axis of a contraction into panels, where it pays; the copy to be made before it.
-pub(crate) fn cut(
-    nest: &mut Nest,
-    machine: &Machine,
-    panels: Pack,
-    typical: &[(Sym, i64)],
-    next_copy: &mut u32,
-) -> Option<Nest> {
+pub(crate) fn cut(nest: &mut Nest, layout: Layout<'_>, next_copy: &mut u32) -> Option<Nest> {
     let Some(Reduction::Dot { left, right, dtype }) = nest.reduce.clone() else { return None };
     if nest.window.is_some() {
         return None;
     }
     let axis = AxisId(nest.par.len().checked_sub(1)? as u32);
-    let width = panels.or(VECTORS)? * machine.vector_bits / 8 / dtype.bytes();
-    let extent = nest.par[axis.0 as usize].as_const()?;
-    if extent % width != 0 || extent <= width {
-        return None;
-    }
     let (operand, is_left) = if depends(&left, axis) { (left.clone(), true) } else { (right.clone(), false) };
     let Expr::Load { buffer, at: Address::Axes { index, within, .. } } = &*operand else { return None };
     let (index, source) = (plain(index).filter(|_| within.is_empty())?, nest.buffers[*buffer].clone());
-    if !panels.is_wanted(|| pays(nest, &operand, &source, typical)) {
+    let reads = Reads::new(nest, &operand, &source, layout);
+    let width =
+        layout.packing.panels.or(reads.vectors(layout.machine))? * layout.machine.vector_bits / 8 / dtype.bytes();
+    let extent = nest.par[axis.0 as usize].as_const()?;
+    if extent % width != 0 || extent <= width || !layout.packing.panels.is_wanted(|| reads.pays()) {
         return None;
     }
     let batch = batched::batch_axes(nest, &left, &right);

@@ -122,3 +122,42 @@ fn what_an_entry_writes_is_not_kept() {
         assert_eq!(lowered.program.entries[0].kept.of, [0]);
     }
 }
+
+/// `x · w` for so many rows of a batch, with a weight that the entry reads alone.
+fn product(typical: i64) -> Graph {
+    let mut graph = Graph::new();
+    let symbol = graph.symbol("B");
+    let float = |shape: &[Dim]| Type::new(DType::F32, shape.to_vec());
+    let weight = float(&[WIDTH.into(), WIDTH.into()]);
+    let mut b = Builder::new("product");
+    let (x, w) = (b.param(float(&[symbol.into(), WIDTH.into()])), b.param(weight.clone()));
+    let y = b.add1(Contract { left: vec![0, 1], right: vec![1, 2], out: vec![0, 2] }, &[x, w]);
+    let region = graph.add_region(b.finish(vec![y]));
+    graph.globals.push(Global { path: "w".into(), kind: GlobalKind::Param, ty: weight, span: SpanId(0) });
+    let inputs = vec![Input::Arg("x".to_string()), Input::Global(GlobalId(0))];
+    let (outputs, typical) = (vec![Output::Result("out".to_string())], vec![(symbol, typical)]);
+    graph.entries.push(Entry { name: "product".to_string(), region, inputs, outputs, checks: Vec::new(), typical });
+    graph
+}
+
+/// A copy that is made once pays for fewer rows than one that each call makes.
+#[test]
+fn few_rows_read_panels_that_are_kept() {
+    for way in ways() {
+        let lower =
+            |rows: i64, keep: bool| lower_with(&product(rows), &way.machine(), Choices { keep, ..Choices::default() });
+        assert_eq!([8, 32].map(|rows| lower(rows, true).kernels.len()), [1, 2]);
+        assert_eq!(lower(32, false).kernels.len(), 1);
+        let [kept, plain] = [true, false].map(|keep| compile_jit(&lower(32, keep).program, &way.options(1)).unwrap());
+        for rows in [1, 5, 32, 33] {
+            let memory = || {
+                let (args, globals) = (vec![numbers(rows * WIDTH, 3)], vec![numbers(WIDTH * WIDTH, 1)]);
+                Memory { args, globals, results: vec![vec![0; (rows * WIDTH * 4) as usize]], ..Memory::default() }
+            };
+            let (mut found, mut expected) = (memory(), memory());
+            assert_eq!(run_keeping(&kept, &[rows], 2, &mut found, &mut Kept::new(&kept)), Status::Ok as i32);
+            assert_eq!(run_compiled(&plain, &[rows], 2, &mut expected), Status::Ok as i32);
+            assert!(found.results == expected.results, "{rows} rows by {way:?}");
+        }
+    }
+}

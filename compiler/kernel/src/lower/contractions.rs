@@ -1,9 +1,9 @@
 //! The contractions of a program before their operands are laid out, for those who want to know how each is best
 //! packed.
 
-use super::Choices;
 use super::cells::{Cells, Key};
 use super::scope::Scopes;
+use super::{Choices, kept};
 use crate::inline;
 use crate::knobs::is_contraction;
 use crate::layout::{self, Layout};
@@ -13,6 +13,7 @@ use crate::program::Loc;
 use crate::schedule::Machine;
 use mlc_ir::dim::Sym;
 use mlc_ir::graph::Graph;
+use std::collections::BTreeSet;
 
 /// A contraction of an entry.
 #[derive(Clone, Debug)]
@@ -23,12 +24,14 @@ pub struct Contraction {
     pub nest: Nest,
     /// Of what it reads that which is the same in every call, so that copies of it are made once.
     pub constant: Vec<Source>,
+    /// Parameters of its scope that are.
+    kept: BTreeSet<Source>,
 }
 
 impl Contraction {
     /// The kernels for it, in order: copies, and the contraction in one or two parts.
     pub fn prepared(&self, machine: &Machine, packing: Packing, typical: &[(Sym, i64)]) -> Vec<Nest> {
-        layout::prepare(self.nest.clone(), None, Layout { machine, packing, typical }, &mut 0)
+        layout::prepare(self.nest.clone(), None, Layout { machine, packing, typical, kept: &self.kept }, &mut 0)
     }
 }
 
@@ -37,6 +40,7 @@ pub fn contractions(graph: &Graph, machine: &Machine) -> Vec<Contraction> {
     let mut found = Vec::new();
     for (number, entry) in graph.entries.iter().enumerate() {
         let scopes = Scopes::new(graph, entry, machine, Choices::default());
+        let kept = kept::values(&scopes, entry);
         let mut cells = Cells::new(&scopes, entry);
         for (at, scope) in scopes.list.iter().enumerate() {
             for group in &scope.fusion.groups {
@@ -51,7 +55,7 @@ pub fn contractions(graph: &Graph, machine: &Machine) -> Vec<Contraction> {
                 };
                 let sources = nest.buffers.iter().map(|buffer| buffer.source);
                 let constant = sources.filter(&mut is_constant).collect();
-                found.push(Contraction { entry: number, nest, constant });
+                found.push(Contraction { entry: number, nest, constant, kept: kept[at].clone() });
             }
         }
     }

@@ -7,7 +7,7 @@ use super::scope::{Pending, Scopes};
 use crate::nest::{Buffer, Source};
 use crate::program::Loc;
 use mlc_ir::dim::Dim;
-use mlc_ir::graph::{Entry, Input, Output};
+use mlc_ir::graph::{Entry, Input, Output, Value};
 use mlc_ir::region_ops::Trip;
 use std::collections::BTreeSet;
 
@@ -47,6 +47,21 @@ pub(super) fn constants(entry: &Entry) -> BTreeSet<u32> {
         _ => None,
     });
     read.filter(|id| !written(*id)).collect()
+}
+
+/// The parameters of each scope that are such globals, whatever the positions of loops: copies of them can be kept.
+pub(super) fn values(scopes: &Scopes<'_>, entry: &Entry) -> Vec<BTreeSet<Source>> {
+    let mut cells = Cells::new(scopes, entry);
+    let mut of_scope = |at: usize| {
+        let params = scopes.list[at].region.params.iter().filter(|_| !scopes.constants.is_empty());
+        let mut is_constant = |value: &Value| {
+            let view = cells.value(at, *value);
+            let constant = |id| scopes.constants.contains(&id);
+            view.rows.is_empty() && matches!(cells.list[view.cell].key, Key::Fixed(Loc::Global(id)) if constant(id))
+        };
+        params.copied().filter(&mut is_constant).map(Source::Value).collect()
+    };
+    (0..scopes.list.len()).map(&mut of_scope).collect()
 }
 
 impl KeptCopies {

@@ -80,7 +80,9 @@ impl<'a> Scopes<'a> {
         }
         scopes.note_makers();
         let typical = &entry.typical;
-        scopes.list.par_iter_mut().for_each(|scope| scope.groups = groups(scope, machine, choices, typical));
+        let kept = kept::values(&scopes, entry);
+        let lists = scopes.list.par_iter_mut().zip(&kept);
+        lists.for_each(|(scope, kept)| scope.groups = groups(scope, machine, choices, (typical, kept)));
         for at in 0..scopes.list.len() {
             let items = order::order(&scopes, at);
             scopes.list[at].items = items;
@@ -189,14 +191,19 @@ impl<'a> Scopes<'a> {
 }
 
 /// The kernels of each fused group, in order.
-fn groups(scope: &Scope<'_>, machine: &Machine, choices: Choices<'_>, typical: &[(Sym, i64)]) -> Vec<Vec<Pending>> {
+fn groups(
+    scope: &Scope<'_>,
+    machine: &Machine,
+    choices: Choices<'_>,
+    (typical, kept): (&[(Sym, i64)], &BTreeSet<Source>),
+) -> Vec<Vec<Pending>> {
     let mut copies = 0;
     let mut nests: Vec<Vec<Nest>> = Vec::new();
     for group in &scope.fusion.groups {
         let nest = inline::nest(scope.region, &scope.fusion, group);
         let alone = inline::alone(scope.region, &scope.fusion, group);
         let packing = if is_contraction(&nest) { (choices.packing)(&nest) } else { Packing::default() };
-        nests.push(layout::prepare(nest, alone, Layout { machine, packing, typical }, &mut copies));
+        nests.push(layout::prepare(nest, alone, Layout { machine, packing, typical, kept }, &mut copies));
     }
     let pend = |nests: Vec<Nest>| nests.into_iter().map(|nest| pend(nest, machine, choices, typical)).collect();
     nests.into_par_iter().map(pend).collect()
