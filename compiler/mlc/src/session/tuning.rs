@@ -24,7 +24,11 @@ impl Session {
         let machine = self.machine_of(level);
         let on = On { level, machine, symbols: &graph.symbols, processor: Some(&here) };
         let mut table = self.tuning.table.clone().without(&here, level);
-        let tuned = tune::search(&graph, &on, &self.codegen_options(), threads, &mut table)?;
+        // First values are made once.
+        let inits: Vec<usize> =
+            [program.init].into_iter().chain(program.sessions.iter().map(|session| session.init)).collect();
+        let entries: Vec<usize> = (0..graph.entries.len()).filter(|entry| !inits.contains(entry)).collect();
+        let tuned = tune::search((&graph, &entries), &on, &self.codegen_options(), threads, &mut table)?;
         let name = self.path.file_name().map(|name| name.to_string_lossy()).unwrap_or_default();
         output::write(&tune::file::path_of(&self.path), tune::file::text(&table, &name).as_bytes())?;
         self.tuning.table = table;

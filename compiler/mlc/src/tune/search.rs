@@ -7,7 +7,7 @@ use crate::failure::Failure;
 use mlc_codegen::Options;
 use mlc_ir::graph::Graph;
 use mlc_kernel::knobs::{Knobs, blocks, is_open, tilings, walks};
-use mlc_kernel::lower::{Choices, Contraction, KernelInfo, LoweredProgram, contractions, lower, lower_with};
+use mlc_kernel::lower::{Choices, Contraction, KernelInfo, LoweredProgram, contractions, lower_with};
 use mlc_kernel::nest::{Nest, Source};
 use mlc_kernel::panels::{Packing, packings};
 use mlc_kernel::schedule::{Machine, Schedule, choose};
@@ -33,13 +33,13 @@ pub struct Tuned {
     pub threads: usize,
 }
 
-/// Measures the kernels of a graph on so many threads, and notes the best way of each: first how operands of
+/// Measures the kernels of some entries of a graph on so many threads, and notes the best way of each: first how operands of
 /// contractions are packed, then how each kernel is run.
 ///
 /// # Errors
 /// There is no memory for it.
 pub fn search(
-    graph: &Graph,
+    (graph, entries): (&Graph, &[usize]),
     on: &On<'_>,
     options: &Options,
     threads: usize,
@@ -47,10 +47,11 @@ pub fn search(
 ) -> Result<Tuned, Failure> {
     let mut search =
         Search { on, options, workers: Workers::new(threads), tuned: Tuned { threads, ..Tuned::default() } };
-    let estimated = lower(graph, &on.machine);
-    search.packings(&estimated, table)?;
+    let estimate = Choices { entries: Some(entries), ..Choices::default() };
+    let estimated = lower_with(graph, &on.machine, estimate);
+    search.packings(&estimated, entries, table)?;
     let packing = |nest: &Nest| table.packing(on, nest);
-    let packed = lower_with(graph, &on.machine, Choices { packing: &packing, ..Choices::default() });
+    let packed = lower_with(graph, &on.machine, Choices { packing: &packing, ..estimate });
     search.schedules(&packed, table)?;
     Ok(search.tuned)
 }
@@ -66,10 +67,11 @@ struct Search<'a> {
 }
 
 impl Search<'_> {
-    fn packings(&mut self, lowered: &LoweredProgram, table: &mut Table) -> Result<(), Failure> {
+    fn packings(&mut self, lowered: &LoweredProgram, entries: &[usize], table: &mut Table) -> Result<(), Failure> {
         let usage = Usage::of(lowered);
         let mut seen = BTreeSet::new();
-        for contraction in contractions(&lowered.graph, &self.on.machine) {
+        let all = contractions(&lowered.graph, &self.on.machine);
+        for contraction in all.into_iter().filter(|contraction| entries.contains(&contraction.entry)) {
             let typical = &lowered.graph.entries[contraction.entry].typical;
             let work = contraction.nest.work(&sizes(lowered.graph.symbols.len(), typical));
             let name = contraction_name(&contraction.nest, self.on.symbols);
