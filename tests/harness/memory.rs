@@ -4,8 +4,6 @@
 #![expect(clippy::unwrap_used, reason = "test code: whatever is wrong panics")]
 
 use mlc::session::Session;
-use mlc_ir::ty::DType;
-use mlc_kernel::lower::Content;
 use mlc_tests::level::Way;
 use mlc_tests::npy;
 use mlc_tests::process::{self, Outcome};
@@ -251,39 +249,73 @@ fn updates_need_no_memory_of_their_own() {
     assert!(step * 4 <= grads * 5, "{step} bytes with updates, {grads} for the gradients alone");
 }
 
-/// The derivative of `relu` and of a dropout is made again of what is kept anyway, and `max_pool` keeps a
-/// byte for each of its windows: truth values and bytes are a small part of every training step. So bits
-/// instead of bytes would save next to nothing.
-#[test]
-fn masks_are_a_small_part() {
-    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
-    let mut paths: Vec<std::path::PathBuf> = ["dsl-examples", "benches/models"]
-        .iter()
-        .flat_map(|folder| fs::read_dir(root.join(folder)).unwrap())
-        .map(|entry| entry.unwrap().path())
-        .filter(|path| path.extension().is_some_and(|extension| extension == "dl"))
-        .collect();
-    paths.sort();
-    for path in paths {
-        let mut session = Session::open(&path, Way::chosen().options()).unwrap();
-        let program = session.resolve().unwrap();
-        let lowered = session.lower(&program);
-        for train in &program.trains {
-            let entry = &lowered.graph.entries[train.step];
-            let mut sizes = vec![1; lowered.graph.symbols.len()];
-            entry.typical.iter().for_each(|(sym, value)| sizes[sym.0 as usize] = *value);
-            let plan = &lowered.program.entries[train.step].plan;
-            let narrow = |content: &Option<Content>| {
-                let ty = content.map(|content| lowered.graph.region(content.region).ty(content.value));
-                ty.is_some_and(|ty| matches!(ty.dtype, DType::Bool | DType::U8))
-            };
-            let masks = plan.buffers.iter().zip(&lowered.contents[train.step]).filter(|(_, content)| narrow(content));
-            let masks: i64 = masks.map(|(buffer, _)| buffer.bytes.eval(&sizes).unwrap()).sum();
-            let (_, arena) = plan.eval(&sizes).unwrap();
-            println!("{} {}: {masks} bytes of masks, {arena} in all", path.display(), entry.name);
-            assert!(masks * 32 <= arena, "{} {}: {masks} of {arena}", path.display(), entry.name);
-        }
+/// Width, rows of a batch and number of the layers of [`deep`].
+const WIDTH: i64 = 512;
+const BATCH: i64 = 2048;
+const DEPTH: i64 = 6;
+
+fn deep(activation: &str) -> i64 {
+    let mut model = "model M {\n".to_string();
+    let mut way = "x".to_string();
+    for layer in 0..DEPTH {
+        model += &format!("    l{layer} = Linear({WIDTH})\n");
+        way += &format!(" |> l{layer} |> {activation}");
     }
+    model += &format!(
+        "    head = Linear(1)\n\n    @export\n    fn forward(x: f32[B, 4]) -> f32[B, 1] {{ return {way} |> head }}\n}}\n"
+    );
+    let folder = folder(&model, BATCH as usize);
+    let path = folder.path().join("m.dl");
+    fs::write(&path, fs::read_to_string(&path).unwrap().replace("adam(", "sgd(")).unwrap();
+    memory(folder.path(), "t.step", "1GiB")["bytes"].as_i64().unwrap()
+}
+
+/// What a layer leaves to the backward pass is what the next one reads, and a bit for each number where the sign
+/// of another was asked for. Two more are there at a time, gradients, and one in another order.
+#[test]
+fn an_activation_keeps_one_number_and_at_most_one_bit() {
+    let layer = WIDTH * BATCH * 4;
+    let weights = WIDTH * WIDTH * 4;
+    let [relu, leaky] = ["relu", "leaky_relu"].map(deep);
+    let few = (DEPTH + 2) * layer + (DEPTH + 2) * weights;
+    assert!(relu <= few, "{relu} bytes for layers of {layer}");
+    assert!(leaky <= few + DEPTH * layer / 32, "{leaky} bytes, {relu} with relu");
+}
+
+/// Two layers whose activation asks for signs, in numbers from which on they are kept as bits.
+fn signs(activation: &str) -> String {
+    format!(
+        "
+model M {{
+    a    = Linear(1024)
+    b    = Linear(1024)
+    head = Linear(1)
+
+    fn act(x: f32[*S]) -> f32[*S] {{ return {activation} }}
+
+    @export
+    fn forward(x: f32[B, 4]) -> f32[B, 1] {{ return head(act(b(act(a(x))))) }}
+}}
+"
+    )
+}
+
+#[test]
+fn masks_of_bits_train_as_numbers_do() {
+    let programs =
+        ["where(x > 0, x, 0.01 * x)", "maximum(x, 0.01 * x)"].map(|activation| folder(&signs(activation), 288));
+    let bits = programs.each_ref().map(|folder| {
+        let fused = run(folder.path(), &["emit", "m.dl", "--stage", "fused", "--fn", "t.step"]).ok().stdout;
+        fused.lines().filter(|line| line.contains("anchor") && line.contains(" pack_bits")).count()
+    });
+    assert_eq!(bits[0], 2, "each layer keeps its signs");
+    let [masks, numbers] = programs.map(|folder| {
+        let (file, loss) = trained(folder.path(), &[], &[], "out");
+        // What stands before the numbers tells of the program.
+        let header = u64::from_le_bytes(file[..8].try_into().unwrap()) as usize;
+        (file[8 + header..].to_vec(), loss)
+    });
+    assert!(masks == numbers, "{:?} and {:?}", masks.1, numbers.1);
 }
 
 /// The scores of an attention over so many rows, for a head, in bytes.

@@ -95,3 +95,22 @@ pub fn is_dear(op: &Op) -> bool {
         _ => false,
     }
 }
+
+/// Whether computing it again costs less than storing and loading it.
+pub fn is_cheap(op: &Op) -> bool {
+    match op.info().class {
+        Class::Source | Class::View | Class::Alias => true,
+        Class::Elementwise => match op {
+            Op::Unary(unary) => matches!(
+                unary.op,
+                UnaryOp::Neg | UnaryOp::Abs | UnaryOp::Floor | UnaryOp::Ceil | UnaryOp::Round | UnaryOp::Not
+            ),
+            Op::Binary(binary) => {
+                !matches!(binary.op, BinaryOp::Div | BinaryOp::Pow | BinaryOp::Rem | BinaryOp::FloorDiv)
+            }
+            _ => true,
+        },
+        Class::Reduce | Class::Contraction | Class::Window | Class::Gather | Class::Scatter | Class::Random => false,
+        Class::Loop | Class::Call | Class::Foreign => false,
+    }
+}

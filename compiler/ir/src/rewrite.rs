@@ -96,13 +96,18 @@ pub fn part(region: &Region, name: &str, params: &[Value], results: &[Value]) ->
         let value = cursor.b.param(region.ty(*param).clone());
         cursor.set(*param, value);
     }
-    for id in needed(region, params, results) {
-        cursor.copy_missing(&region.nodes[id.index()]);
-    }
+    cursor.copy_needed(params, results);
     cursor.finish(results)
 }
 
 impl Cursor<'_> {
+    /// Copies the nodes that `results` need when `given` are there.
+    pub(crate) fn copy_needed(&mut self, given: &[Value], results: &[Value]) {
+        for id in needed(self.old, given, results) {
+            self.copy_missing(&self.old.nodes[id.index()]);
+        }
+    }
+
     /// Copies a node, but leaves results that something stands for already.
     pub(crate) fn copy_missing(&mut self, node: &Node) {
         let args = self.args(node);

@@ -192,14 +192,30 @@ fn dropout_draws_again() {
 }
 
 #[test]
-fn relu_keeps_its_operand() {
+fn relu_keeps_truth_values() {
     let block: Block = |b, x, w, _| {
         let z = project(b, x, w);
         let zero = b.full(DType::F32, 0.0, &[ROWS.into(), WIDTH.into()]);
         let z = b.binary(BinaryOp::Max, z, zero);
         b.binary(BinaryOp::Add, x, z)
     };
-    check(block, 2 * TENSOR, "the carry and what the maximum is of");
+    check(block, TENSOR + ROWS * WIDTH, "the carry and where the maximum is positive");
+}
+
+#[test]
+fn many_truth_values_are_bits() {
+    let block: Block = |b, x, w, _| {
+        let z = project(b, x, w);
+        let shape = b.ty(z).shape.clone();
+        let (zero, slope) = (b.full(DType::F32, 0.0, &shape), b.full(DType::F32, 0.1, &shape));
+        let positive = b.compare(CompareOp::Gt, z, zero);
+        let less = b.binary(BinaryOp::Mul, z, slope);
+        b.add1(Select, &[positive, z, less])
+    };
+    let (rows, width) = (512, 512);
+    let graph = blocks_of(rows, width, block, None);
+    let expected = rows * width * 4 + rows * width / 8;
+    assert_eq!(kept(&graph), expected, "the carry and a bit for each number:\n{}", graph_text(&graph));
 }
 
 /// A value that is stacked for the program is not stacked again.

@@ -11,6 +11,7 @@
 mod cuts;
 mod merge;
 
+use mlc_ir::cost::is_cheap;
 use mlc_ir::dim::Dim;
 use mlc_ir::graph::{Def, NodeId, Region, Value};
 use mlc_ir::index::Definition;
@@ -158,7 +159,7 @@ impl<'a> Walk<'a> {
 
     fn place(&mut self, id: NodeId) {
         let node = &self.region.nodes[id.index()];
-        let live = node.results.iter().any(|v| self.stored[v.index()] || !self.uses[v.index()].is_empty());
+        let live = node.results.iter().any(|value| self.is_used(*value));
         let is_result = node.results.iter().any(|v| self.region.results.contains(v));
         if !live && !is_result {
             return;
@@ -285,7 +286,7 @@ impl<'a> Walk<'a> {
         }
         let op = &self.region.nodes[id.index()].op;
         // To repeat a value along axes where it is used costs nothing, however often.
-        let repeatable = cheap(class, op) && (repeated < REPEATED || matches!(op, Op::Broadcast(_)));
+        let repeatable = is_cheap(op) && (repeated < REPEATED || matches!(op, Op::Broadcast(_)));
         if !single && !repeatable {
             return self.new_store(id);
         }
@@ -339,7 +340,7 @@ impl<'a> Walk<'a> {
             Some(Definition::Dot { .. }) if matches!(self.region.nodes[id.index()].op, Op::Concat(_)) => {
                 Some("a contraction reads each element many times")
             }
-            Some(Definition::Best { .. }) if !cheap(class, &self.region.nodes[id.index()].op) => {
+            Some(Definition::Best { .. }) if !is_cheap(&self.region.nodes[id.index()].op) => {
                 Some("windows read each element more than once")
             }
             _ => None,
@@ -362,19 +363,24 @@ impl<'a> Walk<'a> {
     }
 
     fn place_anchor(&mut self, id: NodeId) -> Home {
-        let node = &self.region.nodes[id.index()];
-        if let [value] = node.results.as_slice()
-            && self.what == Fuse::ByClass
-            && let Some(group) = self.epilogue_of(*value)
-        {
-            if self.stored[value.index()] {
-                self.groups[group].roots.insert(0, *value);
-            }
-            self.groups[group].anchor = Some(id);
-            self.groups[group].members.insert(id, Role::Epilogue);
-            return Home::In(BTreeSet::from([group]));
-        }
-        self.new_group(id, Some(id))
+        let results = &self.region.nodes[id.index()].results;
+        let used: Vec<Value> = results.iter().copied().filter(|result| self.is_used(*result)).collect();
+        let group = used.first().filter(|_| self.what == Fuse::ByClass).and_then(|first| {
+            let group = self.epilogue_of(*first)?;
+            let others = used[1..].iter().map(|other| (*other, false)).collect();
+            (!self.needs(group, others, BTreeSet::new())).then_some(group)
+        });
+        let Some(group) = group else { return self.new_group(id, Some(id)) };
+        let roots = used.iter().enumerate().filter(|(at, result)| *at > 0 || self.stored[result.index()]);
+        let roots = roots.map(|(_, result)| *result).collect::<Vec<_>>();
+        self.groups[group].roots.splice(0..0, roots);
+        self.groups[group].anchor = Some(id);
+        self.groups[group].members.insert(id, Role::Epilogue);
+        Home::In(BTreeSet::from([group]))
+    }
+
+    fn is_used(&self, value: Value) -> bool {
+        self.stored[value.index()] || !self.uses[value.index()].is_empty()
     }
 
     /// The one group that computes on from a value, element by element and without an anchor yet; several
@@ -392,8 +398,7 @@ impl<'a> Walk<'a> {
 
     fn new_group(&mut self, id: NodeId, anchor: Option<NodeId>) -> Home {
         let node = &self.region.nodes[id.index()];
-        let used = |v: &Value| self.stored[v.index()] || !self.uses[v.index()].is_empty();
-        let roots: Vec<Value> = node.results.iter().copied().filter(used).collect();
+        let roots: Vec<Value> = node.results.iter().copied().filter(|value| self.is_used(*value)).collect();
         let members = BTreeMap::from([(id, Role::Epilogue)]);
         let domain = self.region.ty(node.results[0]).shape.clone();
         self.groups.push(Group { anchor, update: None, domain, roots, members });
@@ -436,32 +441,5 @@ fn merge(a: Role, b: Role) -> Role {
         (Role::Reduced, _) | (_, Role::Reduced) => Role::Reduced,
         (Role::Viewed, _) | (_, Role::Viewed) => Role::Viewed,
         (Role::Epilogue, Role::Epilogue) => Role::Epilogue,
-    }
-}
-
-/// Whether computing it again costs less than storing and loading it.
-fn cheap(class: Class, op: &Op) -> bool {
-    use mlc_ir::scalar::{BinaryOp, UnaryOp};
-    match class {
-        Class::Source | Class::View | Class::Alias => true,
-        Class::Elementwise => match op {
-            Op::Unary(unary) => matches!(
-                unary.op,
-                UnaryOp::Neg | UnaryOp::Abs | UnaryOp::Floor | UnaryOp::Ceil | UnaryOp::Round | UnaryOp::Not
-            ),
-            Op::Binary(binary) => {
-                !matches!(binary.op, BinaryOp::Div | BinaryOp::Pow | BinaryOp::Rem | BinaryOp::FloorDiv)
-            }
-            _ => true,
-        },
-        Class::Reduce
-        | Class::Contraction
-        | Class::Window
-        | Class::Gather
-        | Class::Scatter
-        | Class::Random
-        | Class::Loop
-        | Class::Call
-        | Class::Foreign => false,
     }
 }

@@ -24,7 +24,7 @@ pub(super) fn vjp(
     let node = b.region().nodes[id.index()].clone();
     let body = graph.region(node.regions[0]).clone();
     let seeded: Vec<bool> = adjoints.iter().map(Option::is_some).collect();
-    let linear = Linear::new(graph, &body, &seeded, wanted);
+    let mut linear = Linear::new(graph, &body, &seeded, wanted);
     let outputs: Vec<Value> = linear.adjoints.iter().flatten().copied().collect();
     let operands = node.args.len();
     let keep = Keep {
@@ -32,6 +32,8 @@ pub(super) fn vjp(
         free: &vec![true; operands],
         fixed: &vec![false; operands],
         kept: 0..linear.results().len(),
+        // What is called is written out later, and what is kept of it then is chosen anew.
+        as_bits: false,
     };
     let residuals = linear.residuals(graph, &outputs, &keep);
     let kept = widen(graph, b, id, op, &linear, &residuals);

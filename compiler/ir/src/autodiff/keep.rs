@@ -7,7 +7,7 @@
 //! its own bytes for that. Of equal cuts it takes the one nearest to the backward pass, which repeats
 //! least.
 
-use crate::cost::{Typical, is_dear};
+use crate::cost::is_dear;
 use crate::graph::{Region, Value};
 
 /// What a forward value costs to have in the backward pass.
@@ -23,11 +23,11 @@ pub(crate) enum Price {
     Again,
 }
 
-/// The values to keep, in order, so that all of `read` can be had.
+/// The values to keep, in order, so that all of `read` can be had; `bytes` is what a value takes.
 pub(crate) fn cheapest(
     region: &Region,
-    typical: &Typical,
     read: &[Value],
+    bytes: impl Fn(Value) -> i64,
     price: impl Fn(Value) -> Price,
 ) -> Vec<Value> {
     let mut network = Network::default();
@@ -50,7 +50,7 @@ pub(crate) fn cheapest(
     let (enter, leave) = (|n: usize| 2 * n + 2, |n: usize| 2 * n + 3);
     for (n, value) in members.iter().enumerate() {
         // What is kept anyway costs a little, so that it is not kept twice under two names.
-        let bytes = if price(*value) == Price::Kept { 1 } else { typical.bytes(region.ty(*value)).max(1) };
+        let bytes = if price(*value) == Price::Kept { 1 } else { bytes(*value).max(1) };
         network.edge(enter(n), leave(n), bytes);
         if price(*value) != Price::Again {
             network.edge(0, enter(n), i64::MAX);

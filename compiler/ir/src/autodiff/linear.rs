@@ -4,21 +4,24 @@ use super::keep::{Price, cheapest};
 use super::{active, backprop};
 use crate::builder::Builder;
 use crate::cost::{Typical, is_repeatable, is_roomy};
-use crate::graph::{Def, Graph, Region, Value};
-use crate::rewrite::{needed, part};
+use crate::graph::{Def, Graph, NodeId, Region, Value};
+use crate::passes::masks;
+use crate::rewrite::{Cursor, needed, part};
 use std::ops::Range;
 
 /// A region with the adjoint nodes of its results appended.
 pub(super) struct Linear {
     b: Builder,
-    /// Nodes of the region itself.
-    forward: usize,
+    /// Whether each node is of the region itself, or a test of what it makes.
+    forward: Vec<bool>,
     params: Vec<Value>,
     results: Vec<Value>,
     /// For each result that has an adjoint: the parameter that stands for it.
     pub seeds: Vec<Option<Value>>,
     /// For each parameter: its adjoint, if it was asked for and there is one.
     pub adjoints: Vec<Option<Value>>,
+    /// Bits that are kept, and the truth values that the backward part reads.
+    bits: Vec<(Value, Value)>,
 }
 
 /// What the backward part has of the forward part at which cost.
@@ -31,6 +34,8 @@ pub(super) struct Keep<'a> {
     pub fixed: &'a [bool],
     /// Results that are kept anyway.
     pub kept: Range<usize>,
+    /// Whether truth values are kept as bits, where they are many.
+    pub as_bits: bool,
 }
 
 impl Linear {
@@ -50,7 +55,10 @@ impl Linear {
         let wrt: Vec<Value> = chosen(&region.params, wanted);
         let mut found = backprop(graph, &mut b, &pairs, &wrt).into_iter();
         let adjoints = wanted.iter().map(|wanted| if *wanted { found.next().flatten() } else { None }).collect();
-        Linear { b, forward, params: region.params.clone(), results: region.results.clone(), seeds, adjoints }
+        let (params, results) = (region.params.clone(), region.results.clone());
+        let tests = masks::tests(b.region(), forward);
+        let forward = std::iter::repeat_n(true, forward).chain(tests).collect();
+        Linear { b, forward, params, results, seeds, adjoints, bits: Vec::new() }
     }
 
     /// A zero for a parameter whose adjoint was not found.
@@ -66,14 +74,25 @@ impl Linear {
 
     /// The forward values that are to be kept for `outputs` of the backward part, apart from free
     /// parameters, in order.
-    pub fn residuals(&self, graph: &Graph, outputs: &[Value], keep: &Keep<'_>) -> Vec<Value> {
+    pub fn residuals(&mut self, graph: &Graph, outputs: &[Value], keep: &Keep<'_>) -> Vec<Value> {
+        let typical = Typical::of(graph);
+        let mut residuals = self.cheapest(&typical, outputs, keep);
+        let kept = keep.kept.clone().map(|result| self.results[result]).collect::<Vec<_>>();
+        for value in residuals.iter_mut().filter(|value| keep.as_bits && !kept.contains(value)) {
+            if let Some(bits) = masks::packed(&mut self.b, &typical, *value) {
+                self.bits.push((bits, std::mem::replace(value, bits)));
+            }
+        }
+        residuals
+    }
+
+    fn cheapest(&self, typical: &Typical, outputs: &[Value], keep: &Keep<'_>) -> Vec<Value> {
         let region = self.region();
-        let varies: Vec<bool> = varying(region, self.forward, &chosen(&self.params, keep.fixed));
+        let varies: Vec<bool> = varying(region, &self.forward, &chosen(&self.params, keep.fixed));
         let mut kept = vec![false; region.values.len()];
         for result in keep.kept.clone() {
             kept[self.results[result].index()] = true;
         }
-        let typical = Typical::of(graph);
         let price = |value: Value| match region.values[value.index()].def {
             // Behind the forward parameters come the seeds.
             Def::Param(at) if keep.free.get(at as usize).is_none_or(|free| *free) => Price::Nothing,
@@ -84,14 +103,22 @@ impl Linear {
                     Price::Again
                 } else if kept[value.index()] {
                     Price::Kept
-                } else if is_repeatable(&node.op) || is_roomy(region, node, &typical) {
+                } else if is_repeatable(&node.op) || is_roomy(region, node, typical) {
                     Price::Again
                 } else {
                     Price::Bytes
                 }
             }
         };
-        cheapest(region, &typical, &self.read_forward(outputs), price)
+        let bytes = |value: Value| match keep.as_bits {
+            true => masks::kept_bytes(typical, region.ty(value)),
+            false => typical.bytes(region.ty(value)),
+        };
+        cheapest(region, &self.read_forward(outputs), bytes, price)
+    }
+
+    fn is_forward(&self, node: NodeId) -> bool {
+        self.forward.get(node.index()).copied().unwrap_or(false)
     }
 
     /// The forward values that nodes of the backward part read.
@@ -105,7 +132,7 @@ impl Linear {
                 continue;
             }
             match region.values[value.index()].def {
-                Def::Node(id, _) if id.index() >= self.forward => open.extend(&region.nodes[id.index()].args),
+                Def::Node(id, _) if !self.is_forward(id) => open.extend(&region.nodes[id.index()].args),
                 Def::Node(..) | Def::Param(_) | Def::Hole => read.push(value),
             }
         }
@@ -119,7 +146,25 @@ impl Linear {
 
     /// The backward part.
     pub fn backward(&self, name: &str, params: &[Value], outputs: &[Value]) -> Region {
-        part(self.region(), name, params, outputs)
+        let mut cursor = Cursor::empty(self.region());
+        cursor.b = Builder::new(name);
+        for param in params {
+            let value = cursor.b.param(self.region().ty(*param).clone());
+            cursor.set(*param, value);
+        }
+        for (bits, truths) in self.bits.iter().filter(|(bits, _)| params.contains(bits)) {
+            let given = cursor.get(*bits);
+            let value = masks::unpacked(&mut cursor.b, self.region().ty(*truths), self.region().ty(*bits), given);
+            cursor.set(*truths, value);
+        }
+        cursor.copy_needed(&self.given(params), outputs);
+        cursor.finish(outputs)
+    }
+
+    /// What is known where `given` is: truth values for their bits.
+    fn given(&self, given: &[Value]) -> Vec<Value> {
+        let truths = self.bits.iter().filter(|(bits, _)| given.contains(bits)).map(|(_, truths)| *truths);
+        given.iter().copied().chain(truths).collect()
     }
 
     /// Which of `candidates` the nodes for `outputs` read when `given` are there.
@@ -129,7 +174,7 @@ impl Linear {
         for value in outputs {
             used[value.index()] = true;
         }
-        for id in needed(region, given, outputs) {
+        for id in needed(region, &self.given(given), outputs) {
             for arg in &region.nodes[id.index()].args {
                 used[arg.index()] = true;
             }
@@ -154,12 +199,12 @@ pub(super) fn chosen(values: &[Value], flags: &[bool]) -> Vec<Value> {
 }
 
 /// Values of the forward part that are made of more than `fixed` parameters.
-fn varying(region: &Region, forward: usize, fixed: &[Value]) -> Vec<bool> {
+fn varying(region: &Region, forward: &[bool], fixed: &[Value]) -> Vec<bool> {
     let mut varies = vec![false; region.values.len()];
     for param in &region.params {
         varies[param.index()] = !fixed.contains(param);
     }
-    for node in &region.nodes[..forward] {
+    for (node, _) in region.nodes.iter().zip(forward).filter(|(_, forward)| **forward) {
         let depends = node.args.iter().any(|arg| varies[arg.index()]);
         for result in &node.results {
             varies[result.index()] = depends;

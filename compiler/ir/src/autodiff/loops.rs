@@ -124,7 +124,7 @@ impl Plan {
         let all = 0..op.invariant_params().end;
         let free: Vec<bool> = all.clone().map(|param| !op.carry_params().contains(&param)).collect();
         let fixed: Vec<bool> = all.map(|param| param == 0 || op.invariant_params().contains(&param)).collect();
-        let keep = Keep { nothing: false, free: &free, fixed: &fixed, kept: op.stack_results() };
+        let keep = Keep { nothing: false, free: &free, fixed: &fixed, kept: op.stack_results(), as_bits: true };
         let residuals = linear.residuals(graph, &outputs, &keep);
         let reads = |range: std::ops::Range<usize>| -> Vec<usize> {
             let candidates: Vec<Value> = range.clone().map(|param| linear.param(param)).collect();

@@ -225,10 +225,11 @@ enum TakenBy {
     Right,
 }
 
-/// The adjoint where the operand was taken; at a tie the second is.
+/// The adjoint where the operand was taken; at a tie the second is. The result is better than `b` where `a` is,
+/// and what follows keeps it, as a rule.
 fn taken(cx: &mut VjpCx<'_>, better: CompareOp, side: TakenBy) -> Value {
-    let (d, a, b) = (cx.adjoint(0), cx.arg(0), cx.arg(1));
-    let (first, zero) = (cx.compare(better, a, b), cx.number(0.0, d));
+    let (d, b, y) = (cx.adjoint(0), cx.arg(1), cx.result(0));
+    let (first, zero) = (cx.compare(better, y, b), cx.number(0.0, d));
     match side {
         TakenBy::Left => cx.select(first, d, zero),
         TakenBy::Right => cx.select(first, zero, d),

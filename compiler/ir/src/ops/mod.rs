@@ -187,7 +187,7 @@ pub trait Primitive {
 
 pub mod reference;
 mod support;
-mod window;
+pub(crate) mod window;
 
 macro_rules! ops {
     ($($module:ident :: $name:ident,)*) => {
@@ -307,6 +307,8 @@ ops! {
     window_max::WindowMax,
     window_pick::WindowPick,
     window_unpick::WindowUnpick,
+    pack_bits::PackBits,
+    unpack_bits::UnpackBits,
     gather::Gather,
     scatter_add::ScatterAdd,
     slice_at::SliceAt,

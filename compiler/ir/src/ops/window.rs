@@ -8,7 +8,7 @@ use crate::ty::Type;
 
 /// The windows of a pooling: one entry of each list for each spatial axis.
 #[derive(Clone, Copy)]
-pub(super) struct Windows<'a> {
+pub(crate) struct Windows<'a> {
     pub size: &'a [i64],
     pub strides: &'a [i64],
     pub pads: &'a [(i64, i64)],

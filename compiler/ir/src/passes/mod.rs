@@ -4,24 +4,31 @@
 //! each pass and can hand out the graph after each stage.
 
 mod bundle;
+mod clamps;
+mod crop;
 mod dce;
 mod fission;
 mod inline;
 mod loops;
+pub(crate) mod masks;
 mod regions;
 mod remat;
 mod schedule;
 mod segments;
 pub mod simplify;
 mod statuses;
+mod uses;
 mod windows;
 
 pub use bundle::bundle;
+pub use clamps::clamps;
+pub use crop::crop;
 pub use dce::dce;
 pub(crate) use dce::{params_of, trimmed_part};
 pub use fission::fission;
 pub use inline::inline;
 pub use loops::loops;
+pub use masks::tests_first;
 pub use regions::compact;
 pub use remat::{Parts, recompute, remat};
 pub use schedule::schedule;
@@ -47,11 +54,14 @@ pub const PIPELINE: &[Pass] = &[
     Pass { name: "inline", run: inline },
     Pass { name: "statuses", run: statuses },
     Pass { name: "simplify", run: simplify::simplify },
+    Pass { name: "clamps", run: clamps },
+    Pass { name: "crop", run: crop },
     Pass { name: "loops", run: loops },
     Pass { name: "fission", run: fission },
     Pass { name: "tidy", run: tidied },
     Pass { name: "cleanup", run: dce },
     Pass { name: "bundle", run: bundle },
+    Pass { name: "masks", run: tests_first },
     Pass { name: "remat", run: remat },
     Pass { name: "schedule", run: schedule },
 ];

@@ -16,7 +16,9 @@ use crate::cost::{Typical, is_repeatable, of_roomy};
 use crate::flow::producer;
 use crate::graph::{Def, Epoch, Graph, Node, Region, Value};
 use crate::ops::Class;
+use crate::passes::masks;
 use crate::rewrite::Cursor;
+use crate::ty::Type;
 use std::ops::Range;
 
 /// The pass.
@@ -138,7 +140,8 @@ impl<'a> Backward<'a> {
 
     /// The values that suffice.
     pub fn kept(&self) -> Vec<Value> {
-        cheapest(self.region, self.typical, &self.read, |value| self.price(value))
+        let bytes = |value: Value| masks::kept_bytes(self.typical, self.region.ty(value));
+        cheapest(self.region, &self.read, bytes, |value| self.price(value))
     }
 
     /// What would be kept if nothing were done again.
@@ -147,9 +150,13 @@ impl<'a> Backward<'a> {
         self.read.iter().copied().filter(held).collect()
     }
 
-    fn bytes(&self, values: &[Value]) -> i64 {
-        let bytes = |value: &Value| self.typical.bytes(self.region.ty(*value));
-        values.iter().map(bytes).fold(0, i64::saturating_add)
+    /// Whether keeping `kept` takes less than keeping all that is read.
+    fn spares(&self, kept: &[Value]) -> bool {
+        let sum = |values: &[Value], bytes: &dyn Fn(&Type) -> i64| {
+            values.iter().map(|value| bytes(self.region.ty(*value))).fold(0, i64::saturating_add)
+        };
+        let kept = sum(kept, &|ty| masks::kept_bytes(self.typical, ty));
+        kept < sum(&self.held(), &|ty| self.typical.bytes(ty))
     }
 }
 
@@ -175,10 +182,11 @@ pub(super) fn last_reads(region: &Region, start: usize) -> Vec<usize> {
 fn repeated(backward: &Backward<'_>, epoch: Epoch) -> Option<Region> {
     let (region, start) = (backward.region, backward.start);
     let kept = backward.kept();
-    let mut again =
-        Again { region, start, epoch, is_kept: vec![false; region.values.len()], new: vec![None; region.values.len()] };
+    let none = vec![None; region.values.len()];
+    let is_kept = vec![false; region.values.len()];
+    let mut again = Again { region, start, epoch, typical: backward.typical, is_kept, bits: none.clone(), new: none };
     kept.iter().for_each(|value| again.is_kept[value.index()] = true);
-    (backward.bytes(&kept) < backward.bytes(&backward.held())).then(|| again.write())
+    backward.spares(&kept).then(|| again.write())
 }
 
 /// Whether a node computes nothing.
@@ -203,7 +211,10 @@ struct Again<'a> {
     region: &'a Region,
     start: usize,
     epoch: Epoch,
+    typical: &'a Typical,
     is_kept: Vec<bool>,
+    /// What is kept instead of truth values.
+    bits: Vec<Option<Value>>,
     /// What stands behind the start for a value made before it, once that is settled.
     new: Vec<Option<Value>>,
 }
@@ -212,7 +223,10 @@ impl Again<'_> {
     fn write(mut self) -> Region {
         let mut cursor = Cursor::new(self.region);
         let (before, behind) = self.region.nodes.split_at(self.start);
-        before.iter().for_each(|node| cursor.copy(node));
+        for node in before {
+            cursor.copy(node);
+            self.keep(&mut cursor, node);
+        }
         for node in behind {
             let args: Vec<Value> = node.args.iter().map(|arg| self.value(&mut cursor, *arg)).collect();
             let types = cursor.types(node);
@@ -220,6 +234,26 @@ impl Again<'_> {
             cursor.put(node, &results);
         }
         cursor.finish(&self.region.results)
+    }
+
+    /// Makes bits of the truth values that are kept of a node.
+    fn keep(&mut self, cursor: &mut Cursor<'_>, node: &Node) {
+        let kept = node.results.iter().filter(|result| self.is_kept[result.index()]);
+        for result in kept.filter(|result| !self.region.results.contains(result)) {
+            let value = cursor.get(*result);
+            cursor.at(node, "remat");
+            self.bits[result.index()] = masks::packed(&mut cursor.b, self.typical, value);
+        }
+    }
+
+    /// A value that is kept, as the backward pass reads it.
+    fn kept(&self, cursor: &mut Cursor<'_>, value: Value) -> Value {
+        let Some(bits) = self.bits[value.index()] else { return cursor.get(value) };
+        let epoch = std::mem::replace(&mut cursor.b.epoch, self.epoch);
+        let ty = cursor.b.ty(bits).clone();
+        let truths = masks::unpacked(&mut cursor.b, self.region.ty(value), &ty, bits);
+        cursor.b.epoch = epoch;
+        truths
     }
 
     /// What a node behind the start reads for a value.
@@ -232,7 +266,7 @@ impl Again<'_> {
             let node = match producer(self.region, value) {
                 Some(id) if id.index() < self.start && !self.is_kept[value.index()] => &self.region.nodes[id.index()],
                 _ => {
-                    self.new[value.index()] = Some(cursor.get(value));
+                    self.new[value.index()] = Some(self.kept(cursor, value));
                     continue;
                 }
             };

@@ -30,9 +30,14 @@ impl Walk<'_> {
 
     /// Whether `group` needs what `first` stores, other than by a direct use of the same element.
     fn waits(&self, group: usize, first: usize) -> bool {
+        let roots = self.groups[first].roots.iter().map(|root| (*root, true)).collect();
+        self.needs(group, roots, BTreeSet::from([first]))
+    }
+
+    /// Whether `group` needs one of the values, those that are marked otherwise than by a direct use of the same
+    /// element. What is known of the groups `seen` is not asked again.
+    pub(super) fn needs(&self, group: usize, mut open: Vec<(Value, bool)>, mut seen: BTreeSet<usize>) -> bool {
         let Some(last) = self.groups[group].members.keys().next_back() else { return false };
-        let mut seen = BTreeSet::from([first]);
-        let mut open: Vec<(Value, bool)> = self.groups[first].roots.iter().map(|root| (*root, true)).collect();
         while let Some((value, direct)) = open.pop() {
             // A node behind the group's last is none of its members and leads to none.
             for (consumer, _) in self.uses[value.index()].iter().filter(|(consumer, _)| consumer <= last) {

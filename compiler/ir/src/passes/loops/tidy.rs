@@ -19,6 +19,7 @@ use crate::ops::pad::Pad;
 use crate::ops::select::Select;
 use crate::ops::size::SizeOf;
 use crate::ops::{Class, Op, Types};
+use crate::passes::uses::splat;
 use crate::region_ops::Loop;
 use crate::rewrite::Cursor;
 use crate::scalar::{CompareOp, Literal};
@@ -141,16 +142,6 @@ fn moved(cursor: &mut Cursor<'_>, op: &Loop, first: Value, rows: Value) -> Value
     let is_first = cursor.b.add1(Broadcast { shape: ty.shape.clone(), axes: vec![0] }, &[is_first]);
     let first = cursor.b.add1(Broadcast { shape: ty.shape.clone(), axes: (1..ty.rank()).collect() }, &[first]);
     cursor.b.add1(Select, &[is_first, first, moved])
-}
-
-/// The number that every element of a value is.
-fn splat(region: &Region, value: Value) -> Option<Literal> {
-    let node = region.producer(value)?;
-    match &node.op {
-        Op::Constant(op) => Some(op.value),
-        Op::Broadcast(_) => splat(region, node.args[0]),
-        _ => None,
-    }
 }
 
 /// Results of the new body.

@@ -16,6 +16,7 @@ mod views;
 use crate::builder::Builder;
 use crate::graph::{Graph, Node, Region, Value};
 use crate::ops::Op;
+use crate::passes::uses;
 use crate::rewrite::Cursor;
 use crate::scalar::Literal;
 use std::collections::BTreeSet;
@@ -86,12 +87,7 @@ fn made(b: &Builder, value: Value) -> Option<Node> {
 
 /// The number that every element of a value is.
 fn splat(b: &Builder, value: Value) -> Option<Literal> {
-    let node = b.region().producer(value)?;
-    match &node.op {
-        Op::Constant(op) => Some(op.value),
-        Op::Broadcast(_) => splat(b, node.args[0]),
-        _ => None,
-    }
+    uses::splat(b.region(), value)
 }
 
 /// The scalar that every element of a value is, if it is one repeated.
