@@ -15,6 +15,7 @@ pub mod index;
 pub mod index_eval;
 pub mod interp;
 pub mod made;
+pub(crate) mod masks;
 pub mod nested;
 pub mod ops;
 pub mod passes;

@@ -15,7 +15,7 @@ use crate::builder::Builder;
 use crate::graph::{Def, Graph, Node, NodeId, Region, RegionId, Value};
 use crate::ops::{Class, Op};
 use crate::passes::{params_of, trimmed_part};
-use crate::region_ops::{Call, Loop, Part, Remat, Trip};
+use crate::region_ops::{Call, Loop, Remat, Trip};
 use crate::rewrite::{Cursor, needed};
 use crate::segmented::{add_segmented, called};
 use std::collections::{BTreeMap, BTreeSet};
@@ -123,15 +123,12 @@ pub fn cut_loop(graph: &mut Graph, b: &mut Builder, cut: &LoopCut) -> LoopResult
     }
     let region = if cut.remat { wrapped(graph, region) } else { region };
     let op = Loop {
-        trip: cut.trip.clone(),
-        rev: false,
         until: cut.stop.is_some(),
         carries: cut.carries.len() as u32,
         slices: rows.len() as u32,
         invariants: free.len() as u32,
         stacks: cut.stacks.len() as u32,
-        sums: 0,
-        part: Part::Whole,
+        ..Loop::new(cut.trip.clone())
     };
     let args: Vec<Value> = cut
         .count

@@ -96,6 +96,12 @@ pub struct Call {
 
 /// Positions in the lists of the module's table.
 impl Loop {
+    /// A whole loop from front to end, which hands on, reads and gives nothing.
+    pub fn new(trip: Trip) -> Loop {
+        let (carries, slices, invariants, stacks, sums) = (0, 0, 0, 0, 0);
+        Loop { trip, rev: false, until: false, carries, slices, invariants, stacks, sums, part: Part::Whole }
+    }
+
     /// Whether the first operand is the trip count.
     pub fn has_count(&self) -> bool {
         matches!(self.trip, Trip::UpTo(_))

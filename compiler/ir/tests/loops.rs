@@ -16,7 +16,7 @@ use mlc_ir::ops::reshape::Reshape;
 use mlc_ir::ops::slice::Slice;
 use mlc_ir::passes::{PIPELINE, dce, run_pipeline};
 use mlc_ir::print::graph_text;
-use mlc_ir::region_ops::{Call, Loop, Part, Remat, Trip};
+use mlc_ir::region_ops::{Call, Loop, Remat, Trip};
 use mlc_ir::scalar::{BinaryOp, CompareOp, UnaryOp};
 use mlc_ir::tensor::Tensor;
 use mlc_ir::ty::{DType, Type};
@@ -27,7 +27,7 @@ fn f32s(shape: &[i64]) -> Type {
 }
 
 fn scan(trip: Trip, rev: bool) -> Loop {
-    Loop { trip, rev, until: false, carries: 1, slices: 1, invariants: 1, stacks: 1, sums: 1, part: Part::Whole }
+    Loop { rev, carries: 1, slices: 1, invariants: 1, stacks: 1, sums: 1, ..Loop::new(trip) }
 }
 
 /// `h' = tanh(x + h · w)`, `y = h'·h'`, `s = x · h'`
@@ -223,17 +223,7 @@ fn a_loop_stops_and_its_gradient_knows_when() {
     let mut b = Builder::new("main");
     let (x, limit) = (b.param(f32s(&[])), b.param(f32s(&[])));
     let trip = Trip::Exact(Dim::from(10));
-    let op = Loop {
-        trip,
-        rev: false,
-        until: true,
-        carries: 1,
-        slices: 0,
-        invariants: 1,
-        stacks: 0,
-        sums: 0,
-        part: Part::Whole,
-    };
+    let op = Loop { until: true, carries: 1, invariants: 1, ..Loop::new(trip) };
     let results = b.add_loop(&graph, op, &[x, limit], body);
     let gradients = gradient(&mut graph, &mut b, results[1], &[x, limit]);
     assert!(gradients[1].is_err());
@@ -392,17 +382,7 @@ fn cuts_inside_loops() {
     let mut b = Builder::new("main");
     let (start, x) = (b.param(f32s(&[])), b.param(f32s(&[])));
     let trip = Trip::Exact(Dim::from(3));
-    let op = Loop {
-        trip,
-        rev: false,
-        until: false,
-        carries: 1,
-        slices: 0,
-        invariants: 1,
-        stacks: 0,
-        sums: 0,
-        part: Part::Whole,
-    };
+    let op = Loop { carries: 1, invariants: 1, ..Loop::new(trip) };
     let loss = b.add_loop(&graph, op, &[start, x], body)[0];
     let found = gradient(&mut graph, &mut b, loss, &[start, x]);
     assert!(found[0].is_ok());

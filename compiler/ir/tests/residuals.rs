@@ -18,7 +18,7 @@ use mlc_ir::ops::reduce::{Reduce, ReduceKind};
 use mlc_ir::ops::select::Select;
 use mlc_ir::passes::{PIPELINE, run_pipeline};
 use mlc_ir::print::graph_text;
-use mlc_ir::region_ops::{Call, Loop, Part, Remat, Trip, stacked};
+use mlc_ir::region_ops::{Call, Loop, Remat, Trip, stacked};
 use mlc_ir::scalar::{BinaryOp, CompareOp, Distribution, UnaryOp};
 use mlc_ir::ty::{DType, Type};
 
@@ -92,17 +92,7 @@ fn blocks_of(rows: i64, width: i64, block: Block, remat: Option<Remat>) -> Graph
     let w = b.param(stacked(&Dim::from(LAYERS), &types[1]));
     let numbers = [0; 3].map(|_| b.param(number.clone()));
     let trip = Trip::Exact(Dim::from(LAYERS));
-    let op = Loop {
-        trip,
-        rev: false,
-        until: false,
-        carries: 1,
-        slices: 1,
-        invariants: 3,
-        stacks: 0,
-        sums: 0,
-        part: Part::Whole,
-    };
+    let op = Loop { carries: 1, slices: 1, invariants: 3, ..Loop::new(trip) };
     let args: Vec<Value> = [x, w].into_iter().chain(numbers).collect();
     let y = b.add_loop(&graph, op, &args, body)[0];
     let loss = weighted(&mut b, y);
@@ -226,17 +216,7 @@ fn what_is_there_is_not_kept_twice() {
     let mut b = Builder::new("main");
     let (h, w) = (b.param(f32s(&[ROWS, WIDTH])), b.param(f32s(&[WIDTH, WIDTH])));
     let trip = Trip::Exact(Dim::from(LAYERS));
-    let op = Loop {
-        trip,
-        rev: false,
-        until: false,
-        carries: 1,
-        slices: 0,
-        invariants: 1,
-        stacks: 1,
-        sums: 0,
-        part: Part::Whole,
-    };
+    let op = Loop { carries: 1, invariants: 1, stacks: 1, ..Loop::new(trip) };
     let rows = b.add_loop(&graph, op, &[h, w], body)[1];
     let loss = weighted(&mut b, rows);
     let mut results = vec![loss];

@@ -11,7 +11,7 @@ use mlc_ir::graph::{Graph, Value};
 use mlc_ir::ops::contract::Contract;
 use mlc_ir::ops::reduce::{Reduce, ReduceKind};
 use mlc_ir::passes::{PIPELINE, run_pipeline};
-use mlc_ir::region_ops::{Call, Loop, Part, Remat, Trip, stacked};
+use mlc_ir::region_ops::{Call, Loop, Remat, Trip, stacked};
 use mlc_ir::scalar::{BinaryOp, UnaryOp};
 use mlc_ir::ty::{DType, Type};
 use std::time::{Duration, Instant};
@@ -76,17 +76,7 @@ impl Model {
         let y = b.binary(BinaryOp::Add, y, x);
         let body = self.graph.add_region(b.finish(vec![y, y]));
         let trip = Trip::Exact(Dim::from(3));
-        let op = Loop {
-            trip,
-            rev: false,
-            until: false,
-            carries: 1,
-            slices: 1,
-            invariants: 1,
-            stacks: 1,
-            sums: 0,
-            part: Part::Whole,
-        };
+        let op = Loop { carries: 1, slices: 1, invariants: 1, stacks: 1, ..Loop::new(trip) };
         let rows = self.b.param(stacked(&Dim::from(3), &f32s(&[4, 8])));
         let results = self.b.add_loop(&self.graph, op, &[self.x, rows, w], body);
         let sum = self.b.add1(Reduce { kind: ReduceKind::Sum, axes: vec![0] }, &[results[1]]);

@@ -17,7 +17,7 @@ use mlc_ir::ops::size::SizeOf;
 use mlc_ir::ops::slice::Slice;
 use mlc_ir::passes::{PIPELINE, dce, loops, run_pipeline};
 use mlc_ir::print::graph_text;
-use mlc_ir::region_ops::{Loop, Part, Trip, stacked};
+use mlc_ir::region_ops::{Loop, Trip, stacked};
 use mlc_ir::scalar::{BinaryOp, CompareOp, Literal, UnaryOp};
 use mlc_ir::tensor::Tensor;
 use mlc_ir::ty::{DType, Type};
@@ -25,10 +25,6 @@ use mlc_ir::verify::verify;
 
 const N: i64 = 3;
 const T: i64 = 4;
-
-fn plain(trip: Trip) -> Loop {
-    Loop { trip, rev: false, until: false, carries: 0, slices: 0, invariants: 0, stacks: 0, sums: 0, part: Part::Whole }
-}
 
 fn exact() -> Trip {
     Trip::Exact(Dim::from(T))
@@ -96,13 +92,13 @@ fn carries_that_stay_and_operands_that_repeat_are_invariants() {
     let repeated = b.add1(Broadcast { shape: vec![T.into(), N.into()], axes: vec![1] }, &[w]);
     let positions = b.add1(Iota { shape: vec![T.into()], axis: 0, dtype: DType::I32 }, &[]);
     let zero = b.full(DType::F32, 0.0, &[N.into()]);
-    let op = Loop { carries: 2, slices: 4, invariants: 3, stacks: 3, sums: 2, ..plain(exact()) };
+    let op = Loop { carries: 2, slices: 4, invariants: 3, stacks: 3, sums: 2, ..Loop::new(exact()) };
     let args = [h, same, rows, rows, repeated, positions, w, w, zero];
     let results = b.add_loop(&graph, op, &args, inner);
     finish(&mut graph, b, results.to_vec());
     let (short, left) = tidied(&graph, &[]);
     // h; rows; w (which is also what repeats) and what was a carry; new; the sum of w.
-    let expected = Loop { carries: 1, slices: 1, invariants: 2, stacks: 1, sums: 1, ..plain(exact()) };
+    let expected = Loop { carries: 1, slices: 1, invariants: 2, stacks: 1, sums: 1, ..Loop::new(exact()) };
     assert_eq!(left.unwrap(), expected, "{}", graph_text(&short));
 }
 
@@ -115,7 +111,7 @@ fn one_iteration_is_the_body() {
     let inner = graph.add_region(b.finish(vec![new, x, new]));
     let mut b = Builder::new("main");
     let (h, rows) = (b.param(f32s(&[N])), b.param(f32s(&[1, N])));
-    let op = Loop { carries: 1, slices: 1, stacks: 1, sums: 1, ..plain(Trip::Exact(Dim::one())) };
+    let op = Loop { carries: 1, slices: 1, stacks: 1, sums: 1, ..Loop::new(Trip::Exact(Dim::one())) };
     let results = b.add_loop(&graph, op, &[h, rows], inner);
     finish(&mut graph, b, results.to_vec());
     assert_eq!(tidied(&graph, &[]).1, None);
@@ -133,7 +129,7 @@ fn counted(count: impl Fn(&mut Builder, &Dim) -> Value) -> (Graph, Option<Loop>)
     let h = b.param(f32s(&[N]));
     let rows = b.param(stacked(&bound, &f32s(&[N])));
     let count = count(&mut b, &bound);
-    let op = Loop { carries: 1, slices: 1, stacks: 1, sums: 1, ..plain(Trip::UpTo(bound)) };
+    let op = Loop { carries: 1, slices: 1, stacks: 1, sums: 1, ..Loop::new(Trip::UpTo(bound)) };
     let results = b.add_loop(&graph, op, &[count, h, rows], inner);
     finish(&mut graph, b, results.to_vec());
     tidied(&graph, &[5])
@@ -163,7 +159,7 @@ fn the_last_row_is_the_end_of_the_carry() {
         let mut b = Builder::new("main");
         let h = b.param(f32s(&[N]));
         let rows = b.param(stacked(&bound, &f32s(&[N])));
-        let op = Loop { carries: 1, slices: 1, stacks: 1, rev, ..plain(Trip::Exact(bound.clone())) };
+        let op = Loop { carries: 1, slices: 1, stacks: 1, rev, ..Loop::new(Trip::Exact(bound.clone())) };
         let ends = b.add_loop(&graph, op, &[h, rows], inner)[1];
         let last = if rev { Dim::zero() } else { bound.sub(&Dim::one()).unwrap() };
         let slice = Slice { starts: vec![last, 0.into()], sizes: vec![1.into(), N.into()], steps: vec![1, 1] };
@@ -185,7 +181,7 @@ fn rows_of_loops_that_stop_are_theirs() {
     let inner = graph.add_region(b.finish(vec![stop, new, x, new]));
     let mut b = Builder::new("main");
     let (h, rows, limit) = (b.param(f32s(&[])), b.param(f32s(&[T])), b.param(f32s(&[])));
-    let op = Loop { until: true, carries: 1, slices: 1, invariants: 1, stacks: 2, ..plain(exact()) };
+    let op = Loop { until: true, carries: 1, slices: 1, invariants: 1, stacks: 2, ..Loop::new(exact()) };
     let results = b.add_loop(&graph, op, &[h, rows, limit], inner);
     let wide = spread(&mut b, results[1], results[2], &[]);
     let ends = b.binary(BinaryOp::Add, results[2], wide);
@@ -211,7 +207,7 @@ fn a_carry_is_stacked_once() {
         let rows = b.param(stacked(&bound, &f32s(&[N])));
         let half = b.full(DType::F32, 0.5, &[N.into()]);
         let first = if constant { half } else { first };
-        let op = Loop { carries: 1, slices: 1, stacks: 2, rev, ..plain(Trip::Exact(bound)) };
+        let op = Loop { carries: 1, slices: 1, stacks: 2, rev, ..Loop::new(Trip::Exact(bound)) };
         let results = b.add_loop(&graph, op, &[first, rows], inner);
         finish(&mut graph, b, results.to_vec());
         for symbols in if symbolic { vec![1, 4] } else { vec![T] } {

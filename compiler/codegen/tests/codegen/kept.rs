@@ -8,7 +8,7 @@ use mlc_ir::builder::Builder;
 use mlc_ir::dim::Dim;
 use mlc_ir::graph::{Entry, Global, GlobalId, GlobalKind, Graph, Input, Output, SpanId};
 use mlc_ir::ops::contract::Contract;
-use mlc_ir::region_ops::{Loop, Part, Trip};
+use mlc_ir::region_ops::{Loop, Trip};
 use mlc_ir::scalar::UnaryOp;
 use mlc_ir::ty::{DType, Type};
 use mlc_kernel::lower::{Choices, lower_with};
@@ -41,17 +41,7 @@ fn layers(trained: bool) -> Graph {
     let stacked = float(&[LAYERS.into(), WIDTH.into(), WIDTH.into()]);
     let (x, w, v) = (b.param(wide), b.param(stacked.clone()), b.param(layer.clone()));
     let trip = Trip::Exact(LAYERS.into());
-    let op = Loop {
-        trip,
-        rev: false,
-        until: false,
-        carries: 1,
-        slices: 1,
-        invariants: 0,
-        stacks: 0,
-        sums: 0,
-        part: Part::Whole,
-    };
+    let op = Loop { carries: 1, slices: 1, ..Loop::new(trip) };
     let y = b.add_loop(&graph, op, &[x, w], body)[0];
     let y = b.add1(product(3), &[y, v]);
     let mut outputs = vec![Output::Result("out".to_string())];

@@ -5,7 +5,7 @@ use super::{active, backprop};
 use crate::builder::Builder;
 use crate::cost::{Typical, is_repeatable, is_roomy};
 use crate::graph::{Def, Graph, NodeId, Region, Value};
-use crate::passes::masks;
+use crate::masks;
 use crate::rewrite::{Cursor, needed, part};
 use std::ops::Range;
 

@@ -5,7 +5,7 @@ use super::{Arity, Case, Class, Op, OpInfo};
 use crate::autodiff::gradient;
 use crate::builder::Builder;
 use crate::graph::{Graph, Value};
-use crate::region_ops::{Call, Loop, Part, Remat, Trip};
+use crate::region_ops::{Call, Loop, Remat, Trip};
 
 /// The rows of the page's table of ops, with its head.
 pub fn table() -> String {
@@ -82,8 +82,7 @@ fn gradients(case: &Case) -> String {
 }
 
 fn empty_loop() -> Loop {
-    let trip = Trip::Exact(crate::dim::Dim::one());
-    Loop { trip, rev: false, until: false, carries: 0, slices: 0, invariants: 0, stacks: 0, sums: 0, part: Part::Whole }
+    Loop::new(Trip::Exact(crate::dim::Dim::one()))
 }
 
 /// `(f32[2, 3], f32[3]) -> f32[2]`

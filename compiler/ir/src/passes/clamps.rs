@@ -14,6 +14,7 @@ use crate::passes::dce;
 use crate::passes::uses::{Uses, splat};
 use crate::rewrite::Cursor;
 use crate::scalar::{BinaryOp, CompareOp, Literal};
+use std::collections::BTreeMap;
 
 const PASS: &str = "clamps";
 
@@ -100,19 +101,22 @@ fn pooled<'a>(region: &'a Region, uses: &Uses, window: usize) -> Option<Pooled<'
 }
 
 fn moved(region: &Region, pooled: &[Pooled<'_>]) -> Region {
+    let windows: BTreeMap<usize, Clamp> = pooled.iter().map(|found| (found.window, found.clamp)).collect();
+    let gradients = pooled.iter().flat_map(|found| {
+        let masks =
+            found.gradients.iter().flat_map(|(gradient, masks)| masks.iter().map(move |mask| (*mask, *gradient)));
+        masks.map(move |(mask, gradient)| (mask, (found, gradient)))
+    });
+    let masks: BTreeMap<usize, (&Pooled<'_>, &Node)> = gradients.collect();
     let mut cursor = Cursor::new(region);
     for (at, node) in region.nodes.iter().enumerate() {
         cursor.at(node, node.made_by);
-        let masked = |pooled: &Pooled<'_>| pooled.gradients.iter().any(|(_, masks)| masks.contains(&at));
-        if let Some(found) = pooled.iter().find(|pooled| pooled.window == at) {
-            clamped_largest(&mut cursor, node, found.clamp);
-        } else if let Some(found) = pooled.iter().find(|pooled| masked(pooled)) {
-            let gradient = found.gradients.iter().find(|(_, masks)| masks.contains(&at));
+        if let Some(clamp) = windows.get(&at) {
+            clamped_largest(&mut cursor, node, *clamp);
+        } else if let Some((found, gradient)) = masks.get(&at) {
             let largest = cursor.get(region.nodes[found.window].results[0]);
-            if let Some((gradient, _)) = gradient {
-                let value = placed(&mut cursor, gradient, largest, found.clamp);
-                cursor.put(node, &[value]);
-            }
+            let value = placed(&mut cursor, gradient, largest, found.clamp);
+            cursor.put(node, &[value]);
         } else {
             cursor.copy(node);
         }

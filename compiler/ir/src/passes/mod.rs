@@ -10,13 +10,13 @@ mod dce;
 mod fission;
 mod inline;
 mod loops;
-pub(crate) mod masks;
 mod regions;
 mod remat;
 mod schedule;
 mod segments;
 pub mod simplify;
 mod statuses;
+mod tests_first;
 mod uses;
 mod windows;
 
@@ -28,12 +28,12 @@ pub(crate) use dce::{params_of, trimmed_part};
 pub use fission::fission;
 pub use inline::inline;
 pub use loops::loops;
-pub use masks::tests_first;
 pub use regions::compact;
 pub use remat::{Parts, recompute, remat};
 pub use schedule::schedule;
 pub use segments::{Segment, most_segments, segments, spared};
 pub use statuses::statuses;
+pub use tests_first::tests_first;
 pub use windows::windows;
 
 use crate::graph::Graph;
@@ -61,7 +61,7 @@ pub const PIPELINE: &[Pass] = &[
     Pass { name: "tidy", run: tidied },
     Pass { name: "cleanup", run: dce },
     Pass { name: "bundle", run: bundle },
-    Pass { name: "masks", run: tests_first },
+    Pass { name: "tests_first", run: tests_first },
     Pass { name: "remat", run: remat },
     Pass { name: "schedule", run: schedule },
 ];

@@ -19,7 +19,7 @@ use mlc_ir::ops::select::Select;
 use mlc_ir::ops::slice::Slice;
 use mlc_ir::ops::transpose::Transpose;
 use mlc_ir::ops::window_max::WindowMax;
-use mlc_ir::region_ops::{Loop, Part, Trip};
+use mlc_ir::region_ops::{Loop, Trip};
 use mlc_ir::scalar::{BinaryOp, CompareOp, Literal, UnaryOp};
 use mlc_ir::ty::{DType, Type};
 
@@ -204,7 +204,6 @@ pub const INVARIANTS: [Kind; 3] = [Kind::Square, Kind::Vector, Kind::Matrix];
 impl Shape {
     pub fn op(&self) -> Loop {
         Loop {
-            trip: self.trip.clone(),
             rev: self.rev,
             until: self.until,
             carries: 2,
@@ -212,7 +211,7 @@ impl Shape {
             invariants: 3,
             stacks: 3,
             sums: 3,
-            part: Part::Whole,
+            ..Loop::new(self.trip.clone())
         }
     }
 
@@ -270,17 +269,7 @@ fn inner(graph: &mut Graph, pool: &mut Pool<'_>) {
     let outer = b.add1(Contract { left: vec![0], right: vec![1], out: vec![0, 1] }, &[x, new]);
     let body = graph.add_region(b.finish(vec![new, z, outer]));
     let trip = Trip::Exact(Dim::from(D));
-    let op = Loop {
-        trip,
-        rev: false,
-        until: false,
-        carries: 1,
-        slices: 1,
-        invariants: 1,
-        stacks: 1,
-        sums: 1,
-        part: Part::Whole,
-    };
+    let op = Loop { carries: 1, slices: 1, invariants: 1, stacks: 1, sums: 1, ..Loop::new(trip) };
     let args = [pool.pick(Kind::Vector), pool.pick(Kind::Square), pool.pick(Kind::Square)];
     let results = pool.b.add_loop(graph, op, &args, body);
     pool.vectors.push(results[0]);

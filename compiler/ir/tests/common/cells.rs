@@ -9,7 +9,7 @@ use mlc_ir::ops::contract::Contract;
 use mlc_ir::ops::gather::Gather;
 use mlc_ir::ops::reduce::{Reduce, ReduceKind};
 use mlc_ir::ops::slice::Slice;
-use mlc_ir::region_ops::{Loop, Part, Trip, stacked};
+use mlc_ir::region_ops::{Loop, Trip, stacked};
 use mlc_ir::scalar::{BinaryOp, UnaryOp};
 use mlc_ir::ty::{DType, Type};
 
@@ -185,15 +185,12 @@ impl Cell {
         args.push(b.param(stacked(&sizes.steps, &self.row(sizes))));
         args.extend(self.invariants(sizes).into_iter().map(|ty| b.param(ty)));
         let op = Loop {
-            trip: Trip::Exact(sizes.steps.clone()),
             rev,
-            until: false,
             carries,
             slices: 1,
             invariants: args.len() as u32 - carries - 1,
             stacks: 1,
-            sums: 0,
-            part: Part::Whole,
+            ..Loop::new(Trip::Exact(sizes.steps.clone()))
         };
         let results = b.add_loop(graph, op, &args, body);
         let parts: Vec<Value> = results.iter().map(|value| weighted(&mut b, *value)).collect();

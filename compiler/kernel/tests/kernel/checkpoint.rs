@@ -9,7 +9,7 @@ use mlc_ir::ops::broadcast::Broadcast;
 use mlc_ir::ops::contract::Contract;
 use mlc_ir::ops::reduce::{Reduce, ReduceKind};
 use mlc_ir::passes::{PIPELINE, run_pipeline};
-use mlc_ir::region_ops::{Call, Loop, Part, Remat, Trip, stacked};
+use mlc_ir::region_ops::{Call, Loop, Remat, Trip, stacked};
 use mlc_ir::scalar::{BinaryOp, UnaryOp};
 use mlc_ir::ty::{DType, Type};
 use mlc_kernel::lower::lower;
@@ -132,17 +132,7 @@ fn looped(block: Block, count: usize, remat: Remat) -> Graph {
     args.extend(types[1..].iter().map(|ty| b.param(stacked(&layers, ty))));
     let trip = Trip::Exact(layers);
     let slices = count as u32;
-    let op = Loop {
-        trip,
-        rev: false,
-        until: false,
-        carries: 1,
-        slices,
-        invariants: 0,
-        stacks: 0,
-        sums: 0,
-        part: Part::Whole,
-    };
+    let op = Loop { carries: 1, slices, ..Loop::new(trip) };
     let x = b.add_loop(&graph, op, &args, body)[0];
     let square = b.binary(BinaryOp::Mul, x, x);
     let loss = b.add1(Reduce { kind: ReduceKind::Sum, axes: vec![0, 1] }, &[square]);

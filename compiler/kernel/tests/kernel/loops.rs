@@ -16,7 +16,7 @@ use mlc_ir::ops::reshape::Reshape;
 use mlc_ir::ops::select::Select;
 use mlc_ir::ops::slice_at::SliceAt;
 use mlc_ir::ops::update_slice::UpdateSlice;
-use mlc_ir::region_ops::{Loop, Part, Trip};
+use mlc_ir::region_ops::{Loop, Trip};
 use mlc_ir::scalar::{BinaryOp, CompareOp, Literal, UnaryOp};
 use mlc_ir::tensor::Tensor;
 use mlc_ir::ty::{DType, Type};
@@ -92,17 +92,7 @@ fn rows_of_a_buffer(accumulate: bool) -> Graph {
     let mut b = Builder::new("main");
     let [start, xs, scale] = [&buffer, &buffer, &vector].map(|ty| b.param(ty.clone()));
     let trip = Trip::Exact(rows);
-    let op = Loop {
-        trip,
-        rev: false,
-        until: false,
-        carries: 1,
-        slices: 1,
-        invariants: 1,
-        stacks: 0,
-        sums: 0,
-        part: Part::Whole,
-    };
+    let op = Loop { carries: 1, slices: 1, invariants: 1, ..Loop::new(trip) };
     let first = b.unary(UnaryOp::Tanh, start);
     let filled = b.add_loop(&graph, op, &[first, xs, scale], body)[0];
     let squares = b.binary(BinaryOp::Mul, filled, filled);
@@ -169,17 +159,7 @@ fn state_step(looped: bool) -> Graph {
     let zero = b.literal(Literal::from_i64(DType::I64, 0));
     let new = if looped {
         let trip = Trip::UpTo(CACHE.into());
-        let op = Loop {
-            trip,
-            rev: false,
-            until: false,
-            carries: 1,
-            slices: 0,
-            invariants: 1,
-            stacks: 0,
-            sums: 0,
-            part: Part::Whole,
-        };
+        let op = Loop { carries: 1, invariants: 1, ..Loop::new(trip) };
         b.add_loop(&graph, op, &[at, old, x], body)[0]
     } else {
         b.add1(UpdateSlice, &[old, x, at, zero])
@@ -263,17 +243,7 @@ fn a_window_of_a_row_of_a_stack_costs_a_window() {
     let mut b = Builder::new("main");
     let [start, x, at] = [&stack, &Type::new(DType::F32, vec![8.into()]), &number].map(|ty| b.param(ty.clone()));
     let trip = Trip::Exact(3.into());
-    let op = Loop {
-        trip,
-        rev: false,
-        until: false,
-        carries: 1,
-        slices: 0,
-        invariants: 2,
-        stacks: 0,
-        sums: 0,
-        part: Part::Whole,
-    };
+    let op = Loop { carries: 1, invariants: 2, ..Loop::new(trip) };
     let first = b.unary(UnaryOp::Tanh, start);
     let new = b.add_loop(&graph, op, &[first, x, at], body)[0];
     let graph = entry(graph, b, vec![new], &[(Sym(0), 16)]);
@@ -306,17 +276,7 @@ fn long_loops_are_no_more_code() {
         let mut b = Builder::new("main");
         let (start, xs) = (b.param(row), b.param(Type::new(DType::F32, vec![trip.into(), 8.into()])));
         let trip = Trip::Exact(trip.into());
-        let op = Loop {
-            trip,
-            rev: false,
-            until: false,
-            carries: 1,
-            slices: 1,
-            invariants: 0,
-            stacks: 1,
-            sums: 0,
-            part: Part::Whole,
-        };
+        let op = Loop { carries: 1, slices: 1, stacks: 1, ..Loop::new(trip) };
         let results = b.add_loop(&graph, op, &[start, xs], body);
         let squares = b.binary(BinaryOp::Mul, results[1], results[1]);
         let loss = b.add1(Reduce { kind: ReduceKind::Sum, axes: vec![0, 1] }, &[squares]);

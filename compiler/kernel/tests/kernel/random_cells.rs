@@ -12,7 +12,7 @@ use mlc_ir::ops::contract::Contract;
 use mlc_ir::ops::reduce::{Reduce, ReduceKind};
 use mlc_ir::ops::select::Select;
 use mlc_ir::ops::slice::Slice;
-use mlc_ir::region_ops::{Loop, Part, Trip};
+use mlc_ir::region_ops::{Loop, Trip};
 use mlc_ir::scalar::{BinaryOp, CompareOp, Literal, UnaryOp};
 use mlc_ir::tensor::Tensor;
 use mlc_ir::ty::{DType, Type};
@@ -91,15 +91,12 @@ pub fn graph(seed: u64) -> (Graph, Vec<(i64, Vec<Tensor>)>) {
         b.param(floats(&[Dim::from(UNITS), Dim::from(2 * UNITS)])),
     ];
     let op = Loop {
-        trip: Trip::Exact(Dim::from(STEPS)),
         rev: rng.below(2) == 0,
-        until: false,
         carries: 2,
         slices: 1,
         invariants: 1,
         stacks: stacks as u32,
-        sums: 0,
-        part: Part::Whole,
+        ..Loop::new(Trip::Exact(Dim::from(STEPS)))
     };
     let mut results = b.add_loop(&graph, op, &params, body).to_vec();
     let mut loss = b.literal(Literal::zero(DType::F32));

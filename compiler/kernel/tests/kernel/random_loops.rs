@@ -13,7 +13,7 @@ use mlc_ir::ops::reshape::Reshape;
 use mlc_ir::ops::slice::Slice;
 use mlc_ir::ops::slice_at::SliceAt;
 use mlc_ir::ops::update_slice::UpdateSlice;
-use mlc_ir::region_ops::{Loop, Part, Trip};
+use mlc_ir::region_ops::{Loop, Trip};
 use mlc_ir::scalar::{BinaryOp, CompareOp, Literal, UnaryOp};
 use mlc_ir::tensor::{Tensor, extents};
 use mlc_ir::ty::{DType, Type};
@@ -202,7 +202,6 @@ impl Generator {
         results.extend((0..stacks + sums).map(|_| self.rng.recent(&inner.vectors)));
         let region = self.graph.add_region(body.finish(results));
         let op = Loop {
-            trip: if counted { Trip::UpTo(dim) } else { Trip::Exact(dim) },
             rev,
             until,
             carries: (vectors + numbers + buffers.len()) as u32,
@@ -210,7 +209,7 @@ impl Generator {
             invariants: 2 + all.len() as u32,
             stacks: stacks as u32,
             sums: sums as u32,
-            part: Part::Whole,
+            ..Loop::new(if counted { Trip::UpTo(dim) } else { Trip::Exact(dim) })
         };
         let mut results = b.add_loop(&self.graph, op, &args, region).into_iter();
         pool.numbers.extend(results.by_ref().take(usize::from(until)));

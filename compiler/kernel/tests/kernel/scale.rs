@@ -8,7 +8,7 @@ use mlc_ir::graph::{Graph, Value};
 use mlc_ir::ops::contract::Contract;
 use mlc_ir::ops::reduce::{Reduce, ReduceKind};
 use mlc_ir::passes::{PIPELINE, run_pipeline};
-use mlc_ir::region_ops::{Loop, Part, Trip, stacked};
+use mlc_ir::region_ops::{Loop, Trip, stacked};
 use mlc_ir::scalar::{BinaryOp, UnaryOp};
 use mlc_ir::ty::{DType, Type};
 use mlc_kernel::fuse::{Fuse, fuse};
@@ -53,17 +53,7 @@ fn model(layers: usize, loops: usize) -> Graph {
         let y = cell.binary(BinaryOp::Add, y, row);
         let body = graph.add_region(cell.finish(vec![y, y]));
         let trip = Trip::Exact(Dim::from(3));
-        let op = Loop {
-            trip,
-            rev: false,
-            until: false,
-            carries: 1,
-            slices: 1,
-            invariants: 1,
-            stacks: 1,
-            sums: 0,
-            part: Part::Whole,
-        };
+        let op = Loop { carries: 1, slices: 1, invariants: 1, stacks: 1, ..Loop::new(trip) };
         let rows = b.param(stacked(&Dim::from(3), &f32s(&[4, 8])));
         let results = b.add_loop(&graph, op, &[x, rows, w], body);
         let sum = b.add1(Reduce { kind: ReduceKind::Sum, axes: vec![0] }, &[results[1]]);

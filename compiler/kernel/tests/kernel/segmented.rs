@@ -14,7 +14,7 @@ use mlc_ir::ops::cast::Cast;
 use mlc_ir::ops::contract::Contract;
 use mlc_ir::ops::reduce::{Reduce, ReduceKind};
 use mlc_ir::passes::{PIPELINE, run_pipeline};
-use mlc_ir::region_ops::{Call, Loop, Part, Remat, Trip, stacked};
+use mlc_ir::region_ops::{Call, Loop, Remat, Trip, stacked};
 use mlc_ir::scalar::{BinaryOp, UnaryOp};
 use mlc_ir::segmented::{add_segmented, passes_of_segment};
 use mlc_ir::tensor::Tensor;
@@ -117,15 +117,11 @@ fn looped(model: &Model, mut graph: Graph, passes: i64, form: Form, typical: &[(
     }
     let trip = Dim::from(passes);
     let op = Loop {
-        trip: Trip::Exact(trip.clone()),
-        rev: false,
-        until: false,
         carries: 1,
         slices: model.slices as u32,
         invariants: (model.types.len() - 1 - model.slices) as u32,
         stacks: 1,
-        sums: 0,
-        part: Part::Whole,
+        ..Loop::new(Trip::Exact(trip.clone()))
     };
     let mut b = Builder::new("main");
     let args: Vec<Value> = (0..)

@@ -6,6 +6,7 @@ use crate::cost::Typical;
 use crate::flow::producer;
 use crate::graph::{Graph, Node, Region, Value};
 use crate::ops::{Class, Op};
+use crate::passes::uses::Uses;
 use crate::region_ops::Call;
 
 /// More operands than this are not read by one kernel.
@@ -32,7 +33,7 @@ pub(super) struct Units {
 impl Units {
     /// `replaces`: values that need no memory of their own.
     pub fn new(graph: &Graph, region: &Region, replaces: &[bool], typical: &Typical) -> Units {
-        let readers = readers(region);
+        let uses = Uses::new(region);
         let mut is_root = vec![false; region.nodes.len()];
         // Of a node: the units it reads, and its own number if it is one.
         let mut reads: Vec<Vec<usize>> = Vec::with_capacity(region.nodes.len());
@@ -54,7 +55,7 @@ impl Units {
                 .collect();
             from.sort_unstable();
             from.dedup();
-            if from.len() <= OPERANDS && is_inside(region, node, &readers) {
+            if from.len() <= OPERANDS && is_inside(region, node, &uses) {
                 reads.push(from);
                 continue;
             }
@@ -137,28 +138,11 @@ impl Units {
     }
 }
 
-/// The nodes that read each value, each once.
-fn readers(region: &Region) -> Vec<Vec<usize>> {
-    let mut readers: Vec<Vec<usize>> = vec![Vec::new(); region.values.len()];
-    for (at, node) in region.nodes.iter().enumerate() {
-        for arg in &node.args {
-            if readers[arg.index()].last() != Some(&at) {
-                readers[arg.index()].push(at);
-            }
-        }
-    }
-    // A result of the region is read once more.
-    for result in &region.results {
-        readers[result.index()].push(usize::MAX);
-    }
-    readers
-}
-
 /// Whether a node is computed inside the kernels that read it, as far as can be said before fusion.
-fn is_inside(region: &Region, node: &Node, readers: &[Vec<usize>]) -> bool {
+fn is_inside(region: &Region, node: &Node, uses: &Uses) -> bool {
     let [result] = node.results.as_slice() else { return false };
-    let reader = match readers[result.index()].as_slice() {
-        [reader] => region.nodes.get(*reader),
+    let reader = match uses.readers(*result) {
+        Some([reader]) => Some(&region.nodes[*reader]),
         _ => None,
     };
     let read_by = |classes: &[Class]| reader.is_some_and(|node| classes.contains(&node.op.info().class));

@@ -1,29 +1,24 @@
-//! Truth values that the forward pass leaves to a backward pass, as bits.
+//! Truth values that a forward pass leaves to a backward pass: which they are, and how they are kept.
 //!
 //! A gradient that is let through or not asks for a truth value of the forward pass: whether a number was
-//! positive, an element was dropped. Such tests are made where the numbers are ([`tests_first`]), and if they
-//! are what is kept, as bits: a thirty-second of the numbers.
+//! positive, an element was dropped. Where it is kept, and there are many of its kind, it is a bit: a
+//! thirty-second of the number.
 
 use crate::autodiff;
 use crate::builder::Builder;
 use crate::cost::Typical;
-use crate::flow::producer;
-use crate::graph::{Epoch, Graph, Node, NodeId, Region, Value};
+use crate::graph::{Epoch, Region, Value};
 use crate::ops::pack_bits::{BITS, PackBits};
 use crate::ops::unpack_bits::UnpackBits;
 use crate::ops::{Class, Op};
-use crate::passes::remat::starts;
-use crate::rewrite::Cursor;
 use crate::ty::{DType, Type};
-
-const PASS: &str = "masks";
 
 /// Truth values from which on bits are worth a kernel more: the numbers they stand for fill a near cache.
 const MANY: i64 = 1 << 18;
 
 /// The axis along which truth values are kept as bits, if they are: not the last, along which vectors lie, and
 /// one whose last byte is not mostly empty.
-pub(super) fn bits_along(typical: &Typical, ty: &Type) -> Option<usize> {
+fn bits_along(typical: &Typical, ty: &Type) -> Option<usize> {
     if ty.dtype != DType::Bool || typical.elements(ty) < MANY {
         return None;
     }
@@ -50,49 +45,6 @@ pub(crate) fn unpacked(b: &mut Builder, ty: &Type, bits: &Type, value: Value) ->
         Some(axis) => b.add1(UnpackBits { axis, size: ty.shape[axis].clone() }, &[value]),
         None => value,
     }
-}
-
-/// Puts the tests in backward passes that only ask for what the forward pass made behind what they ask for.
-pub fn tests_first(graph: &Graph) -> Graph {
-    let mut regions = graph.regions.clone();
-    for entry in &graph.entries {
-        let region = &mut regions[entry.region.index()];
-        for start in starts(region).into_iter().rev() {
-            if let Some(new) = in_region(region, start) {
-                *region = new;
-            }
-        }
-    }
-    Graph { regions, ..graph.clone() }
-}
-
-fn in_region(region: &Region, start: usize) -> Option<Region> {
-    let moved = tests(region, start);
-    if moved.iter().all(|moved| !moved) {
-        return None;
-    }
-    let (before, behind) = region.nodes.split_at(start);
-    let mut after = vec![Vec::new(); start];
-    let mut places = vec![0; behind.len()];
-    for (at, node) in behind.iter().enumerate().filter(|(at, _)| moved[*at]) {
-        let place = |id: NodeId| id.index().checked_sub(start).map_or(id.index(), |at| places[at]);
-        places[at] = node.args.iter().filter_map(|arg| producer(region, *arg)).map(place).max().unwrap_or(0);
-        after[places[at]].push(node);
-    }
-    let mut cursor = Cursor::new(region);
-    for (node, tests) in before.iter().zip(after) {
-        cursor.copy(node);
-        for node in tests {
-            let (args, types) = (cursor.args(node), cursor.types(node));
-            let test = Node { made_by: PASS, epoch: Epoch::default(), ..node.clone() };
-            let results = cursor.b.copy(&test, &args, types);
-            cursor.put(node, &results);
-        }
-    }
-    for (node, _) in behind.iter().zip(&moved).filter(|(_, moved)| !**moved) {
-        cursor.copy(node);
-    }
-    Some(cursor.finish(&region.results))
 }
 
 /// Which nodes from `start` on are tests of what stands before, or the numbers in them.
