@@ -218,14 +218,20 @@ fn cut_target(source: &Buffer, extent: i64, width: i64, next_copy: &mut u32) -> 
     Buffer { source: copy, dtype: source.dtype, shape }
 }
 
-/// `target[p, …, j] = source[…, width·p + j]`
+/// `target[p, …, j] = source[…, width·p + j]`, in the order of the source: what is read from far comes without
+/// waiting if one place follows another, and a panel's row is written in whole lines wherever it is.
 fn copy_nest(like: &Nest, source: &Buffer, target: &Buffer, width: i64) -> Nest {
     let axes = result_axes(target.shape.len());
-    let (last, others) = (axes.len() - 1, &axes[1..axes.len() - 1]);
-    let place = axes[0].clone().times(width).add(axes[last].clone());
+    let last = axes.len() - 1;
+    let (others, panel) = (&axes[..last - 1], &axes[last - 1]);
+    let place = panel.clone().times(width).add(axes[last].clone());
     let index = others.iter().cloned().chain([place]).map(Index::At).collect();
     let at = Address::Axes { index, within: Vec::new(), fill: Literal::zero(source.dtype) };
-    Nest::copy(&like.spans, source, target, at)
+    let to: Vec<Ix> = [panel].into_iter().chain(others).chain([&axes[last]]).cloned().collect();
+    let mut made = Nest::copy(&like.spans, source, target, at);
+    made.par[..last].rotate_left(1);
+    made.stores.iter_mut().for_each(|store| store.at = Ix::row_major(&to, &target.shape));
+    made
 }
 
 /// Makes two axes of one, the last of its kind: the panel or chunk, and the place in it.

@@ -105,6 +105,7 @@ use mlc_syntax::ast;
 use mlc_syntax::diag::{Diagnostic, Severity};
 use mlc_syntax::span::{FileId, Sources, Span};
 use program::Program;
+use rayon::prelude::*;
 use std::collections::BTreeMap;
 
 /// The stack that the deepest allowed nesting needs, with room to spare, also without optimisation.
@@ -188,8 +189,10 @@ fn resolve_parsed(
     imported.dedup();
     imported.retain(|file| *file != request.file);
     let imported: Vec<(FileId, ast::Module)> = imported.into_iter().map(|file| (file, parse(file))).collect();
-    let prelude: Vec<ast::Module> = request.prelude.iter().map(|file| parse(*file)).collect();
     let given: Vec<ast::Module> = overrides.iter().map(|(_, file)| parse(*file)).collect();
+    let prelude = request.prelude.par_iter().map(|file| mlc_syntax::parse(*file, sources));
+    let (prelude, of_prelude): (Vec<ast::Module>, Vec<Vec<Diagnostic>>) = prelude.unzip();
+    found.extend(of_prelude.into_iter().flatten());
     let mut files = Files::default();
     for (file, module) in request.prelude.iter().zip(&prelude) {
         files.add(File { id: *file, origin: Origin::Prelude, module }, &mut found);
