@@ -199,7 +199,7 @@ pub fn choose(nest: &Nest, machine: &Machine, typical: &[(Sym, i64)]) -> Schedul
     match shape {
         Shape::Map => {
             schedule.rows = strips(nest, schedule.lanes);
-            schedule.vectors = if schedule.rows.is_some() { 1 } else { 2 };
+            schedule.vectors = if schedule.rows.is_some() || draws(nest) { 1 } else { 2 };
         }
         Shape::Lanes | Shape::Scan | Shape::Sort | Shape::Scatter => {}
         Shape::Block => block::choose_block(nest, machine, typical, &mut schedule),
@@ -207,6 +207,14 @@ pub fn choose(nest: &Nest, machine: &Machine, typical: &[(Sym, i64)]) -> Schedul
     schedule.stream = block::stream(nest, &schedule);
     tiles::choose(nest, machine, typical, &mut schedule);
     schedule
+}
+
+/// Whether a nest draws random numbers: ten rounds of multiplications for each, which keep a processor busy for one
+/// vector as well as for two.
+fn draws(nest: &Nest) -> bool {
+    let mut found = false;
+    each_root(nest, &mut |root| root.each(&mut |e| found |= matches!(e, Expr::Random { .. })));
+    found
 }
 
 /// Elements of a line of memory, of those that are read across vectors.

@@ -42,7 +42,7 @@ pub fn reason(e: &io::Error) -> String {
         ErrorKind::OutOfMemory => "it doesn't fit into memory".to_owned(),
         _ => {
             let text = e.to_string();
-            text.split(" (os error").next().unwrap_or(&text).to_lowercase()
+            text.split(" (os error").next().unwrap_or(&text).to_ascii_lowercase()
         }
     }
 }

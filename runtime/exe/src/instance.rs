@@ -5,6 +5,7 @@ use crate::error::{FOREIGN, Failure, INDEX, INPUT, Result};
 use crate::levels::code;
 use crate::mem::{Aligned, size_text};
 use crate::meta::{Checked, Entry, Kind, Meta, SessionUse};
+use crate::order;
 use crate::threads::{self, Threads};
 use mlc_rt_core::abi::{Code, EntryCx, Program, Status};
 use mlc_rt_core::pool::{self, Pool};
@@ -380,7 +381,7 @@ fn global_bytes(meta: &Meta, g: usize) -> Result<usize> {
 /// `for B = 32`
 fn sizes_text(meta: &Meta, entry: &Entry, sizes: &[i64]) -> String {
     let mut symbols: Vec<usize> = entry.symbols.iter().map(|s| s.symbol).collect();
-    symbols.sort_unstable();
+    order::sort(&mut symbols);
     symbols.dedup();
     let parts: Vec<String> =
         symbols.iter().filter_map(|&s| Some(format!("{} = {}", meta.symbols.get(s)?, sizes.get(s)?))).collect();

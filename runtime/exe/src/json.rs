@@ -1,5 +1,6 @@
 //! JSON values: a reader on top of the core's cursor, and a writer of single lines.
 
+use crate::order;
 use mlc_rt_core::json::{Cursor, Error, MAX_DEPTH, Text};
 use std::fmt::Write;
 
@@ -201,7 +202,7 @@ fn object(cursor: &mut Cursor<'_>, depth: u32) -> Result<Value, Error> {
         fields.push((owned(key), value(cursor, depth + 1)?));
     }
     let mut names: Vec<&str> = fields.iter().map(|(name, _)| name.as_str()).collect();
-    names.sort_unstable();
+    order::sort(&mut names);
     if names.windows(2).any(|pair| pair[0] == pair[1]) {
         return Err(cursor.error("a key stands twice in an object"));
     }

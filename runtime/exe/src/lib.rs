@@ -26,6 +26,7 @@ mod levels;
 pub mod mem;
 pub mod meta;
 pub mod npy;
+mod order;
 pub mod philox;
 #[cfg(mlc_product)]
 mod product;

@@ -3,6 +3,7 @@
 use crate::{Host, ImagePart, Parts, main_with};
 use mlc_rt_core::abi::{PARTS, Program};
 use std::ffi::{CStr, c_char, c_int, c_void};
+use std::fmt;
 use std::io::Write;
 use std::path::Path;
 
@@ -17,6 +18,13 @@ unsafe extern "C" {
 /// What reads pictures. Nothing here refers to them, so that the linker drops them if `mlc_parts` doesn't.
 #[unsafe(no_mangle)]
 pub static mlc_part_images: ImagePart = ImagePart::HERE;
+
+/// Stands where the library would print the stack trace of a panic: the hook of `main` prints none. What links
+/// programs puts it there (`compiler/mlc/build/traces.rs`).
+#[unsafe(no_mangle)]
+pub fn mlc_no_stack_trace(_: &(), _: &mut fmt::Formatter<'_>) -> fmt::Result {
+    Ok(())
+}
 
 const SIGPIPE: c_int = 13;
 const SIG_IGN: usize = 1;

@@ -6,6 +6,7 @@ use crate::files::{self, Pending};
 use crate::instance::Instance;
 use crate::json::{self, Value};
 use crate::meta::{Global, Kind};
+use crate::order;
 use crate::tensor::type_text;
 use mlc_rt_core::safetensors::{SafeTensors, Tensor};
 use std::path::Path;
@@ -133,7 +134,7 @@ struct Index<'a> {
 impl<'a> Index<'a> {
     fn new(file: &SafeTensors<'a>, name: &str) -> Result<Self> {
         let mut tensors: Vec<(String, Tensor<'a>)> = file.tensors().map(|t| (json::owned(t.name), t)).collect();
-        tensors.sort_by(|a, b| a.0.cmp(&b.0));
+        order::sort_by(&mut tensors, |a, b| a.0.cmp(&b.0));
         if let Some(pair) = tensors.windows(2).find(|pair| pair[0].0 == pair[1].0) {
             return Err(Failure::data(WEIGHTS, format!("two tensors are called `{}`", pair[0].0)).at(name));
         }
@@ -201,7 +202,7 @@ impl<'a> Index<'a> {
                 WEIGHTS,
                 format!(
                     "`{name}` is {}[{}] in this file, the program has {}",
-                    json::owned(tensor.dtype).to_lowercase(),
+                    json::owned(tensor.dtype).to_ascii_lowercase(),
                     dims.join(", "),
                     type_text(global.dtype, shape)
                 ),
@@ -239,7 +240,7 @@ pub fn save(instance: &Instance<'_>, part: Part, to: Pending) -> Result<()> {
         .filter(|&g| part.holds(meta.globals[g].kind) && instance.is_filed(g))
         .filter_map(|g| Some((meta.globals[g].file_path.as_str(), &meta.globals[g], instance.global(g)?)))
         .collect();
-    tensors.sort_by_key(|(_, g, _)| std::cmp::Reverse(g.dtype.bytes()));
+    order::sort_by(&mut tensors, |(_, a, _), (_, b, _)| b.dtype.bytes().cmp(&a.dtype.bytes()));
     let items: Vec<Item<'_>> = tensors
         .iter()
         .map(|&(name, g, data)| Item { name, dtype: g.dtype.safetensors(), shape: &g.shape, data })

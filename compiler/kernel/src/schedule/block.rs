@@ -11,6 +11,11 @@ const LONG_CHAIN: i64 = 1024;
 
 /// Register blocks side by side at most.
 const SIDE_BY_SIDE: i64 = 128;
+
+/// Multiply-adds of a term from which on what a turn costs beside them is hidden behind those of two terms; code
+/// for more of them is only longer.
+const LARGE_BLOCK: i64 = 8;
+
 /// Chooses rows, vectors and the way through the terms.
 pub(super) fn choose_block(nest: &Nest, machine: &Machine, typical: &[(Sym, i64)], schedule: &mut Schedule) {
     let Some(vector) = schedule.vector else { return };
@@ -22,7 +27,6 @@ pub(super) fn choose_block(nest: &Nest, machine: &Machine, typical: &[(Sym, i64)
         schedule.unroll = 1;
         return;
     };
-    schedule.unroll = 4;
     let candidates = (0..nest.par.len()).filter(|axis| *axis != vector);
     let reuses = |axis: &usize| {
         let id = AxisId(*axis as u32);
@@ -41,6 +45,7 @@ pub(super) fn choose_block(nest: &Nest, machine: &Machine, typical: &[(Sym, i64)
     let (rows, vectors) = best_block(machine, row_axis.map(|axis| &nest.par[axis]), typical, total);
     schedule.rows = row_axis.filter(|_| rows > 1).map(|axis| (axis, rows));
     schedule.vectors = vectors;
+    schedule.unroll = if rows * vectors >= LARGE_BLOCK { 2 } else { 4 };
     let terms = nest.red.iter().map(|dim| size_at(dim, typical)).fold(1, i64::saturating_mul);
     let blocks = schedule.rows.and_then(|(axis, rows)| Some(nest.par[axis].as_const()? / rows));
     schedule.side_by_side = terms >= LONG_CHAIN && blocks.is_some_and(|blocks| (2..=SIDE_BY_SIDE).contains(&blocks));

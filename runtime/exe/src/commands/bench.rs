@@ -10,6 +10,7 @@ use crate::instance::{At, Instance};
 use crate::json::Value;
 use crate::mem::size_text;
 use crate::meta::Entry;
+use crate::order;
 use crate::philox::Draws;
 use crate::sizes;
 use crate::tensor::Tensor;
@@ -200,7 +201,7 @@ fn time(
     while times.len() < LEAST || (start.elapsed().as_secs_f64() < seconds && times.len() < MOST) {
         times.push(once(instance)?.as_nanos() as u64);
     }
-    times.sort_unstable();
+    order::sort(&mut times);
     Ok(times)
 }
 
@@ -241,7 +242,7 @@ impl Report {
 
     fn json(&self, cx: &Cx<'_>, entry: &Entry, sizes: &[i64]) -> String {
         let mut symbols: Vec<usize> = entry.symbols.iter().map(|s| s.symbol).collect();
-        symbols.sort_unstable();
+        order::sort(&mut symbols);
         symbols.dedup();
         let sizes = symbols.iter().map(|&s| {
             let (name, part) = sizes::whole(&cx.meta.symbols[s]);

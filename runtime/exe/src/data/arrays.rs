@@ -5,6 +5,7 @@ use crate::dtype::Dtype;
 use crate::error::{DATA, Failure, Result, did_you_mean, list};
 use crate::files;
 use crate::npy;
+use crate::order;
 use crate::tensor::{Tensor, bytes_of};
 use mlc_rt_core::safetensors::SafeTensors;
 use std::path::Path;
@@ -65,7 +66,7 @@ fn from_folder(folder: &Path, name: &str) -> Result<Tensor> {
             Ok(entries) => entries.flatten().filter_map(|e| e.file_name().into_string().ok()).collect(),
             Err(_) => Vec::new(),
         };
-        names.sort();
+        order::sort(&mut names);
         let names: Vec<&str> = names.iter().filter_map(|n| n.strip_suffix(".npy")).collect();
         return Err(lacking(&folder.display().to_string(), name, &names));
     }

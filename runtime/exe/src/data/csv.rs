@@ -3,6 +3,7 @@
 use crate::data::Wanted;
 use crate::dtype::Dtype;
 use crate::error::{DATA, Failure, Result, did_you_mean, distance};
+use crate::order;
 use crate::tensor::Tensor;
 
 /// Most names that a message lists.
@@ -120,7 +121,8 @@ fn pick(wanted: &Wanted, names: &[String], first: &[Field], path: &str, header: 
 
 fn lacking(path: &str, name: &str, names: &[String], first: &[Field], header: bool) -> Failure {
     let mut parts = runs(names);
-    parts.sort_by_key(|run| distance(name, run[0].as_str()));
+    let far = |run: &[String]| distance(name, run[0].as_str());
+    order::sort_by(&mut parts, |a, b| far(a).cmp(&far(b)));
     let left_out: usize = parts.iter().skip(LISTED).map(|run| run.len()).sum();
     let more = if left_out > 0 { format!(" and {left_out} more") } else { String::new() };
     let failure = Failure::data(DATA, format!("`{path}` has no column `{name}`"))

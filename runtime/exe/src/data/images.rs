@@ -7,6 +7,7 @@ use crate::error::{DATA, Failure, Result};
 use crate::files::{self, reason};
 use crate::image::{Picture, decode};
 use crate::mem::Aligned;
+use crate::order;
 use crate::tensor::Tensor;
 use std::ffi::OsStr;
 use std::fs;
@@ -121,7 +122,7 @@ fn entries(dir: &Path) -> Result<(Vec<PathBuf>, Vec<PathBuf>)> {
             all.push(path);
         }
     }
-    all.sort();
+    order::sort(&mut all);
     Ok(all.into_iter().partition(|path| path.is_dir()))
 }
 

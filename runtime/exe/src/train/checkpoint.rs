@@ -7,6 +7,7 @@ use crate::files::{self, Pending, reason, sync_folder};
 use crate::instance::Instance;
 use crate::json::Value;
 use crate::meta::Train;
+use crate::order;
 use crate::train::Session;
 use crate::train::plan::Folder;
 use crate::train::position::Position;
@@ -110,7 +111,7 @@ fn steps(folder: &Path) -> Vec<i64> {
 /// Removes old checkpoints, and those of an earlier training that had gone further than this one.
 fn prune(folder: &Path, step: i64, keep: Option<i64>) {
     let mut steps = steps(folder);
-    steps.sort_unstable_by(|a, b| b.cmp(a));
+    order::sort_by(&mut steps, |a, b| b.cmp(a));
     let mut left = keep.unwrap_or(i64::MAX).max(1);
     for n in steps {
         if n <= step && left > 0 {

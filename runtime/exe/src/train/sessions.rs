@@ -4,6 +4,7 @@ use crate::error::{Failure, Result, WEIGHTS};
 use crate::files::{self, Pending};
 use crate::instance::Instance;
 use crate::json;
+use crate::order;
 use crate::weights::{Item, write};
 use mlc_rt_core::safetensors::{SafeTensors, Tensor};
 use std::path::Path;
@@ -38,7 +39,8 @@ pub fn save(instance: &Instance<'_>, path: &Path) -> Result<()> {
             data,
         })
         .collect();
-    items.sort_by_key(|item| std::cmp::Reverse(item.data.len() / item.shape.iter().product::<usize>().max(1)));
+    let element = |item: &Item<'_>| item.data.len() / item.shape.iter().product::<usize>().max(1);
+    order::sort_by(&mut items, |a, b| element(b).cmp(&element(a)));
     write(&items, &metadata, Pending::create(path)?)
 }
 

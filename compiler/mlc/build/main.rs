@@ -5,6 +5,8 @@
 //! Leaves in `OUT_DIR`: `runtime.a`, and `link-args` (what it needs from the system, one argument a
 //! line).
 
+mod traces;
+
 use std::env;
 use std::ffi::OsString;
 use std::fs;
@@ -24,6 +26,7 @@ const FLAGS: &[&str] = &[
 fn main() {
     let out = PathBuf::from(variable("OUT_DIR"));
     let workspace = PathBuf::from(variable("CARGO_MANIFEST_DIR")).join("../..");
+    println!("cargo::rerun-if-changed=build");
     let runtime = workspace.join("runtime");
     for source in sources(&runtime) {
         println!("cargo::rerun-if-changed={}", source.display());
@@ -46,6 +49,9 @@ fn main() {
         .arg(&exe_source)
         .arg("-o")
         .arg(&archive));
+    let mut objects = fs::read(&archive).expect("the compiler has written the library");
+    traces::leave_out(&mut objects);
+    fs::write(&archive, objects).expect("OUT_DIR can be written");
     fs::write(out.join("link-args"), link_args(&said)).expect("OUT_DIR can be written");
 }
 
