@@ -59,6 +59,9 @@ fn headline(refused: &Refused) -> Option<&'static str> {
         },
         "train" if found == "{" && before == "train" => Some("a train block has a name: `train digits { … }`"),
         "test" if refused.expects(Rule::string) => Some("a test says what holds: `test \"sums are right\" { … }`"),
+        "check_grad" if before == "check_grad" => {
+            Some("it is called with a function and its arguments: `check_grad(f, x: normal([2, 3]))`")
+        }
         "for" if found == "(" && before.ends_with("for") => Some("no parentheses around it: `for i in 0..3 { … }`"),
         _ if found == "..." || (found == "=" && before.ends_with("..")) => {
             Some("a range is `0..n`, and `n` is not in it")
