@@ -66,12 +66,12 @@ class Compiler:
 
     def compile_ms(self, what, model, *defines):
         """Milliseconds from the text of a model to machine code in memory of what a call or a training needs, the
-        least of three; nothing if the model has no such part."""
+        least of seven; nothing if the model has no such part."""
         options = [f"-D{define}" for define in defines]
         command = [self.mlc, "run", "--timings", *options, *self.level(), HERE / "models" / f"{model}.dl"]
         # What comes behind the file is for the program.
         command += ["bench", what, "--size", "B=1", "--seconds", "0.001"]
-        runs = [subprocess.run(command, capture_output=True, text=True) for _ in range(3)]
+        runs = [subprocess.run(command, capture_output=True, text=True) for _ in range(7)]
         if any(run.returncode != 0 for run in runs):
             return None
         return min(last_json(run.stderr)["compile_ms"] for run in runs)
@@ -174,29 +174,47 @@ def peak(arguments, threads):
 
 
 def run_limits(compiler, arguments, report):
-    """Products and convolutions, on one thread and on all, as a share of the peak that is measured right before and
-    after each."""
+    """Products and convolutions, on one thread and on all: the least time of some rounds through all of them, as a
+    share of the most that multiply-adds alone reached before any of these turns."""
     jobs = [("product", f"{n}³", ["product"], [f"N={n}"], []) for n in PRODUCTS]
     for channels, side in CONVOLUTIONS:
         for function in ("output", "input", "weight"):
             sizes = ["--size", f"B={CONVOLUTION_BATCH}"]
             name = f"{function}, {channels} channels, {side} x {side}"
             jobs.append(("convolution", name, [function], [f"C={channels}", f"H={side}"], sizes))
+    limits = []
     for model, name, function, defines, sizes in jobs:
         executable = compiler.build(model, *defines)
         for threads in sorted({1, arguments.threads}):
             command = [executable, "bench", *function, *sizes, "--threads", str(threads), "--json"]
-            report["limits"].append({"what": f"{model} {name}"} | limit(command, threads, arguments))
+            limits.append(Limit(f"{model} {name}", threads, command))
+    for _ in range(arguments.rounds):
+        for limit in limits:
+            limit.turn(arguments)
+    peaks = {limit.threads: 0 for limit in limits}
+    for limit in limits:
+        peaks[limit.threads] = max(peaks[limit.threads], limit.peak)
+    report["limits"] += [limit.row(peaks[limit.threads]) for limit in limits]
 
 
-def limit(command, threads, arguments):
-    before = peak(arguments, threads)
-    command = [*command, "--seconds", str(arguments.seconds / 2)]
-    runs = [subprocess.run(command, check=True, capture_output=True, text=True) for _ in range(arguments.rounds)]
-    best = min((json.loads(run.stdout) for run in runs), key=lambda turn: turn["min_ms"])
-    gflops = best["gflops"] * best["median_ms"] / best["min_ms"]
-    most = max(before, peak(arguments, threads))
-    return {"threads": threads, "gflops": gflops, "peak_gflops": most, "min_ms": best["min_ms"]}
+class Limit:
+    """A product or convolution on so many threads."""
+
+    def __init__(self, what, threads, command):
+        self.what, self.threads, self.command = what, threads, command
+        self.turns, self.peak = [], 0
+
+    def turn(self, arguments):
+        self.peak = max(self.peak, peak(arguments, self.threads))
+        command = [*self.command, "--seconds", str(arguments.seconds / 2)]
+        run = subprocess.run(command, check=True, capture_output=True, text=True)
+        self.turns.append(json.loads(run.stdout))
+
+    def row(self, most):
+        best = min(self.turns, key=lambda turn: turn["min_ms"])
+        gflops = best["gflops"] * best["median_ms"] / best["min_ms"]
+        row = {"what": self.what, "threads": self.threads, "gflops": gflops}
+        return row | {"peak_gflops": most, "min_ms": best["min_ms"]}
 
 
 def cpu_name():

@@ -1,7 +1,7 @@
 //! Loads and stores. No access touches a byte beyond the elements it names: a buffer may end at the
 //! end of a page.
 
-use super::{EmitCx, types};
+use super::{EmitCx, MulAdd, types};
 use cranelift_codegen::ir::condcodes::IntCC;
 use cranelift_codegen::ir::{BlockArg, InstBuilder, Type, Value, types as clif};
 use mlc_kernel::lane::{Mem, Tail, Ty, V};
@@ -72,7 +72,8 @@ impl EmitCx<'_> {
         let (element, vector) = types::memory(mem);
         match (mem.bytes(), count) {
             (1, _) => self.load_bytes(at, count, mem),
-            (4, 4) | (8, 2) => self.load_as(vector, at),
+            (4, 4) => self.load_vector(at, clif::I32X4, vector),
+            (8, 2) => self.load_vector(at, clif::I64X2, vector),
             (_, 1) => {
                 let first = self.load_as(element, at);
                 self.b.ins().scalar_to_vector(vector, first)
@@ -82,6 +83,19 @@ impl EmitCx<'_> {
                 let half = self.load_low_half(at, vector);
                 let third = self.load_as(element, at.plus(8));
                 self.b.ins().insertlane(half, third, 2)
+            }
+        }
+    }
+
+    /// A vector, which at the level without fused multiply-adds, and thus without AVX, is loaded as integers. Loads
+    /// of floats would become operands of `cmpps` and `cmppd`, which Cranelift makes without asking for their
+    /// alignment and which fault on any but 16 bytes there.
+    fn load_vector(&mut self, at: Place, bits: Type, vector: Type) -> Value {
+        match self.mul_add {
+            MulAdd::Fused => self.load_as(vector, at),
+            MulAdd::Split => {
+                let bits = self.load_as(bits, at);
+                self.recast(bits, vector)
             }
         }
     }

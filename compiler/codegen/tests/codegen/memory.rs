@@ -3,7 +3,8 @@
 use crate::build::{Build, INDEX};
 use crate::check::{Buffer, Case, check, frame};
 use mlc_kernel::interp::Word;
-use mlc_kernel::lane::{Elem, FBinary, IBinary, Mem, Op, Tail, Ty, V};
+use mlc_kernel::lane::{Cmp, Elem, FBinary, IBinary, Mem, Op, Tail, Ty, V};
+use smallvec::SmallVec;
 
 const MEMS: [Mem; 6] = [Mem::F32, Mem::F64, Mem::I32, Mem::I64, Mem::U8, Mem::I8];
 
@@ -128,21 +129,54 @@ fn unaligned_and_strided_rows() {
     check(&cases);
 }
 
+type BinaryOp = Box<dyn Fn(&mut Build, V, V) -> V>;
+
+/// Ops of two operands of that type; a comparison as the numbers it chooses.
+fn ops_of(ty: Ty) -> Vec<BinaryOp> {
+    const CMPS: [Cmp; 6] = [Cmp::Eq, Cmp::Ne, Cmp::Lt, Cmp::Le, Cmp::Gt, Cmp::Ge];
+    let is_float = matches!(ty.elem, Elem::F32 | Elem::F64);
+    let mut ops: Vec<BinaryOp> = Vec::new();
+    for cmp in CMPS {
+        ops.push(Box::new(move |b, x, y| {
+            let mask = b.def(Ty::mask_of(ty), if is_float { Op::FCmp(cmp, x, y) } else { Op::ICmp(cmp, x, y) });
+            let [yes, no] = [3, 5].map(|bits| b.def(ty, Op::Const(SmallVec::from_elem(bits, 1))));
+            b.def(ty, Op::Select(mask, yes, no))
+        }));
+    }
+    if is_float {
+        use FBinary::{Add, Div, Max, Min, Mul, Sub};
+        for op in [Add, Sub, Mul, Div, Min, Max] {
+            ops.push(Box::new(move |b, x, y| b.def(ty, Op::FBinary(op, x, y))));
+        }
+    } else {
+        use IBinary::{Add, And, Max, Min, Mul, Or, Sub, Xor};
+        for op in [Add, Sub, Mul, And, Or, Xor, Min, Max] {
+            ops.push(Box::new(move |b, x, y| b.def(ty, Op::IBinary(op, x, y))));
+        }
+    }
+    ops
+}
+
 #[test]
 fn full_vectors_need_no_alignment() {
     let mut cases = vec![];
-    for (mem, displacement) in [(Mem::F32, 4), (Mem::I32, 12), (Mem::F64, 8), (Mem::I64, 8)] {
-        let lanes = most_lanes(mem);
+    let mems = [(Mem::F32, 4), (Mem::I32, 12), (Mem::F64, 8), (Mem::I64, 8)];
+    for ((mem, displacement), bytes) in mems.into_iter().flat_map(|mem| [16, 32, 64].map(|bytes| (mem, bytes))) {
+        let lanes = bytes / mem.bytes() as u8;
         let ty = Ty::new(mem.elem(), lanes);
-        let mut b = Build::new(&format!("folded_{mem:?}"), 2);
-        let (input, out) = (b.ptr(0), b.ptr(1));
-        let x = b.load(mem, lanes, input, 0, Tail::Full);
-        let y = b.load(mem, lanes, input, displacement, Tail::Full);
-        let sum = add(&mut b, ty, x, y);
-        b.store(mem, out, displacement, Tail::Full, sum);
-        let elements = i64::from(lanes) + i64::from(displacement) / mem.bytes();
-        let buffers = vec![counting(mem, elements as usize), Buffer::filled(mem, elements as usize)];
-        cases.push(Case { lane: b.finish(), frame: frame(2, &[]), buffers, tiles: (0, 1) });
+        for (number, op) in ops_of(ty).into_iter().enumerate() {
+            // Either operand may be what is folded into the instruction.
+            for places in [[0, displacement], [displacement, 0]] {
+                let mut b = Build::new(&format!("folded_{mem:?}_{number}"), 2);
+                let (input, out) = (b.ptr(0), b.ptr(1));
+                let [x, y] = places.map(|place| b.load(mem, lanes, input, place, Tail::Full));
+                let value = op(&mut b, x, y);
+                b.store(mem, out, displacement, Tail::Full, value);
+                let elements = i64::from(lanes) + i64::from(displacement) / mem.bytes();
+                let buffers = vec![counting(mem, elements as usize), Buffer::filled(mem, elements as usize)];
+                cases.push(Case { lane: b.finish(), frame: frame(2, &[]), buffers, tiles: (0, 1) });
+            }
+        }
     }
     check(&cases);
 }
