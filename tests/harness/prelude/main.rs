@@ -7,6 +7,7 @@
 mod coverage;
 mod dropout;
 mod entries;
+mod exactness;
 mod golden;
 mod initialisers;
 mod optimizers;
@@ -22,6 +23,7 @@ fn main() -> ExitCode {
     trials.extend(optimizers::trials());
     trials.extend(initialisers::trials());
     trials.extend(dropout::trials());
+    trials.extend(exactness::trials());
     trials.extend(coverage::trials());
     libtest_mimic::run(&Arguments::from_args(), trials).exit_code()
 }
