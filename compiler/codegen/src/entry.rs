@@ -2,7 +2,7 @@
 //!
 //! An entry tests its size checks, then does its steps in order. It is compiled for the lowest level
 //! (control flow gains nothing from a higher one), calls kernels directly, and hands one to
-//! `EntryCx::parallel_for` where there is a pool and the work is worth it.
+//! the runner where it may be worth splitting.
 
 mod bands;
 mod chains;
@@ -11,14 +11,16 @@ mod frame;
 mod looped;
 mod parts;
 mod place;
+mod run;
 
 pub(crate) use bands::band_function;
 pub(crate) use chains::chain_function;
+pub(crate) use run::{run_signature, runner_function};
 
 use crate::dims::{DimCx, Overflow};
 use crate::emit::kernel_signature;
 use crate::error::bug;
-use crate::module::Callees;
+use crate::functions::Callees;
 use cranelift_codegen::ir::condcodes::IntCC;
 use cranelift_codegen::ir::{
     AbiParam, ExtFuncData, ExternalName, FuncRef, Function, InstBuilder, MemFlagsData, SigRef, Signature, StackSlot,
@@ -30,7 +32,7 @@ use cranelift_module::FuncId;
 use mlc_ir::dim::Dim;
 use mlc_ir::graph::{Relation, SizeCheck};
 use mlc_ir::ty::DType;
-use mlc_kernel::program::{EntryCode, PARALLEL_WORK, Place, Slot, Step};
+use mlc_kernel::program::{EntryCode, Place, Step};
 use mlc_rt_core::abi::{Status, entry_cx};
 use std::collections::{BTreeMap, VecDeque};
 
@@ -39,13 +41,6 @@ pub(crate) fn entry_signature(call_conv: CallConv) -> Signature {
     let mut signature = Signature::new(call_conv);
     signature.params.push(AbiParam::new(clif::I64));
     signature.returns.push(AbiParam::new(clif::I32));
-    signature
-}
-
-/// The signature of [`mlc_rt_core::abi::ParallelFor`].
-fn parallel_for_signature(call_conv: CallConv) -> Signature {
-    let mut signature = Signature::new(call_conv);
-    signature.params.extend([AbiParam::new(clif::I64); 6]);
     signature
 }
 
@@ -153,8 +148,9 @@ fn start(
     let params = b.block_params(start).to_vec();
     let cx = context(&mut b, &params);
     let frame = frame::slot(&mut b, steps);
-    let parallel_for = b.import_signature(parallel_for_signature(call_conv));
+    let parallel_for = b.import_signature(run::parallel_for_signature(call_conv));
     let kernel = b.import_signature(kernel_signature(call_conv));
+    let run = b.import_signature(run_signature(call_conv));
     let sizes = b.ins().load(clif::I64, constant_load(), cx, entry_cx::SIZES);
     let mut cx = EntryEmit {
         b,
@@ -170,7 +166,9 @@ fn start(
         units: None,
         calls,
         refs: BTreeMap::new(),
+        runner: None,
         kernel,
+        run,
         parallel_for,
         config,
     };
@@ -209,8 +207,11 @@ struct EntryEmit<'a> {
     /// The units at hand, in a function of a chain.
     units: Option<Units>,
     calls: Calls<'a>,
+    /// Of kernels, by number.
     refs: BTreeMap<usize, FuncRef>,
+    runner: Option<FuncRef>,
     kernel: SigRef,
+    run: SigRef,
     parallel_for: SigRef,
     config: TargetFrontendConfig,
 }
@@ -319,71 +320,6 @@ impl EntryEmit<'_> {
         }
     }
 
-    fn run(&mut self, kernel: usize, frame: &[Slot], tiles: &Dim, work: &Dim) {
-        let frame = self.fill_frame(frame);
-        let serial_only =
-            self.band.is_some() || tiles.is(1) || work.as_const().is_some_and(|work| work < PARALLEL_WORK);
-        let tiles = self.dims.emit(&mut self.b, tiles);
-        if serial_only {
-            return self.run_serial(kernel, frame, tiles);
-        }
-        let (parallel, serial, done) = (self.b.create_block(), self.b.create_block(), self.b.create_block());
-        let worth_it = self.is_worth_splitting(tiles, work);
-        self.b.ins().brif(worth_it, parallel, &[], serial, &[]);
-        self.b.switch_to_block(parallel);
-        self.run_parallel(kernel, frame, tiles);
-        self.b.ins().jump(done, &[]);
-        self.b.switch_to_block(serial);
-        self.run_serial(kernel, frame, tiles);
-        self.b.ins().jump(done, &[]);
-        self.b.switch_to_block(done);
-    }
-
-    /// Whether there is a pool, more than one tile, and enough work.
-    fn is_worth_splitting(&mut self, tiles: Value, work: &Dim) -> Value {
-        let work = self.dims.emit(&mut self.b, work);
-        let enough = self.b.ins().icmp_imm_s(IntCC::SignedGreaterThanOrEqual, work, PARALLEL_WORK);
-        self.can_split(tiles, enough)
-    }
-
-    /// Whether there is a pool, more than one part, and `worth_it` holds.
-    fn can_split(&mut self, parts: Value, worth_it: Value) -> Value {
-        let pool = self.field(entry_cx::POOL);
-        let has_pool = self.b.ins().icmp_imm_s(IntCC::NotEqual, pool, 0);
-        let several = self.b.ins().icmp_imm_s(IntCC::SignedGreaterThan, parts, 1);
-        let both = self.b.ins().band(has_pool, several);
-        self.b.ins().band(both, worth_it)
-    }
-
-    /// A kernel takes an empty range of tiles, so 0 needs no test.
-    fn run_serial(&mut self, kernel: usize, frame: i32, tiles: Value) {
-        let callee = self.kernel_ref(kernel);
-        let frame = self.b.ins().stack_addr(clif::I64, self.frame, frame);
-        let scratch = match self.band {
-            Some(band) => band.scratch,
-            None => self.field(entry_cx::SCRATCH),
-        };
-        let zero = self.b.ins().iconst(clif::I64, 0);
-        self.b.ins().call(callee, &[frame, scratch, zero, tiles]);
-    }
-
-    fn run_parallel(&mut self, kernel: usize, frame: i32, tiles: Value) {
-        let callee = self.kernel_ref(kernel);
-        let kernel = self.b.ins().func_addr(clif::I64, callee);
-        let frame = self.b.ins().stack_addr(clif::I64, self.frame, frame);
-        self.split(kernel, frame, tiles);
-    }
-
-    /// Has the pool run `0..count` of a function.
-    fn split(&mut self, function: Value, frame: Value, count: Value) {
-        let parallel_for = self.field(entry_cx::PARALLEL_FOR);
-        let pool = self.field(entry_cx::POOL);
-        let scratch = self.field(entry_cx::SCRATCH);
-        let stride = self.b.ins().iconst(clif::I64, self.calls.callees.scratch);
-        let args = [pool, function, frame, scratch, stride, count];
-        self.b.ins().call_indirect(self.parallel_for, parallel_for, &args);
-    }
-
     /// Kernels are local to the object, so a near call reaches them.
     fn kernel_ref(&mut self, kernel: usize) -> FuncRef {
         if let Some(&known) = self.refs.get(&kernel) {
@@ -391,6 +327,15 @@ impl EntryEmit<'_> {
         }
         let declared = self.function_ref(self.calls.callees.kernels[kernel], self.kernel);
         self.refs.insert(kernel, declared);
+        declared
+    }
+
+    fn runner_ref(&mut self) -> FuncRef {
+        if let Some(known) = self.runner {
+            return known;
+        }
+        let declared = self.function_ref(self.calls.callees.runner, self.run);
+        self.runner = Some(declared);
         declared
     }
 

@@ -1,7 +1,8 @@
 //! Programs in memory.
 
 use crate::error::{CodegenError, bug};
-use crate::module::{Compiler, Functions, Options, Timings, compile_into};
+use crate::functions::{Functions, KnownPlans};
+use crate::module::{Compiler, Options, Timings, compile_into};
 use crate::target::{Level, Place, Target};
 use cranelift_codegen::ir::LibCall;
 use cranelift_jit::{ArenaMemoryProvider, JITBuilder, JITModule};
@@ -62,7 +63,7 @@ pub unsafe fn compile_jit_with(
     }
     let compiler = Compiler::new(program, &Target::host(), options, Place::Jit)?;
     let mut module = empty_module(&compiler, foreign)?;
-    let (functions, mut timings) = compile_into(&mut module, &compiler, options.threads)?;
+    let (functions, mut timings) = compile_into(&mut module, &compiler, &KnownPlans::default(), options.threads)?;
     let start = Instant::now();
     module.finalize_definitions().map_err(|error| CodegenError::Resources(error.to_string()))?;
     timings.link += start.elapsed();

@@ -16,6 +16,7 @@ mod dims;
 mod emit;
 mod entry;
 mod error;
+mod functions;
 mod jit;
 mod module;
 mod object;

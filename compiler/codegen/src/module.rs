@@ -2,13 +2,15 @@
 //!
 //! One Cranelift module has one instruction set, but a function can be compiled with any, on any
 //! thread. So functions are compiled in parallel, each for its level, and the module is a sink for
-//! bytes, filled in a fixed order: kernels, then an entry, its pieces, its bands and its plan function in turn.
+//! bytes, filled in a fixed order: kernels, what runs them, then an entry, its pieces, its bands and its plan function in turn.
 
 use crate::emit::{self, MulAdd};
 use crate::entry::{
-    self, Calls, band_function, chain_function, entry_function, entry_signature, kept_function, piece_function,
+    band_function, chain_function, entry_function, entry_signature, kept_function, piece_function, run_signature,
+    runner_function,
 };
 use crate::error::{CodegenError, bug};
+use crate::functions::{Callees, Functions, KnownPlans, Part, part_name, parts, sort};
 use crate::plan::{plan_function, plan_signature};
 use crate::target::{Emitter, Level, Optimize, Place, Target};
 use crate::wide;
@@ -17,11 +19,9 @@ use cranelift_codegen::control::ControlPlane;
 use cranelift_codegen::ir::{Function, LibCall, Signature, UserFuncName};
 use cranelift_codegen::isa::{OwnedTargetIsa, TargetIsa};
 use cranelift_module::{FuncId, Linkage, Module, ModuleReloc, ModuleRelocTarget};
-use mlc_ir::dim::Sym;
 use mlc_kernel::lane::{Block, Inst, Lane};
 use mlc_kernel::lane_verify::verify;
 use mlc_kernel::program::Program;
-use mlc_rt_core::abi::SCRATCH_BYTES;
 use rayon::prelude::*;
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -68,49 +68,6 @@ pub struct FunctionTiming {
     pub bytes: usize,
 }
 
-/// A function of the module, by what it is made from.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Part {
-    Kernel(usize),
-    Entry(usize),
-    /// A part of a long entry's steps: the entry's number and its own.
-    Piece(usize, usize),
-    /// What runs bands of rows: the entry's number and its own.
-    Bands(usize, usize),
-    /// What runs a chain of kernels: the entry's number and its own.
-    Chain(usize, usize),
-    /// What makes what an entry keeps.
-    Kept(usize),
-    Plan(usize),
-}
-
-/// All parts of a program, in the order of the module.
-pub(crate) fn parts(program: &Program) -> Vec<Part> {
-    let kernels = (0..program.kernels.len()).map(Part::Kernel);
-    let entries = program.entries.iter().enumerate().flat_map(|(n, entry)| {
-        let pieces = (0..entry::pieces(entry)).map(move |piece| Part::Piece(n, piece));
-        let bands = (0..entry.bands().len()).map(move |bands| Part::Bands(n, bands));
-        let kept = (!entry.kept.steps.is_empty()).then_some(Part::Kept(n));
-        let chains = (0..entry.chains().len()).map(move |chain| Part::Chain(n, chain));
-        std::iter::once(Part::Entry(n)).chain(pieces).chain(bands).chain(chains).chain(kept).chain([Part::Plan(n)])
-    });
-    kernels.chain(entries).collect()
-}
-
-/// The symbol of a part. Names in the source needn't be unique; numbers make them so.
-pub(crate) fn part_name(program: &Program, level: Level, part: Part) -> String {
-    let level = level.name();
-    match part {
-        Part::Kernel(n) => format!("mlc.{level}.kernel.{n}.{}", program.kernels[n].name),
-        Part::Entry(n) => format!("mlc.{level}.entry.{n}.{}", program.entries[n].name),
-        Part::Piece(n, piece) => format!("mlc.{level}.entry.{n}.{}.{piece}", program.entries[n].name),
-        Part::Bands(n, bands) => format!("mlc.{level}.entry.{n}.{}.bands{bands}", program.entries[n].name),
-        Part::Chain(n, chain) => format!("mlc.{level}.entry.{n}.{}.chain{chain}", program.entries[n].name),
-        Part::Kept(n) => format!("mlc.{level}.entry.{n}.{}.kept", program.entries[n].name),
-        Part::Plan(n) => format!("mlc.{level}.plan.{n}.{}", program.entries[n].name),
-    }
-}
-
 /// The instruction sets of a program and how its parts become CLIF.
 pub(crate) struct Compiler<'a> {
     pub(crate) program: &'a Program,
@@ -148,9 +105,13 @@ impl<'a> Compiler<'a> {
         match part {
             Part::Kernel(n) if has_register_tile(&self.program.kernels[n]) => &*self.register_tiles,
             Part::Kernel(_) => &*self.kernels,
-            Part::Entry(_) | Part::Piece(..) | Part::Bands(..) | Part::Chain(..) | Part::Kept(_) | Part::Plan(_) => {
-                &*self.entries
-            }
+            Part::Runner
+            | Part::Entry(_)
+            | Part::Piece(..)
+            | Part::Bands(..)
+            | Part::Chain(..)
+            | Part::Kept(_)
+            | Part::Plan(_) => &*self.entries,
         }
     }
 
@@ -160,6 +121,7 @@ impl<'a> Compiler<'a> {
         let config = self.isa_of(part).frontend_config();
         match part {
             Part::Kernel(n) => self.kernel(&self.program.kernels[n], name),
+            Part::Runner => runner_function(&functions.callees, name, config),
             Part::Entry(n) => entry_function(&self.program.entries[n], functions.of_entry(n), name, config),
             Part::Piece(n, piece) => {
                 piece_function(&self.program.entries[n], piece, functions.of_entry(n), name, config)
@@ -270,64 +232,18 @@ fn check_relocs(part: Part, name: &str, relocs: &[ModuleReloc]) {
     }
 }
 
-/// What entries refer to.
-pub(crate) struct Callees {
-    /// Kernels, in the program's order.
-    pub(crate) kernels: Vec<FuncId>,
-    /// C functions, by name.
-    pub(crate) foreign: BTreeMap<Arc<str>, FuncId>,
-    /// The symbol that counts the rows of a band.
-    pub(crate) band_rows: Sym,
-    /// Bytes from a thread's scratch memory to the next one's.
-    pub(crate) scratch: i64,
-}
-
-impl Callees {
-    /// Without kernels.
-    pub(crate) fn new(program: &Program, foreign: BTreeMap<Arc<str>, FuncId>) -> Callees {
-        let scratch = SCRATCH_BYTES as i64 + program.near_bytes();
-        Callees { kernels: Vec::new(), foreign, band_rows: program.band_rows(), scratch }
-    }
-}
-
-/// The module's numbers of a program's functions.
-pub(crate) struct Functions {
-    pub(crate) callees: Callees,
-    pub(crate) entries: Vec<FuncId>,
-    /// Of each entry.
-    pieces: Vec<Vec<FuncId>>,
-    /// Of each entry.
-    bands: Vec<Vec<FuncId>>,
-    /// Of each entry.
-    chains: Vec<Vec<FuncId>>,
-    /// Of each entry, if it keeps anything.
-    kept: Vec<Option<FuncId>>,
-    pub(crate) plans: Vec<FuncId>,
-}
-
-impl Functions {
-    fn of_entry(&self, n: usize) -> Calls<'_> {
-        Calls {
-            callees: &self.callees,
-            pieces: &self.pieces[n],
-            bands: &self.bands[n],
-            chains: &self.chains[n],
-            kept: self.kept[n],
-        }
-    }
-}
-
-/// Compiles the program into `module`.
+/// Compiles the program into `module`, which has the functions of `plans` already.
 pub(crate) fn compile_into(
     module: &mut dyn Module,
     compiler: &Compiler<'_>,
+    plans: &KnownPlans,
     threads: usize,
 ) -> Result<(Functions, Timings), CodegenError> {
     let start = Instant::now();
-    let parts = parts(compiler.program);
+    let parts = parts(compiler.program, plans);
     let ids = declare(module, compiler, &parts);
     let foreign = declare_foreign(module, compiler);
-    let functions = sort(&parts, &ids, Callees::new(compiler.program, foreign));
+    let functions = sort(&parts, &ids, plans, Callees::new(compiler.program, foreign));
     let compiled = compile_all(compiler, &parts, &ids, &functions, threads)?;
     let compile = start.elapsed();
 
@@ -347,6 +263,7 @@ fn declare(module: &mut dyn Module, compiler: &Compiler<'_>, parts: &[Part]) -> 
     let declare_one = |&part: &Part| {
         let signature = match part {
             Part::Kernel(_) | Part::Bands(..) | Part::Chain(..) => emit::kernel_signature(call_conv),
+            Part::Runner => run_signature(call_conv),
             Part::Entry(_) | Part::Piece(..) | Part::Kept(_) => entry_signature(call_conv),
             Part::Plan(_) => plan_signature(call_conv),
         };
@@ -367,31 +284,6 @@ fn declare_foreign(module: &mut dyn Module, compiler: &Compiler<'_>) -> BTreeMap
         Err(error) => bug(&format!("`{symbol}` can't be declared: {error}")),
     };
     compiler.program.foreign_symbols().into_iter().map(declare_one).collect()
-}
-
-/// The numbers of parts, by what they are; `callees` gets the kernels.
-pub(crate) fn sort(parts: &[Part], ids: &[FuncId], callees: Callees) -> Functions {
-    let (pieces, bands, chains, kept) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
-    let mut functions = Functions { callees, entries: Vec::new(), pieces, bands, chains, kept, plans: Vec::new() };
-    for (part, &id) in parts.iter().zip(ids) {
-        match part {
-            Part::Kernel(_) => functions.callees.kernels.push(id),
-            Part::Entry(_) => {
-                functions.entries.push(id);
-                functions.pieces.push(Vec::new());
-                functions.bands.push(Vec::new());
-                functions.chains.push(Vec::new());
-                functions.kept.push(None);
-            }
-            // These follow their entry.
-            Part::Kept(_) => functions.kept.last_mut().into_iter().for_each(|kept| *kept = Some(id)),
-            Part::Bands(..) => functions.bands.last_mut().into_iter().for_each(|bands| bands.push(id)),
-            Part::Chain(..) => functions.chains.last_mut().into_iter().for_each(|chains| chains.push(id)),
-            Part::Piece(..) => functions.pieces.last_mut().into_iter().for_each(|pieces| pieces.push(id)),
-            Part::Plan(_) => functions.plans.push(id),
-        }
-    }
-    functions
 }
 
 fn compile_all(
@@ -439,7 +331,7 @@ mod tests {
         let compiler = Compiler { mul_add, ..Compiler::new(&program, &target, &options, Place::Object).unwrap() };
         let ids = [FuncId::from_u32(0)];
         let callees = Callees::new(&program, BTreeMap::new());
-        compiler.compile(Part::Kernel(0), ids[0], &sort(&[Part::Kernel(0)], &ids, callees))
+        compiler.compile(Part::Kernel(0), ids[0], &sort(&[Part::Kernel(0)], &ids, &KnownPlans::default(), callees))
     }
 
     #[test]

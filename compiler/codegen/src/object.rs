@@ -4,8 +4,9 @@
 //! it is local. It refers to no symbol but `memcpy`, `memmove`, `memset` and `memcmp`.
 
 use crate::error::{CodegenError, bug};
+use crate::functions::{Functions, KnownPlans};
 use crate::jit::libcall_name;
-use crate::module::{Compiler, Functions, Options, compile_into};
+use crate::module::{Compiler, Options, compile_into};
 use crate::target::{Level, Optimize, Place, Target};
 use cranelift_module::{DataDescription, DataId, FuncId, Linkage, Module};
 use cranelift_object::{ObjectBuilder, ObjectModule};
@@ -50,9 +51,12 @@ pub fn compile_object(
         .map_err(|error| CodegenError::Object(error.to_string()))?;
     let mut module = ObjectModule::new(builder);
     let mut codes = Vec::with_capacity(versions.len());
+    let mut plans = Vec::new();
     for Version { program, options } in versions {
         let compiler = Compiler::new(program, target, options, Place::Object)?;
-        let (functions, _timings) = compile_into(&mut module, &compiler, options.threads)?;
+        let known = KnownPlans::among(&plans, program);
+        let (functions, _timings) = compile_into(&mut module, &compiler, &known, options.threads)?;
+        plans.extend(program.entries.iter().map(|entry| &entry.plan).zip(functions.plans.iter().copied()));
         codes.push((options.level, functions));
     }
     define_program(&mut module, target, &codes, meta, weights)?;

@@ -1,7 +1,8 @@
 //! What a function became, to be read.
 
 use crate::error::{CodegenError, bug};
-use crate::module::{Callees, Compiler, Options, Part, part_name, parts, sort};
+use crate::functions::{Callees, KnownPlans, Part, part_name, parts, sort};
+use crate::module::{Compiler, Options};
 use crate::target::{Place, Target};
 use cranelift_codegen::Context;
 use cranelift_codegen::control::ControlPlane;
@@ -34,13 +35,15 @@ fn print(
     print_one: impl Fn(Part, Function) -> String,
 ) -> Result<String, CodegenError> {
     let program = compiler.program;
-    let parts = parts(program);
+    let plans = KnownPlans::default();
+    let parts = parts(program, &plans);
     let ids: Vec<FuncId> = (0..parts.len() as u32).map(FuncId::from_u32).collect();
     let numbered = |(at, symbol): (usize, _)| (symbol, FuncId::from_u32((parts.len() + at) as u32));
     let foreign = program.foreign_symbols().into_iter().enumerate().map(numbered).collect();
-    let functions = sort(&parts, &ids, Callees::new(program, foreign));
+    let functions = sort(&parts, &ids, &plans, Callees::new(program, foreign));
     let wanted = parts.iter().zip(&ids).filter(|(part, _)| match **part {
         Part::Kernel(n) => program.kernels[n].name == name,
+        Part::Runner => false,
         Part::Entry(n) | Part::Piece(n, _) | Part::Bands(n, _) | Part::Chain(n, _) | Part::Kept(n) | Part::Plan(n) => {
             program.entries[n].name == name
         }

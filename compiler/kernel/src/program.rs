@@ -427,6 +427,14 @@ pub struct Plan {
     pub buffers: Vec<PlanBuffer>,
 }
 
+impl Plan {
+    /// Whether buffers lie at the same places for all sizes, as far as their order shows it.
+    pub fn same_offsets(&self, other: &Plan) -> bool {
+        let same = |a: &PlanBuffer, b: &PlanBuffer| a.bytes == b.bytes && a.below == b.below;
+        self.buffers.len() == other.buffers.len() && self.buffers.iter().zip(&other.buffers).all(|(a, b)| same(a, b))
+    }
+}
+
 /// A buffer of the arena.
 #[derive(Clone, Debug)]
 pub struct PlanBuffer {

@@ -33,19 +33,7 @@ impl EntryEmit<'_> {
         let callee = self.function_ref(self.calls.chains[chain.number as usize], self.kernel);
         let frame = self.b.ins().stack_addr(clif::I64, slot, 0);
         let units = self.dims.emit(&mut self.b, &chain.units);
-        let (split, alone, done) = (self.b.create_block(), self.b.create_block(), self.b.create_block());
-        let worth_it = self.is_worth_splitting(units, &chain.work);
-        self.b.ins().brif(worth_it, split, &[], alone, &[]);
-        self.b.switch_to_block(split);
-        let function = self.b.ins().func_addr(clif::I64, callee);
-        self.split(function, frame, units);
-        self.b.ins().jump(done, &[]);
-        self.b.switch_to_block(alone);
-        let scratch = self.field(mlc_rt_core::abi::entry_cx::SCRATCH);
-        let zero = self.b.ins().iconst(clif::I64, 0);
-        self.b.ins().call(callee, &[frame, scratch, zero, units]);
-        self.b.ins().jump(done, &[]);
-        self.b.switch_to_block(done);
+        self.run_by_runner(callee, frame, units, &chain.work);
     }
 
     /// The kernels for each few of the units `low..high`.

@@ -59,6 +59,23 @@ fn the_same_bytes_each_time() {
 }
 
 #[test]
+fn levels_share_plan_functions_that_are_the_same() {
+    let program = twice(PARALLEL_WORK);
+    let mut other = program.clone();
+    let bytes = other.entries[0].plan.buffers[0].bytes.clone();
+    other.entries[0].plan.buffers[0].bytes = bytes.add(&bytes).unwrap();
+    let options = |level| Options { level, emitter: Emitter::Cranelift, threads: 1 };
+    let (low, middle, high) = (options(Level::V2), options(Level::V3), options(Level::V4));
+    let version = |program, options| Version { program, options };
+    let versions = [version(&program, &low), version(&program, &middle), version(&other, &high)];
+    let bytes = compile_object(&versions, &linux(), META, None).unwrap();
+    let file = object::File::parse(&*bytes).unwrap();
+    let names = file.symbols().filter_map(|symbol| symbol.name().ok());
+    let plans: Vec<&str> = names.filter(|name| name.contains(".plan.")).collect();
+    assert_eq!(plans, ["mlc.v2.plan.0.twice", "mlc.v4.plan.0.twice"]);
+}
+
+#[test]
 fn too_many_weights() {
     // Not touched, so it costs address space alone.
     let weights = vec![0u8; mlc_codegen::WEIGHTS_LIMIT + 1];
