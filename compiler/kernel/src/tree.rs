@@ -6,6 +6,7 @@ mod ahead;
 mod block;
 mod builder;
 mod cut;
+mod finish;
 mod lanes;
 mod map;
 mod pieces;
@@ -55,14 +56,14 @@ pub enum Result {
     Best(usize, usize),
 }
 
-/// Memory for the registers of an accumulator between the blocks of a chain.
+/// Memory for the registers of an accumulator between the blocks of a chain, or between the chain and what follows it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct ScratchTile {
     /// Whose registers.
     pub acc: usize,
     /// How many registers a slot holds.
     pub registers: i64,
-    /// How many slots: register blocks whose chains are under way at the same time.
+    /// How many slots: register blocks whose chains are under way at the same time, or rows of a block.
     pub slots: i64,
 }
 

@@ -304,13 +304,6 @@ impl TreeBuilder<'_> {
         stmts
     }
 
-    /// What follows the reduction.
-    fn finish_block(&mut self, block: &RegisterBlock<'_>) -> Vec<Stmt> {
-        let mut stmts = self.over(block, &mut |this| this.epilogue());
-        stmts.extend(self.release());
-        stmts
-    }
-
     pub(super) fn release(&self) -> Vec<Stmt> {
         (0..self.accs.len()).map(|acc| Stmt::Release { acc }).collect()
     }

@@ -7,6 +7,7 @@ mod budget;
 mod chains;
 mod checkpoint;
 mod common;
+mod endings;
 mod golden;
 mod knobs;
 mod loops;
