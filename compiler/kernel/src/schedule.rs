@@ -18,7 +18,7 @@ use mlc_ir::index::{AxisId, Cond, Ix};
 pub struct Machine {
     /// Bits of a vector register.
     pub vector_bits: i64,
-    /// Vector registers.
+    /// Vector registers that a register block may fill, with what it reads.
     pub vector_registers: i64,
     /// Fused multiply-adds a cycle.
     pub fma_per_cycle: i64,
@@ -38,7 +38,8 @@ impl Machine {
     /// x86-64-v3 through 128-bit lanes.
     pub const LANES_128: Machine = Machine {
         vector_bits: 128,
-        vector_registers: 16,
+        // Of 16: products that are not added in the same instruction take one, and so do copies of addends.
+        vector_registers: 12,
         fma_per_cycle: 2,
         loads_per_cycle: 2,
         issue: 6,

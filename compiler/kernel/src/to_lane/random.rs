@@ -12,6 +12,8 @@ use mlc_ir::ty::DType;
 const MULTIPLIERS: [u32; 2] = [0xD251_1F53, 0xCD9E_8D57];
 const WEYL: [u32; 2] = [0x9E37_79B9, 0xBB67_AE85];
 
+const ROUNDS: i64 = 10;
+
 /// What names the stream of a draw; the values are i64.
 pub(super) struct Key {
     /// Of the call.
@@ -58,26 +60,27 @@ impl Emit<'_> {
         self.b.convert(Convert::I64I32, v)
     }
 
-    fn philox(&mut self, mut c: [V; 4], mut k: [V; 2]) -> [V; 4] {
-        let ty = self.b.ty(c[0]);
+    /// The rounds are a loop: written out they would be most of the code of a program that makes its weights.
+    fn philox(&mut self, [c0, c1, c2, c3]: [V; 4], [k0, k1]: [V; 2]) -> [V; 4] {
+        let ty = self.b.ty(c0);
         let op = |this: &mut Self, op, a, b| this.b.def(Op::IBinary(op, a, b), ty);
         let multipliers = MULTIPLIERS.map(|m| self.b.int(ty, i64::from(m)));
         let weyl = WEYL.map(|w| self.b.int(ty, i64::from(w)));
-        for round in 0..10 {
-            if round > 0 {
-                k = [op(self, IBinary::Add, k[0], weyl[0]), op(self, IBinary::Add, k[1], weyl[1])];
-            }
-            let (high0, low0) =
-                (op(self, IBinary::MulHighU, c[0], multipliers[0]), op(self, IBinary::Mul, c[0], multipliers[0]));
-            let (high1, low1) =
-                (op(self, IBinary::MulHighU, c[2], multipliers[1]), op(self, IBinary::Mul, c[2], multipliers[1]));
-            let first = op(self, IBinary::Xor, high1, c[1]);
-            let first = op(self, IBinary::Xor, first, k[0]);
-            let third = op(self, IBinary::Xor, high0, c[3]);
-            let third = op(self, IBinary::Xor, third, k[1]);
-            c = [first, low1, third, low0];
-        }
-        c
+        let (low, high) = (self.b.index(0), self.b.index(ROUNDS));
+        let (_, at) = self.b.open_loop(low, high, vec![c0, c1, c2, c3, k0, k1]);
+        let product = |this: &mut Self, factor, n: usize| {
+            let high = op(this, IBinary::MulHighU, factor, multipliers[n]);
+            (high, op(this, IBinary::Mul, factor, multipliers[n]))
+        };
+        let (high0, low0) = product(self, at[0], 0);
+        let (high1, low1) = product(self, at[2], 1);
+        let first = op(self, IBinary::Xor, high1, at[1]);
+        let first = op(self, IBinary::Xor, first, at[4]);
+        let third = op(self, IBinary::Xor, high0, at[3]);
+        let third = op(self, IBinary::Xor, third, at[5]);
+        let keys = [op(self, IBinary::Add, at[4], weyl[0]), op(self, IBinary::Add, at[5], weyl[1])];
+        let words = self.b.close_loop(vec![first, low1, third, low0, keys[0], keys[1]]);
+        [words[0], words[1], words[2], words[3]]
     }
 
     /// The word of the block that an element takes.
