@@ -49,6 +49,11 @@ pub fn exact(op: UnaryOp, x: f32) -> f64 {
     }
 }
 
+/// 1 / (1 + exp(-x)), to about the precision of f64.
+pub fn sigmoid(x: f32) -> f64 {
+    1.0 / (1.0 + (-f64::from(x)).exp())
+}
+
 /// The error function: 2/sqrt(pi)·exp(-x²)·Σ 2^k·x^(2k+1) / (1·3·…·(2k+1)), whose terms have one sign.
 /// From 6 on it is 1 in f64.
 fn erf(x: f64) -> f64 {
