@@ -22,6 +22,7 @@ use cranelift_module::{FuncId, Linkage, Module, ModuleReloc, ModuleRelocTarget};
 use mlc_kernel::lane::{Block, Inst, Lane};
 use mlc_kernel::lane_verify::verify;
 use mlc_kernel::program::Program;
+use mlc_rt_core::abi::SCRATCH_BYTES;
 use rayon::prelude::*;
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -137,8 +138,11 @@ impl<'a> Compiler<'a> {
         }
     }
 
-    /// Lane code that passes here compiles.
+    /// Lane code that passes here compiles, and stays within what threads have.
     fn verify(&self, lane: &Lane) {
+        if lane.scratch_bytes as usize > SCRATCH_BYTES {
+            bug(&format!("kernel `{}` needs {} bytes of scratch memory", lane.name, lane.scratch_bytes));
+        }
         let bytes = self.wide.map_or(VECTOR_BYTES, wide::Isa::vector_bytes);
         if cfg!(debug_assertions)
             && let Err(error) = verify(lane, bytes)

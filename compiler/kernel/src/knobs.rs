@@ -93,7 +93,9 @@ impl Knobs {
                 let at_once = self.tile_rows().unwrap_or(i64::MAX).min(extent(nest, axis));
                 let scratch = at_once.saturating_mul(vectors * machine.vector_bits / 8);
                 let whole = nest.par[axis].as_const().is_some();
-                let fit = whole && (2..=SIDE_BY_SIDE.0).contains(&(at_once / rows)) && scratch <= SIDE_BY_SIDE.1;
+                let fit = whole
+                    && (2..=SIDE_BY_SIDE.0).contains(&(at_once.saturating_add(rows - 1) / rows))
+                    && scratch <= SIDE_BY_SIDE.1;
                 rows > 1 && rows <= extent(nest, axis) && (!side_by_side || fit)
             }
         };
@@ -119,10 +121,7 @@ impl Knobs {
             });
             once && match tile {
                 Tile::Axis(axis) => axes.contains(axis),
-                Tile::Rows(rows) => {
-                    let known = is_block && schedule.rows.is_some();
-                    known && *rows % self.rows == 0 && (self.rows..=MOST_ROWS).contains(rows)
-                }
+                Tile::Rows(rows) => is_block && schedule.rows.is_some() && (self.rows..=MOST_ROWS).contains(rows),
                 Tile::Blocks => is_block,
             }
         };

@@ -3,6 +3,7 @@
 
 mod block;
 mod tiles;
+mod windows;
 
 pub(crate) use block::block_cost;
 pub(crate) use tiles::{column_orders, tile_axes, traffic};
@@ -95,7 +96,7 @@ pub enum Shape {
 pub enum Tile {
     /// The values of a parallel axis.
     Axis(usize),
-    /// So many rows each of a `Block`, a multiple of those of a register block. Without it all rows are in one tile.
+    /// So many rows each of a `Block`, at least those of a register block. Without it all rows are in one tile.
     Rows(i64),
     /// Blocks of the vector axis of a `Block`, as wide as a register block or a stream.
     Blocks,
@@ -137,6 +138,38 @@ impl Schedule {
         self.tiles.contains(&Tile::Axis(axis))
     }
 
+    /// The parallel axes of a `Block` that are neither tiles nor in its register block, outermost first.
+    pub(crate) fn inner(&self, nest: &Nest) -> Vec<usize> {
+        let rows = self.rows.map(|(axis, _)| axis);
+        (0..nest.par.len())
+            .filter(|axis| !self.is_tiled(*axis) && ![rows, self.vector].contains(&Some(*axis)))
+            .collect()
+    }
+
+    /// Those of them that a tile goes through in every block of terms, beside its rows, and not around its chains:
+    /// all, where so many register blocks may be under way, else none.
+    pub(crate) fn beside(&self, nest: &Nest) -> Vec<usize> {
+        let inner = self.inner(nest);
+        let blocks = inner.iter().try_fold(self.row_blocks(nest), |blocks, axis| {
+            nest.par[*axis].as_const().map(|extent| blocks.saturating_mul(extent))
+        });
+        let few = blocks.is_some_and(|blocks| blocks <= SIDE_BY_SIDE);
+        if self.side_by_side && few { inner } else { Vec::new() }
+    }
+
+    /// Register blocks at most that a tile goes through side by side.
+    pub(crate) fn blocks_beside(&self, nest: &Nest) -> i64 {
+        self.beside(nest).iter().filter_map(|axis| nest.par[*axis].as_const()).product::<i64>() * self.row_blocks(nest)
+    }
+
+    /// Register blocks at most of a tile's rows; 1 if nobody knows.
+    pub(crate) fn row_blocks(&self, nest: &Nest) -> i64 {
+        let Some((axis, rows)) = self.rows else { return 1 };
+        let extent = nest.par[axis].as_const();
+        let most = self.tile_rows().map_or(extent, |tile| Some(extent.map_or(tile, |extent| extent.min(tile))));
+        most.map_or(1, |most| most / rows + 1)
+    }
+
     /// Whether tiles are those of another schedule of the same nest, which is what kernels that are run with it unit
     /// by unit hang on.
     pub fn has_tiles_of(&self, other: &Schedule) -> bool {
@@ -156,6 +189,9 @@ impl Schedule {
         })
     }
 }
+
+/// Register blocks side by side at most: what they sum up is in the scratch memory of a thread.
+const SIDE_BY_SIDE: i64 = 128;
 
 /// Bytes of an operand that no cache holds from one call to the next.
 const FAR: i64 = 4 << 20;
@@ -207,7 +243,7 @@ pub fn choose(nest: &Nest, machine: &Machine, typical: &[(Sym, i64)]) -> Schedul
     }
     schedule.stream = block::stream(nest, &schedule);
     tiles::choose(nest, machine, typical, &mut schedule);
-    schedule
+    windows::choose(nest, machine, typical, &schedule).unwrap_or(schedule)
 }
 
 /// Whether a nest draws random numbers: ten rounds of multiplications for each, which keep a processor busy for one

@@ -1,6 +1,6 @@
 //! The register block of a contraction or fold, and how its chains are gone through.
 
-use super::{FAR, Machine, Schedule, Shape, depends, size_at};
+use super::{FAR, Machine, SIDE_BY_SIDE, Schedule, Shape, depends, size_at};
 use crate::expr::Expr;
 use crate::nest::{Nest, Reduction};
 use mlc_ir::dim::{Dim, Sym};
@@ -8,9 +8,6 @@ use mlc_ir::index::AxisId;
 
 /// Terms from which on register blocks go through a chain side by side.
 const LONG_CHAIN: i64 = 1024;
-
-/// Register blocks side by side at most.
-const SIDE_BY_SIDE: i64 = 128;
 
 /// Multiply-adds of a term from which on what a turn costs beside them is hidden behind those of two terms; code
 /// for more of them is only longer.

@@ -1,6 +1,7 @@
 //! What tiles are, and in which order they stand: enough for threads, and such that what neighbours read
 //! stays near.
 
+use super::windows::moves_window;
 use super::{FAR, Machine, Schedule, Shape, Tile, changes, depends, size_at};
 use crate::expr::Expr;
 use crate::nest::{Nest, Reduction};
@@ -187,13 +188,15 @@ impl Operands {
         let mut digits = Vec::new();
         let mut bytes = (bytes_of(nest, rows, typical)?, bytes_of(nest, columns, typical)?);
         for tile in &schedule.tiles {
-            let axis = AxisId(schedule.tile_axis(*tile)? as u32);
+            let along = schedule.tile_axis(*tile)?;
+            let axis = AxisId(along as u32);
             let count = schedule.count(nest, typical, *tile);
             if depends(columns, axis) {
                 bytes.1 /= count.max(1);
                 digits.push((*tile, count, Side::Columns));
             } else {
-                bytes.0 /= if depends(rows, axis) { count.max(1) } else { 1 };
+                let parted = depends(rows, axis) && !moves_window(nest, rows, along);
+                bytes.0 /= if parted { count.max(1) } else { 1 };
                 digits.push((*tile, count, Side::Rows));
             }
         }
@@ -233,13 +236,23 @@ fn best_order(nest: &Nest, machine: &Machine, typical: &[(Sym, i64)], schedule: 
     let operands = Operands::new(nest, typical, schedule)?;
     let cost = |order: &Vec<(Tile, i64, Side)>| operands.traffic(order, machine.own_cache);
     let read = cost(&operands.digits);
-    let extents = nest.par.iter().chain(&nest.red);
-    let terms = extents.map(|extent| size_at(extent, typical)).fold(1, i64::saturating_mul);
-    if read / machine.far_bytes <= terms / (schedule.lanes * machine.fma_per_cycle) {
+    if cycles_to_read(machine, read) <= cycles_to_multiply(nest, machine, typical, schedule) {
         return None;
     }
     let best = operands.orders().into_iter().min_by_key(cost)?;
     (cost(&best).saturating_mul(SAVES) <= read).then(|| best.into_iter().map(|(tile, ..)| tile).collect())
+}
+
+/// Cycles that so many bytes from beyond a core's own cache take.
+pub(super) fn cycles_to_read(machine: &Machine, bytes: i64) -> i64 {
+    bytes / machine.far_bytes
+}
+
+/// Cycles that the multiply-adds of a contraction take, if they wait for nothing.
+pub(super) fn cycles_to_multiply(nest: &Nest, machine: &Machine, typical: &[(Sym, i64)], schedule: &Schedule) -> i64 {
+    let extents = nest.par.iter().chain(&nest.red);
+    let terms = extents.map(|extent| size_at(extent, typical)).fold(1, i64::saturating_mul);
+    terms / (schedule.lanes * machine.fma_per_cycle)
 }
 
 /// Bytes that a contraction reads from beyond a core's own cache.

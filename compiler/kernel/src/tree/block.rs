@@ -58,14 +58,12 @@ impl TreeBuilder<'_> {
         };
         let width = if self.schedule.stream > 0 { self.schedule.stream } else { self.schedule.vectors };
         let segments = self.axis_segments(vector, width);
-        let row = self.schedule.rows.map(|(axis, _)| axis);
-        let without: Vec<usize> = row.into_iter().chain([vector]).collect();
-        let inner = self.inner_axes(&without);
+        let outside = if self.beside().is_empty() { self.schedule.inner(self.nest) } else { Vec::new() };
         let mut parts = Vec::new();
         for chunk in self.row_chunks() {
             if !self.schedule.tiles.contains(&Tile::Blocks) {
                 let (tiles, _) = self.block_tiles(&chunk, &Dim::one());
-                let body = self.around(&inner, &mut |this| {
+                let body = self.around(&outside, &mut |this| {
                     segments.iter().flat_map(|segment| this.block_segment(vector, segment, None)).collect()
                 });
                 parts.push(Part { tiles, body });
@@ -73,7 +71,7 @@ impl TreeBuilder<'_> {
             }
             for segment in &segments {
                 let (tiles, block) = self.block_tiles(&chunk, &segment.count);
-                let body = self.around(&inner, &mut |this| this.block_segment(vector, segment, block));
+                let body = self.around(&outside, &mut |this| this.block_segment(vector, segment, block));
                 parts.push(Part { tiles, body });
             }
         }
@@ -146,16 +144,40 @@ impl TreeBuilder<'_> {
         let Some(breaks) = self.registers.breaks.filter(|_| self.schedule.side_by_side) else {
             return self.each_row_block(columns, &mut |this, block| this.block_body(block));
         };
-        let mut stmts = self.each_row_block(columns, &mut |this, block| this.clear(block, breaks));
+        let mut stmts = self.side_by_side(columns, &mut |this, block| this.clear(block, breaks));
         let mut ended = false;
         stmts.extend(self.blocks_of_chain(breaks, &mut |this, part| {
             ended |= part.last;
-            this.each_row_block(columns, &mut |this, block| this.block_of_chain(block, breaks, part))
+            this.side_by_side(columns, &mut |this, block| this.block_of_chain(block, breaks, part))
         }));
         if !ended {
-            stmts.extend(self.each_row_block(columns, &mut |this, block| this.recalled(block, breaks)));
+            stmts.extend(self.side_by_side(columns, &mut |this, block| this.recalled(block, breaks)));
         }
         stmts
+    }
+
+    /// The axes whose loops are within the blocks of a chain.
+    fn beside(&self) -> Vec<usize> {
+        let in_blocks = self.registers.breaks.is_some() && self.schedule.stream == 0;
+        if in_blocks { self.schedule.beside(self.nest) } else { Vec::new() }
+    }
+
+    /// Every register block of a tile's columns, at all values of the axes that are gone through beside one another.
+    fn side_by_side(
+        &mut self,
+        columns: &Columns<'_>,
+        body: &mut dyn FnMut(&mut Self, &RegisterBlock<'_>) -> Vec<Stmt>,
+    ) -> Vec<Stmt> {
+        let axes = self.beside();
+        let extents: Vec<Dim> = axes.iter().map(|axis| self.extent(*axis)).collect();
+        self.around(&axes, &mut |this| {
+            let at: Vec<Ix> = axes.iter().map(|axis| this.at[*axis].clone()).collect();
+            let before = Ix::row_major(&at, &extents).times(this.schedule.row_blocks(this.nest));
+            this.each_row_block(columns, &mut |this, block| {
+                let block = RegisterBlock { slot: block.slot.clone().add(before.clone()), ..block.clone() };
+                body(this, &block)
+            })
+        })
     }
 
     /// The register blocks beside one another that make up a wide one.

@@ -102,15 +102,8 @@ impl TreeBuilder<'_> {
             ReducePlan::Blocks => (0, Cut::Blocks(self.nest.blocks.as_ref()?.count)),
             ReducePlan::Lanes => return None,
         };
-        let (rows, slots) = match self.schedule.rows {
-            None => (1, 1),
-            Some((axis, rows)) => {
-                let extent = self.extent(axis).as_const();
-                let most = self.schedule.tile_rows().map_or(extent, |tile| Some(extent.map_or(tile, |n| n.min(tile))));
-                (rows, most.map_or(1, |most| most / rows + 1))
-            }
-        };
-        let slots = if self.schedule.side_by_side { slots } else { 1 };
+        let rows = self.schedule.rows.map_or(1, |(_, rows)| rows);
+        let slots = if self.schedule.side_by_side { self.schedule.blocks_beside(self.nest) } else { 1 };
         self.scratch.push(ScratchTile { acc, registers: rows * self.schedule.vectors, slots });
         Some(Breaks { axis, cut, scratch: self.scratch.len() - 1 })
     }

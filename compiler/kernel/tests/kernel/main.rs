@@ -23,3 +23,4 @@ mod scale;
 mod segmented;
 mod symbolic;
 mod widths;
+mod windows;
