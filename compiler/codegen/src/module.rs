@@ -2,7 +2,7 @@
 //!
 //! One Cranelift module has one instruction set, but a function can be compiled with any, on any
 //! thread. So functions are compiled in parallel, each for its level, and the module is a sink for
-//! bytes, filled in a fixed order: kernels, what runs them, then an entry, its pieces, its bands and its plan function in turn.
+//! bytes, filled in a fixed order: that of [`parts`].
 
 use crate::emit::{self, MulAdd};
 use crate::entry::{
@@ -19,14 +19,18 @@ use cranelift_codegen::control::ControlPlane;
 use cranelift_codegen::ir::{Function, LibCall, Signature, UserFuncName};
 use cranelift_codegen::isa::{OwnedTargetIsa, TargetIsa};
 use cranelift_module::{FuncId, Linkage, Module, ModuleReloc, ModuleRelocTarget};
-use mlc_kernel::lane::{Block, Inst, Lane};
+use mlc_kernel::lane::{Block, Elem, Inst, Lane, V};
 use mlc_kernel::lane_verify::verify;
 use mlc_kernel::program::Program;
+use mlc_kernel::schedule::SCRATCH;
 use mlc_rt_core::abi::SCRATCH_BYTES;
 use rayon::prelude::*;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
+
+// Kernels are scheduled for as much scratch memory as threads have.
+const _: () = assert!(SCRATCH as usize == SCRATCH_BYTES);
 
 /// How to compile.
 #[derive(Clone, Debug)]
@@ -192,7 +196,7 @@ impl<'a> Compiler<'a> {
 /// Of Cranelift's vectors.
 const VECTOR_BYTES: u32 = 16;
 
-/// Vectors carried through a loop from which they are a register tile rather than a few sums.
+/// Vectors of floats carried through a loop from which they are a register tile rather than a few sums.
 const TILE_VECTORS: usize = 4;
 
 /// Whether a loop of the kernel accumulates into many vectors at once.
@@ -202,7 +206,11 @@ fn has_register_tile(lane: &Lane) -> bool {
             Inst::Def { .. } | Inst::Store { .. } | Inst::Prefetch { .. } => false,
             Inst::If { then, otherwise, .. } => in_block(lane, then) || in_block(lane, otherwise),
             Inst::Loop { params, body, .. } => {
-                let vectors = params.iter().filter(|v| lane.types[v.index()].lanes > 1).count();
+                let vector = |v: &&V| {
+                    let ty = lane.types[v.index()];
+                    ty.lanes > 1 && matches!(ty.elem, Elem::F32 | Elem::F64)
+                };
+                let vectors = params.iter().filter(vector).count();
                 vectors >= TILE_VECTORS || in_block(lane, body)
             }
         })
@@ -311,7 +319,7 @@ fn compile_all(
 #[cfg(test)]
 mod tests {
     use super::*;
-    use mlc_kernel::lane::{Elem, Mem, Op, Tail, Ty, V};
+    use mlc_kernel::lane::{Mem, Op, Tail, Ty};
 
     /// `*out = fma(x, x, x)` for four floats.
     fn program() -> Program {

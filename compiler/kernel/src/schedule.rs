@@ -19,8 +19,11 @@ use mlc_ir::index::{AxisId, Cond, Ix};
 pub struct Machine {
     /// Bits of a vector register.
     pub vector_bits: i64,
-    /// Vector registers that a register block may fill, with what it reads.
+    /// Vector registers.
     pub vector_registers: i64,
+    /// Those that multiply-adds take besides sums and what is read: for products that are added by an instruction of
+    /// their own, and for copies of addends.
+    pub product_registers: i64,
     /// Fused multiply-adds a cycle.
     pub fma_per_cycle: i64,
     /// Loads a cycle.
@@ -39,8 +42,8 @@ impl Machine {
     /// x86-64-v3 through 128-bit lanes.
     pub const LANES_128: Machine = Machine {
         vector_bits: 128,
-        // Of 16: products that are not added in the same instruction take one, and so do copies of addends.
-        vector_registers: 12,
+        vector_registers: 16,
+        product_registers: 4,
         fma_per_cycle: 2,
         loads_per_cycle: 2,
         issue: 6,
@@ -53,6 +56,7 @@ impl Machine {
     pub const LANES_256: Machine = Machine {
         vector_bits: 256,
         vector_registers: 16,
+        product_registers: 0,
         fma_per_cycle: 2,
         loads_per_cycle: 2,
         issue: 6,
@@ -65,6 +69,7 @@ impl Machine {
     pub const LANES_512: Machine = Machine {
         vector_bits: 512,
         vector_registers: 32,
+        product_registers: 0,
         fma_per_cycle: 2,
         loads_per_cycle: 2,
         issue: 6,
@@ -139,7 +144,7 @@ impl Schedule {
     }
 
     /// The parallel axes of a `Block` that are neither tiles nor in its register block, outermost first.
-    pub(crate) fn inner(&self, nest: &Nest) -> Vec<usize> {
+    pub(crate) fn inner_axes(&self, nest: &Nest) -> Vec<usize> {
         let rows = self.rows.map(|(axis, _)| axis);
         (0..nest.par.len())
             .filter(|axis| !self.is_tiled(*axis) && ![rows, self.vector].contains(&Some(*axis)))
@@ -147,27 +152,34 @@ impl Schedule {
     }
 
     /// Those of them that a tile goes through in every block of terms, beside its rows, and not around its chains:
-    /// all, where so many register blocks may be under way, else none.
-    pub(crate) fn beside(&self, nest: &Nest) -> Vec<usize> {
-        let inner = self.inner(nest);
-        let blocks = inner.iter().try_fold(self.row_blocks(nest), |blocks, axis| {
+    /// all, where they leave the columns as they are and so many register blocks may be under way, else none.
+    pub(crate) fn axes_beside(&self, nest: &Nest) -> Vec<usize> {
+        let (inner, vector) = (self.inner_axes(nest), self.vector.map(|axis| AxisId(axis as u32)));
+        let (Some(Reduction::Dot { left, right, .. }), Some(vector), true) = (&nest.reduce, vector, self.side_by_side)
+        else {
+            return Vec::new();
+        };
+        let columns = if depends(left, vector) { left } else { right };
+        let blocks = inner.iter().try_fold(self.most_row_blocks(nest), |blocks, axis| {
             nest.par[*axis].as_const().map(|extent| blocks.saturating_mul(extent))
         });
         let few = blocks.is_some_and(|blocks| blocks <= SIDE_BY_SIDE);
-        if self.side_by_side && few { inner } else { Vec::new() }
+        let stay = inner.iter().all(|axis| !depends(columns, AxisId(*axis as u32)));
+        if few && stay { inner } else { Vec::new() }
     }
 
     /// Register blocks at most that a tile goes through side by side.
     pub(crate) fn blocks_beside(&self, nest: &Nest) -> i64 {
-        self.beside(nest).iter().filter_map(|axis| nest.par[*axis].as_const()).product::<i64>() * self.row_blocks(nest)
+        let extents = self.axes_beside(nest).into_iter().filter_map(|axis| nest.par[axis].as_const());
+        extents.product::<i64>() * self.most_row_blocks(nest)
     }
 
     /// Register blocks at most of a tile's rows; 1 if nobody knows.
-    pub(crate) fn row_blocks(&self, nest: &Nest) -> i64 {
+    pub(crate) fn most_row_blocks(&self, nest: &Nest) -> i64 {
         let Some((axis, rows)) = self.rows else { return 1 };
         let extent = nest.par[axis].as_const();
         let most = self.tile_rows().map_or(extent, |tile| Some(extent.map_or(tile, |extent| extent.min(tile))));
-        most.map_or(1, |most| most / rows + 1)
+        most.map_or(1, |most| (most + rows - 1) / rows)
     }
 
     /// Whether tiles are those of another schedule of the same nest, which is what kernels that are run with it unit
@@ -190,7 +202,10 @@ impl Schedule {
     }
 }
 
-/// Register blocks side by side at most: what they sum up is in the scratch memory of a thread.
+/// Bytes of memory that a thread has for the sums of a kernel: `SCRATCH_BYTES` of the runtime.
+pub const SCRATCH: i64 = 256 << 10;
+
+/// Register blocks side by side at most, whose sums are in that memory.
 const SIDE_BY_SIDE: i64 = 128;
 
 /// Bytes of an operand that no cache holds from one call to the next.

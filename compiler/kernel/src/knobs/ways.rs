@@ -30,7 +30,7 @@ pub fn blocks(nest: &Nest, machine: &Machine, schedule: &Schedule) -> Vec<Knobs>
     let with = |(rows, vectors): (i64, i64)| {
         // As many register blocks in a tile as before.
         let tile = |tile: &Tile| match tile {
-            Tile::Rows(many) => Tile::Rows((many / own.rows * rows).max(rows)),
+            Tile::Rows(many) => Tile::Rows((many + own.rows - 1) / own.rows * rows),
             Tile::Axis(_) | Tile::Blocks => *tile,
         };
         Knobs { rows, vectors, tiles: own.tiles.iter().map(tile).collect(), ..own.clone() }

@@ -45,7 +45,9 @@ pub(super) fn choose_block(nest: &Nest, machine: &Machine, typical: &[(Sym, i64)
     schedule.unroll = if rows * vectors >= LARGE_BLOCK { 2 } else { 4 };
     let terms = nest.red.iter().map(|dim| size_at(dim, typical)).fold(1, i64::saturating_mul);
     let blocks = schedule.rows.and_then(|(axis, rows)| Some(nest.par[axis].as_const()? / rows));
-    schedule.side_by_side = terms >= LONG_CHAIN && blocks.is_some_and(|blocks| (2..=SIDE_BY_SIDE).contains(&blocks));
+    schedule.side_by_side = terms >= LONG_CHAIN
+        && blocks.is_some_and(|blocks| blocks >= 2)
+        && schedule.most_row_blocks(nest) <= SIDE_BY_SIDE;
 }
 
 /// The block with the fewest estimated cycles for all outputs of one row axis and the vector axis.
@@ -55,7 +57,7 @@ fn best_block(machine: &Machine, row: Option<&Dim>, typical: &[(Sym, i64)], tota
     let mut best = (i64::MAX, (1, 1));
     for vectors in 1..=8.min(total) {
         for rows in 1..=12.min(row_extent) {
-            if rows * vectors + vectors + 1 > machine.vector_registers {
+            if rows * vectors + vectors + 1 > machine.vector_registers - machine.product_registers {
                 continue;
             }
             let tail = row_extent % rows;

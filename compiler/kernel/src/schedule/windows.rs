@@ -2,18 +2,15 @@
 //!
 //! Position after position such a nest reads all pixels of a batch again, from beyond a core's own cache. Instead a
 //! tile takes the positions of a row of the window side by side, block of terms by block of terms: what a block reads
-//! is near for all of them. And it takes a line of channels alone, so that there are tiles enough and a block's pixels
-//! are few.
+//! is near for all of them. And it takes a line of channels alone, so that a block's pixels are few and that several
+//! threads have tiles.
 
 use super::tiles::{cycles_to_multiply, cycles_to_read, traffic};
-use super::{Machine, Schedule, Tile, depends};
+use super::{LINE, Machine, Schedule, Tile, depends};
 use crate::expr::{Address, Expr};
 use crate::nest::{Nest, Reduction, axis_coef};
 use mlc_ir::dim::{Dim, Sym};
 use mlc_ir::index::AxisId;
-
-/// Rows of a tile: channels that fill a line of memory, of f32.
-const LINE: i64 = 16;
 
 /// How much longer than its multiply-adds a nest must read: where they hide most of that, tiles of whole rows are as
 /// fast.
@@ -42,7 +39,7 @@ pub(super) fn choose(nest: &Nest, machine: &Machine, typical: &[(Sym, i64)], sch
     let others = schedule.tiles.iter().filter(|tile| **tile != Tile::Axis(position) && !matches!(tile, Tile::Rows(_)));
     let tiles = [Tile::Rows(LINE)].into_iter().chain(others.copied()).collect();
     let windows = Schedule { tiles, ..schedule.clone() };
-    (rows <= LINE && windows.beside(nest) == [position]).then_some(windows)
+    (rows <= LINE && windows.axes_beside(nest) == [position]).then_some(windows)
 }
 
 /// Whether an axis moves a window over what an operand is read from, and by little of it: its values step over those
@@ -50,8 +47,9 @@ pub(super) fn choose(nest: &Nest, machine: &Machine, typical: &[(Sym, i64)], sch
 /// nearly the same is read.
 pub(super) fn moves_window(nest: &Nest, operand: &Expr, axis: usize) -> bool {
     let Some(own) = step(operand, axis) else { return false };
+    let Some(extent) = nest.par[axis].as_const() else { return false };
+    let own_way = own.saturating_mul(extent);
     let way = |step: i64, dim: &Dim| step.saturating_mul(dim.as_const().unwrap_or(i64::MAX));
-    let own_way = way(own, &nest.par[axis]);
     nest.red.iter().enumerate().any(|(number, reduced)| {
         step(operand, nest.par.len() + number).is_some_and(|other| {
             let meet = own % other == 0 || other % own == 0 && other < own_way;

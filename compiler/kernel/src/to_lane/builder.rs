@@ -12,6 +12,8 @@ struct Open {
     known: FxHashMap<Op, V>,
     /// Loads from memory that this kernel writes: forgotten at each store.
     fragile: Vec<Op>,
+    /// What loops made, by what they were made from.
+    made: FxHashMap<Vec<V>, Vec<V>>,
     looped: Option<PendingLoop>,
 }
 
@@ -176,6 +178,16 @@ impl LaneBuilder {
             results: results.clone(),
         });
         results
+    }
+
+    /// What a loop has made of some values that [`LaneBuilder::note_made`] was told of, if that is known here.
+    pub fn made(&self, from: &[V]) -> Option<Vec<V>> {
+        self.blocks.iter().find_map(|block| block.made.get(from).cloned())
+    }
+
+    /// Remembers what a loop made of some values and of nothing else.
+    pub fn note_made(&mut self, from: Vec<V>, made: Vec<V>) {
+        self.top().made.insert(from, made);
     }
 
     /// The finished kernel.

@@ -60,14 +60,25 @@ impl Emit<'_> {
         self.b.convert(Convert::I64I32, v)
     }
 
-    /// The rounds are a loop: written out they would be most of the code of a program that makes its weights.
+    /// The rounds are a loop: written out they would be most of the code of a program that makes its weights. Draws
+    /// that several values share are made once.
     fn philox(&mut self, [c0, c1, c2, c3]: [V; 4], [k0, k1]: [V; 2]) -> [V; 4] {
-        let ty = self.b.ty(c0);
+        let from = vec![c0, c1, c2, c3, k0, k1];
+        let words = match self.b.made(&from) {
+            Some(words) => words,
+            None => self.rounds(from),
+        };
+        [words[0], words[1], words[2], words[3]]
+    }
+
+    /// Counter and key after all rounds.
+    fn rounds(&mut self, from: Vec<V>) -> Vec<V> {
+        let ty = self.b.ty(from[0]);
         let op = |this: &mut Self, op, a, b| this.b.def(Op::IBinary(op, a, b), ty);
         let multipliers = MULTIPLIERS.map(|m| self.b.int(ty, i64::from(m)));
         let weyl = WEYL.map(|w| self.b.int(ty, i64::from(w)));
         let (low, high) = (self.b.index(0), self.b.index(ROUNDS));
-        let (_, at) = self.b.open_loop(low, high, vec![c0, c1, c2, c3, k0, k1]);
+        let (_, at) = self.b.open_loop(low, high, from.clone());
         let product = |this: &mut Self, factor, n: usize| {
             let high = op(this, IBinary::MulHighU, factor, multipliers[n]);
             (high, op(this, IBinary::Mul, factor, multipliers[n]))
@@ -79,8 +90,9 @@ impl Emit<'_> {
         let third = op(self, IBinary::Xor, high0, at[3]);
         let third = op(self, IBinary::Xor, third, at[5]);
         let keys = [op(self, IBinary::Add, at[4], weyl[0]), op(self, IBinary::Add, at[5], weyl[1])];
-        let words = self.b.close_loop(vec![first, low1, third, low0, keys[0], keys[1]]);
-        [words[0], words[1], words[2], words[3]]
+        let made = self.b.close_loop(vec![first, low1, third, low0, keys[0], keys[1]]);
+        self.b.note_made(from, made.clone());
+        made
     }
 
     /// The word of the block that an element takes.

@@ -58,7 +58,7 @@ impl TreeBuilder<'_> {
         };
         let width = if self.schedule.stream > 0 { self.schedule.stream } else { self.schedule.vectors };
         let segments = self.axis_segments(vector, width);
-        let outside = if self.beside().is_empty() { self.schedule.inner(self.nest) } else { Vec::new() };
+        let outside = if self.axes_beside().is_empty() { self.schedule.inner_axes(self.nest) } else { Vec::new() };
         let mut parts = Vec::new();
         for chunk in self.row_chunks() {
             if !self.schedule.tiles.contains(&Tile::Blocks) {
@@ -157,9 +157,9 @@ impl TreeBuilder<'_> {
     }
 
     /// The axes whose loops are within the blocks of a chain.
-    fn beside(&self) -> Vec<usize> {
+    fn axes_beside(&self) -> Vec<usize> {
         let in_blocks = self.registers.breaks.is_some() && self.schedule.stream == 0;
-        if in_blocks { self.schedule.beside(self.nest) } else { Vec::new() }
+        if in_blocks { self.schedule.axes_beside(self.nest) } else { Vec::new() }
     }
 
     /// Every register block of a tile's columns, at all values of the axes that are gone through beside one another.
@@ -168,11 +168,11 @@ impl TreeBuilder<'_> {
         columns: &Columns<'_>,
         body: &mut dyn FnMut(&mut Self, &RegisterBlock<'_>) -> Vec<Stmt>,
     ) -> Vec<Stmt> {
-        let axes = self.beside();
+        let axes = self.axes_beside();
         let extents: Vec<Dim> = axes.iter().map(|axis| self.extent(*axis)).collect();
         self.around(&axes, &mut |this| {
             let at: Vec<Ix> = axes.iter().map(|axis| this.at[*axis].clone()).collect();
-            let before = Ix::row_major(&at, &extents).times(this.schedule.row_blocks(this.nest));
+            let before = Ix::row_major(&at, &extents).times(this.schedule.most_row_blocks(this.nest));
             this.each_row_block(columns, &mut |this, block| {
                 let block = RegisterBlock { slot: block.slot.clone().add(before.clone()), ..block.clone() };
                 body(this, &block)

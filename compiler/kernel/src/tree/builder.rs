@@ -33,6 +33,7 @@ pub fn build(nest: &Nest, schedule: &Schedule) -> Tree {
             rows: None,
         },
         ahead: None,
+        stream_sums: None,
     };
     let parts = match schedule.shape {
         Shape::Map => builder.map(),
@@ -70,6 +71,8 @@ pub(super) struct TreeBuilder<'a> {
     pub(super) registers: Registers,
     /// What is asked for between the terms of the register block at hand.
     pub(super) ahead: Option<Ahead>,
+    /// Scratch tiles of streams.
+    pub(super) stream_sums: Option<[usize; 2]>,
 }
 
 impl TreeBuilder<'_> {

@@ -3,9 +3,10 @@
 
 use super::block::RegisterBlock;
 use super::builder::TreeBuilder;
-use super::{How, Result, ScratchTile, Stmt};
+use super::{Acc, How, Result, ScratchTile, Stmt};
 use crate::expr::Expr;
 use crate::nest::Nest;
+use crate::schedule::SCRATCH;
 use mlc_ir::dim::Dim;
 use mlc_ir::index::Ix;
 use mlc_ir::scalar::{BinaryOp, UnaryOp};
@@ -23,9 +24,23 @@ impl TreeBuilder<'_> {
     /// Lets and stores for all registers of a block, which are free then.
     pub(super) fn finish_block(&mut self, block: &RegisterBlock<'_>) -> Vec<Stmt> {
         match (self.reduced, &block.rows) {
-            (Some(Result::Acc(acc)), Some((_, _, 2..))) if is_long(self.nest) => self.row_by_row(acc, block),
+            (Some(Result::Acc(acc)), Some((_, _, count @ 2..))) if is_long(self.nest) => {
+                let registers = block.columns.as_ref().map_or(1, |columns| columns.vectors);
+                let tile = ScratchTile { acc, registers, slots: *count };
+                if self.has_room(tile) { self.row_by_row(tile, block) } else { self.written_out(block) }
+            }
             _ => self.written_out(block),
         }
+    }
+
+    /// Whether a thread's memory holds one more tile.
+    fn has_room(&self, more: ScratchTile) -> bool {
+        let bytes = |tile: &ScratchTile| {
+            let Acc { dtype, vector, .. } = &self.accs[tile.acc];
+            let lanes = if *vector { self.schedule.lanes } else { 1 };
+            tile.registers * tile.slots * lanes * dtype.bytes()
+        };
+        self.scratch.iter().chain([&more]).map(bytes).sum::<i64>() <= SCRATCH
     }
 
     fn written_out(&mut self, block: &RegisterBlock<'_>) -> Vec<Stmt> {
@@ -34,10 +49,9 @@ impl TreeBuilder<'_> {
         stmts
     }
 
-    fn row_by_row(&mut self, acc: usize, block: &RegisterBlock<'_>) -> Vec<Stmt> {
+    fn row_by_row(&mut self, tile: ScratchTile, block: &RegisterBlock<'_>) -> Vec<Stmt> {
         let Some((axis, first, count)) = block.rows.clone() else { return self.written_out(block) };
-        let registers = block.columns.as_ref().map_or(1, |columns| columns.vectors);
-        self.scratch.push(ScratchTile { acc, registers, slots: count });
+        self.scratch.push(tile);
         let scratch = self.scratch.len() - 1;
         // Registers are numbered as they come, row after row, so those of a row fill its slot.
         let mut stmts = self.over(block, &mut |_| vec![Stmt::Save { scratch, slot: Ix::constant(0) }]);

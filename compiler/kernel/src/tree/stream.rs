@@ -16,7 +16,7 @@ const TERMS: i64 = 8;
 impl TreeBuilder<'_> {
     /// A row of a tile's columns.
     pub(super) fn stream(&mut self, row: &RegisterBlock<'_>) -> Vec<Stmt> {
-        let partial = self.stream_sums();
+        let [partial, total] = self.stream_sums();
         let Some(breaks) = self.registers.breaks else {
             let extent = self.extent(self.nest.par.len());
             let all = ChainBlock { start: Ix::constant(0), length: extent, last: true };
@@ -25,7 +25,6 @@ impl TreeBuilder<'_> {
             stmts.extend(self.finish_all(row, partial));
             return stmts;
         };
-        let total = self.stream_sums();
         let begun = Breaks { scratch: total, ..breaks };
         let mut stmts = self.each_vector(row, &mut |this, block| this.clear(block, begun));
         stmts.extend(self.blocks_of_chain(breaks, &mut |this, part| {
@@ -44,10 +43,19 @@ impl TreeBuilder<'_> {
         stmts
     }
 
-    /// Memory for a sum of each vector.
-    fn stream_sums(&mut self) -> usize {
-        self.scratch.push(ScratchTile { acc: 0, registers: 1, slots: self.schedule.stream });
-        self.scratch.len() - 1
+    /// Memory for two sums of each vector, of a block of terms and of all before it: the same for all streams of a
+    /// kernel, which is done with one before the next.
+    fn stream_sums(&mut self) -> [usize; 2] {
+        if let Some(known) = self.stream_sums {
+            return known;
+        }
+        let first = self.scratch.len();
+        let sums = if self.registers.breaks.is_some() { 2 } else { 1 };
+        let tile = ScratchTile { acc: 0, registers: 1, slots: self.schedule.stream };
+        self.scratch.extend(std::iter::repeat_n(tile, sums));
+        let known = [first, first + sums - 1];
+        self.stream_sums = Some(known);
+        known
     }
 
     /// A loop over the vectors; each is a register block whose slot is its number.

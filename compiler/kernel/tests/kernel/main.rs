@@ -7,6 +7,7 @@ mod budget;
 mod chains;
 mod checkpoint;
 mod common;
+mod draws;
 mod endings;
 mod golden;
 mod knobs;
