@@ -97,6 +97,40 @@ fn cross_entropy(b: &mut Builder, logits: Value, label: Value, batch: &Dim) -> V
 pub const CNN_WEIGHTS: [&[i64]; 8] =
     [&[3, 3, 1, 32], &[32], &[3, 3, 32, 64], &[64], &[1600, 128], &[128], &[128, 10], &[10]];
 
+/// Layers of ten nodes, one on another, with the gradients of their weights; entry 0.
+pub fn layers(count: usize) -> Graph {
+    let mut graph = Graph::new();
+    let mut b = Builder::new("layers");
+    let mut x = b.param(Type::new(DType::F32, dims(&[4, 8])));
+    let mut weights = Vec::new();
+    for _ in 0..count {
+        let w = b.param(Type::new(DType::F32, dims(&[8, 8])));
+        let mut y = b.add1(Contract { left: vec![0, 1], right: vec![1, 2], out: vec![0, 2] }, &[x, w]);
+        for at in 1..10 {
+            y = match at % 3 {
+                0 => b.binary(BinaryOp::Add, y, x),
+                1 => b.unary(UnaryOp::Tanh, y),
+                _ => b.binary(BinaryOp::Mul, y, x),
+            };
+        }
+        weights.push(w);
+        x = y;
+    }
+    let loss = b.add1(Reduce { kind: ReduceKind::Sum, axes: vec![0, 1] }, &[x]);
+    let mut results = vec![loss];
+    for gradient in mlc_ir::autodiff::gradient(&mut graph, &mut b, loss, &weights) {
+        let Ok(gradient) = gradient else { panic!("a weight has no gradient") };
+        results.push(gradient);
+    }
+    let outputs = (0..results.len()).map(|n| Output::Result(format!("r{n}"))).collect();
+    let region = b.finish(results);
+    let inputs = (0..region.params.len()).map(|n| Input::Arg(format!("a{n}"))).collect();
+    let region = graph.add_region(region);
+    let (name, checks, typical) = ("layers".into(), Vec::new(), Vec::new());
+    graph.entries.push(Entry { name, region, inputs, outputs, checks, typical });
+    graph
+}
+
 /// Training step of the two-convolution classifier with plain Adam; entry 0. Globals: weights, then
 /// their first and second moments.
 pub fn cnn_step(typical: i64) -> Graph {

@@ -54,7 +54,7 @@ pub fn plan(requests: &[Request], typical: &[i64]) -> (Plan, Vec<u32>) {
         PlanBuffer {
             name: requests[*i].name.clone(),
             bytes: requests[*i].bytes.clone(),
-            below: without_implied(&below, requests).into_iter().map(|j| position[j]).collect(),
+            below: without_implied(&requests[*i], &below, requests).into_iter().map(|j| position[j]).collect(),
         }
     });
     (Plan { buffers: buffers.collect() }, position)
@@ -146,8 +146,9 @@ fn lowest_gap(i: usize, neighbours: Vec<usize>, sizes: &[i64], offsets: &[i64]) 
     low
 }
 
-/// `below`, lowest first, without those that lie below another one that they overlap in time.
-fn without_implied(below: &[usize], requests: &[Request]) -> Vec<usize> {
+/// `below`, lowest first, without those that lie below another one that they overlap in time. All of them overlap
+/// `buffer`, so behind those that cover all of its life nothing is left.
+fn without_implied(buffer: &Request, below: &[usize], requests: &[Request]) -> Vec<usize> {
     let mut above = Cover::default();
     let mut kept = Vec::new();
     for i in below.iter().rev() {
@@ -156,6 +157,9 @@ fn without_implied(below: &[usize], requests: &[Request]) -> Vec<usize> {
             kept.push(*i);
         }
         above.add(from, to);
+        if above.covers(buffer.from, buffer.to) {
+            break;
+        }
     }
     kept.reverse();
     kept
@@ -168,6 +172,10 @@ struct Cover(BTreeMap<usize, usize>);
 impl Cover {
     fn meets(&self, from: usize, to: usize) -> bool {
         self.0.range(..=to).next_back().is_some_and(|(_, end)| *end >= from)
+    }
+
+    fn covers(&self, from: usize, to: usize) -> bool {
+        self.0.range(..=from).next_back().is_some_and(|(_, end)| *end >= to)
     }
 
     fn add(&mut self, mut from: usize, mut to: usize) {

@@ -144,13 +144,10 @@ impl<'a> Cells<'a> {
                 }
                 Some((parent, _)) => self.param(scope, parent, at as usize, region.ty(value)),
             },
-            Def::Node(node, result) => {
-                let body = scopes.children(scope).find(|body| scopes.list[*body].parent == Some((scope, node)));
-                match body {
-                    Some(body) => Cells::whole(self.result(body, result as usize, region.ty(value))),
-                    None => Cells::whole(self.typed(Key::Value(scope, value), scope, region.ty(value))),
-                }
-            }
+            Def::Node(node, result) => match scopes.body(scope, node) {
+                Some(body) => Cells::whole(self.result(body, result as usize, region.ty(value))),
+                None => Cells::whole(self.typed(Key::Value(scope, value), scope, region.ty(value))),
+            },
         }
     }
 

@@ -60,6 +60,8 @@ pub(super) enum Item {
 /// All scopes of an entry; each stands behind the one around it, the entry's own is the first.
 pub(super) struct Scopes<'a> {
     pub list: Vec<Scope<'a>>,
+    /// The bodies of loops, by the scope around and the node.
+    bodies: BTreeMap<(usize, NodeId), usize>,
     /// The globals that the entry only reads, if copies of them are kept.
     pub constants: BTreeSet<u32>,
 }
@@ -67,7 +69,7 @@ pub(super) struct Scopes<'a> {
 impl<'a> Scopes<'a> {
     pub fn new(graph: &'a Graph, entry: &'a Entry, machine: &Machine, choices: Choices<'_>) -> Scopes<'a> {
         let constants = if choices.keep { kept::constants(entry) } else { BTreeSet::new() };
-        let mut scopes = Scopes { list: Vec::new(), constants };
+        let mut scopes = Scopes { list: Vec::new(), bodies: BTreeMap::new(), constants };
         scopes.add(graph, entry.region, None, choices);
         let mut at = 0;
         while at < scopes.list.len() {
@@ -75,6 +77,7 @@ impl<'a> Scopes<'a> {
             for node in loops {
                 let body = scopes.add(graph, region.nodes[node.index()].regions[0], Some((at, node)), choices);
                 scopes.list[at].items.push(Item::Loop(body));
+                scopes.bodies.insert((at, node), body);
             }
             at += 1;
         }
@@ -149,12 +152,9 @@ impl<'a> Scopes<'a> {
         }
     }
 
-    /// The bodies of the loops directly in a scope.
-    pub fn children(&self, scope: usize) -> impl Iterator<Item = usize> + '_ {
-        self.list[scope].items.iter().filter_map(|item| match item {
-            Item::Loop(body) => Some(*body),
-            Item::Group(_) | Item::Call(_) => None,
-        })
+    /// The body of the loop at a node of a scope.
+    pub fn body(&self, scope: usize, node: NodeId) -> Option<usize> {
+        self.bodies.get(&(scope, node)).copied()
     }
 
     /// The call of a C function at a node of a scope.

@@ -20,7 +20,6 @@ mod plan;
 mod random_cells;
 mod random_graphs;
 mod random_loops;
-mod scale;
 mod segmented;
 mod symbolic;
 mod widths;
