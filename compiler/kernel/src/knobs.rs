@@ -60,10 +60,15 @@ impl Knobs {
         if !is_open(nest, schedule) || !self.fits(nest, machine, schedule) {
             return None;
         }
+        Some(self.within(schedule))
+    }
+
+    /// The schedule with these, possible or not.
+    fn within(&self, schedule: &Schedule) -> Schedule {
         let rows = schedule.rows.map(|(axis, _)| (axis, self.rows));
         let Knobs { vectors, unroll, chunk, stream, side_by_side, .. } = *self;
         let tiles = self.tiles.clone();
-        Some(Schedule { rows, vectors, unroll, tiles, chunk, stream, side_by_side, ..schedule.clone() })
+        Schedule { rows, vectors, unroll, tiles, chunk, stream, side_by_side, ..schedule.clone() }
     }
 
     fn fits(&self, nest: &Nest, machine: &Machine, schedule: &Schedule) -> bool {
@@ -90,24 +95,16 @@ impl Knobs {
         let rows_fit = match schedule.rows {
             None => rows == 1 && !side_by_side,
             Some((axis, _)) => {
-                let at_once = self.tile_rows().unwrap_or(i64::MAX).min(extent(nest, axis));
-                let scratch = at_once.saturating_mul(vectors * machine.vector_bits / 8);
                 let whole = nest.par[axis].as_const().is_some();
-                let fit = whole
-                    && (2..=SIDE_BY_SIDE.0).contains(&(at_once.saturating_add(rows - 1) / rows))
-                    && scratch <= SIDE_BY_SIDE.1;
+                let other = self.within(schedule);
+                let blocks = other.blocks_beside(nest);
+                let scratch = blocks.saturating_mul(rows * vectors * machine.vector_bits / 8);
+                let fit =
+                    whole && other.most_row_blocks(nest) >= 2 && blocks <= SIDE_BY_SIDE.0 && scratch <= SIDE_BY_SIDE.1;
                 rows > 1 && rows <= extent(nest, axis) && (!side_by_side || fit)
             }
         };
         registers && rows_fit
-    }
-
-    /// Rows of a tile.
-    fn tile_rows(&self) -> Option<i64> {
-        self.tiles.iter().find_map(|tile| match tile {
-            Tile::Rows(rows) => Some(*rows),
-            Tile::Axis(_) | Tile::Blocks => None,
-        })
     }
 
     fn tiles_fit(&self, nest: &Nest, schedule: &Schedule) -> bool {

@@ -1,6 +1,6 @@
 //! What compiling takes grows as programs do: four times the layers, loops or buffers take about four times the work.
-//! Work is counted in bytes that are asked for, which no other load on the machine changes; how long ten thousand
-//! nodes take is what `cargo bench -p mlc-benches --bench compile` says.
+//! Work is counted in bytes that are asked for, which no other load on the machine changes. A walk that asks for none
+//! is not seen here: how long large graphs take is what `cargo bench -p mlc-benches --bench compile` says.
 
 use mlc_ir::autodiff::gradient;
 use mlc_ir::builder::Builder;
